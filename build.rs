@@ -1,0 +1,55 @@
+//! Compiles the contract with protox, so that no `protoc` is needed.
+//!
+//! Two passes: messages first, then the service traits over them. In the second pass two messages are replaced by types of
+//! ours: a batch is checked on its bytes before anything is built from it, and an event is encoded once for all its streams.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost_types::FileDescriptorSet;
+
+const FILES: [&str; 4] = [
+    "tidegate/v1/gateway.proto",
+    "tidegate/v1/handler.proto",
+    "tidegate/v1/records.proto",
+    "tidegate/v1/uploads.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    std::fs::write(
+        out.join("tidegate.v1.bin"),
+        prost::Message::encode_to_vec(&descriptors),
+    )?;
+    messages(&out.join("messages"), descriptors.clone())?;
+    services(&out.join("services"), descriptors)
+}
+
+fn messages(out: &PathBuf, descriptors: FileDescriptorSet) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(out)?;
+    tonic_prost_build::configure()
+        .out_dir(out)
+        .bytes(".")
+        .build_client(false)
+        .build_server(false)
+        .compile_fds(descriptors)?;
+    Ok(())
+}
+
+fn services(out: &PathBuf, mut descriptors: FileDescriptorSet) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(out)?;
+    for file in &mut descriptors.file {
+        file.service.retain(|service| service.name() == "Gateway");
+    }
+    tonic_prost_build::configure()
+        .out_dir(out)
+        .build_client(false)
+        .codec_path("crate::wire::Codec")
+        .extern_path(".tidegate.v1", "crate::wire::proto")
+        .extern_path(".tidegate.v1.BatchRequest", "crate::wire::RawBatch")
+        .extern_path(".tidegate.v1.Event", "crate::wire::EncodedEvent")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! What is written: commits of units.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+
+use super::Error;
+use crate::types::{Answer, ClientKey, Form, HandlerName, MessageId, Principal, Topic};
+
+/// The part of the state that one writer has: the handler's, or the hash of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Domain(pub u32);
+
+/// The term of a domain's writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Term(pub u64);
+
+/// One client's packets to one handler.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueKey {
+    pub client: Arc<ClientKey>,
+    pub handler: HandlerName,
+}
+
+/// An ordered list of units for one domain.
+#[derive(Debug)]
+pub struct Commit {
+    pub domain: Domain,
+    pub term: Term,
+    /// When it was made: the time of its records, messages and results.
+    pub now: SystemTime,
+    /// Applied before the units.
+    pub settles: Vec<Settle>,
+    pub units: Vec<Unit>,
+}
+
+/// What a client is done with, in one of its queues.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    pub queue: QueueKey,
+    /// Every place up to this one. Counts as taken, so that a gateway that lost its state never blocks a client.
+    pub through: u64,
+    /// Packets without a place.
+    pub req_ids: Vec<ByteString>,
+}
+
+/// One packet.
+#[derive(Debug)]
+pub struct Unit {
+    pub origin: Arc<Origin>,
+    /// Units of one commit with the same number are one chain of one request: see [`Judged::Skipped`].
+    pub group: u32,
+    pub place: Place,
+    /// Of what must be equal in a repeat.
+    pub fingerprint: u64,
+    /// What its result is kept under, for streams and repeats.
+    pub req_id: ByteString,
+    /// Whether a call waits for the answer and will carry it: then no stream needs it.
+    pub awaited: bool,
+    pub effect: Effect,
+}
+
+/// Whose packet it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub principal: Arc<Principal>,
+    /// `None`: the call stands alone.
+    pub client: Option<Arc<ClientKey>>,
+    pub handler: HandlerName,
+}
+
+/// What makes a repeat of a packet known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing: every sending is a packet of its own, and its result is not kept.
+    None,
+    /// Its place in the queue of `origin`. Kept with its answer, until settled.
+    Seq(u64),
+    /// Its req_id, as long as that is kept.
+    ReqId(ReqIdScope),
+}
+
+/// Within what a req_id is unique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReqIdScope {
+    Client,
+    Subject,
+}
+
+/// What a unit does if its place is its own.
+#[derive(Debug)]
+pub enum Effect {
+    /// Nothing but the answer: a refusal for good, an expiry.
+    Answer(Answer),
+    /// Changes in one collection, all or none, each told on its record's topic.
+    Change {
+        collection: Arc<str>,
+        changes: SmallVec<[Change; 1]>,
+    },
+    /// Messages on topics.
+    Publish(SmallVec<[Draft; 1]>),
+}
+
+/// A change of one record.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub op: Op,
+    pub key: ByteString,
+    /// Apply only at this version; 0: only if there is none.
+    pub if_version: Option<u64>,
+    pub content: Option<(Form, Bytes)>,
+}
+
+/// What a change does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    Create,
+    Update,
+    Delete,
+    /// Create or replace.
+    Put,
+}
+
+/// A message to be.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    pub topic: Topic,
+    pub id: MessageId,
+    pub headers: Vec<(ByteString, ByteString)>,
+    pub form: Form,
+    pub data: Bytes,
+    /// Told to those who listen now, and kept nowhere.
+    pub ephemeral: bool,
+}
+
+/// What became of one unit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Judged {
+    /// Done now, with this answer. Recorded where the unit has a place.
+    Done(Answer),
+    /// Finished earlier: the recorded answer.
+    Repeat(Answer),
+    /// Finished earlier, and its answer is not kept.
+    Forgotten,
+    /// The place or req_id was used by other content.
+    Reused,
+    /// Its place is ahead of this one, which is expected next.
+    Missing { next: u64 },
+    /// Behind a `Missing` of its group.
+    Skipped,
+    /// The table of places is full, and this client has none in it.
+    NoRoom,
+}
+
+/// A commit on its way to the disk.
+#[derive(Debug)]
+pub enum Committing {
+    /// Durable already.
+    Durable(Vec<Judged>),
+    Waiting(oneshot::Receiver<Result<Vec<Judged>, Error>>),
+}
+
+impl Future for Committing {
+    /// One `Judged` per unit, in order.
+    type Output = Result<Vec<Judged>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Durable(judged) => Poll::Ready(Ok(std::mem::take(judged))),
+            Self::Waiting(reply) => Pin::new(reply).poll(cx).map(|reply| {
+                reply.unwrap_or_else(|_| Err(Error::Unavailable("it was stopped".into())))
+            }),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Where everything that was told is kept: one interface, its contract, and its engines.
+//!
+//! # The contract
+//!
+//! A [`Commit`] is an ordered list of [`Unit`]s; a unit is one packet: conditions, effect, answer, messages and its queue's
+//! place, all or nothing. A commit may be cut between units, never inside one.
+//!
+//! * Units are judged in order, each against the state that the units before it leave (in this commit, and in every commit
+//!   of its domain that was accepted before). A unit whose condition fails gets its refusal ([`Judged`]), and its
+//!   neighbours go on.
+//! * Places: a queue's next place is taken, an earlier one is a repeat (its recorded answer, [`Judged::Forgotten`], or
+//!   [`Judged::Reused`] for other content) and a later one is [`Judged::Missing`]. A place is never lowered, whatever is
+//!   settled or forgotten.
+//! * The first unit of a group that is `Missing` ends its group: the group's later units are [`Judged::Skipped`].
+//! * A domain has one writer: [`Store::take_over`] gives a term, and a commit under an older one fails with
+//!   [`Error::Fenced`]. Commits of a domain are applied one after the other in the order accepted; domains are independent.
+//! * Two waits: the future of [`Store::commit`] ends when the commit is *accepted* (its order within the domain is fixed);
+//!   the [`Committing`] that it gives ends when it is *durable*. Dropping either takes nothing back.
+//! * Nothing of a commit is seen by [`Store::record`], [`Store::list`], [`Store::scan`], [`Store::results`] or the
+//!   [`Tail`] before it is durable. The tail is told every entry, once, in the order of positions, before the
+//!   `Committing` ends.
+//! * After an [`Error`] of a `Committing` it is not known what was applied: the caller says so, or sends the same units
+//!   again, whose places and req_ids make that safe.
+//! * Ephemeral messages are told to the tail in their turn and kept nowhere.
+
+mod commit;
+#[cfg(test)]
+mod conformance;
+mod judge;
+pub mod memory;
+mod read;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+pub use commit::{
+    Change, Commit, Committing, Domain, Draft, Effect, Judged, Op, Origin, Place, QueueKey,
+    ReqIdScope, Settle, Term, Unit,
+};
+pub use read::{
+    Entry, EntryKind, Filter, KeptResult, Loss, LossCause, Page, PageOf, Position, ScanLimit,
+};
+
+use crate::types::{ClientKey, Message, Record, Topic};
+
+/// A store engine. See the module for what each must hold to.
+pub trait Store: std::fmt::Debug + Send + Sync {
+    /// Makes the caller the domain's only writer. Terms go up with every take-over, also across restarts, and are at least
+    /// the Unix milliseconds of the take-over.
+    fn take_over(&self, domain: Domain) -> BoxFuture<'_, Result<Term, Error>>;
+
+    /// Puts a commit in line. Ends when it is accepted; what it gives ends when it is durable.
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committing, Error>>;
+
+    /// A record, as it is durably. Deleted and missing ones are `None`.
+    fn record<'a>(
+        &'a self,
+        collection: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Record>, Error>>;
+
+    /// Records whose keys start with `prefix`, in byte order of their keys, after the key `after`.
+    fn list<'a>(
+        &'a self,
+        collection: &'a str,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<Record>, Error>>;
+
+    /// The position of the newest entry that is durable. Cheap: every answer asks for it.
+    fn tail(&self) -> Position;
+
+    /// What a cursor must name to be understood: this start's history, and those that it continues.
+    fn epochs(&self) -> Arc<[u64]>;
+
+    /// Messages that match, after `from`, in order of position. `Page::through` tells how far it looked, also when nothing
+    /// matched; it never looks past the tail. `Page::loss` tells what was there after `from` and is not kept any more.
+    fn scan<'a>(
+        &'a self,
+        filter: &'a Filter,
+        from: Position,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<Page, Error>>;
+
+    /// The position from which a scan finds the last `count` matching messages (and whatever came after them).
+    fn last<'a>(
+        &'a self,
+        filter: &'a Filter,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Position, Error>>;
+
+    /// The last kept message of each matching topic, up to the tail that it gives, in order of position.
+    fn latest<'a>(
+        &'a self,
+        filter: &'a Filter,
+    ) -> BoxFuture<'a, Result<(Vec<Entry>, Position), Error>>;
+
+    /// The kept messages of one topic after `from`, oldest first.
+    fn history<'a>(
+        &'a self,
+        tenant: &'a str,
+        topic: &'a Topic,
+        from: Position,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<(Position, Arc<Message>)>, Error>>;
+
+    /// The kept and unsettled results of a client after `from` that no waiting call carried, in order of position.
+    fn results<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        from: Position,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<Entry>, Error>>;
+}
+
+/// Whoever follows the log: told every durable entry, in order.
+pub trait Tail: std::fmt::Debug + Send + Sync {
+    /// Must not block, and must not call the store.
+    fn committed(&self, entries: &[Entry]);
+}
+
+/// Why a store could not do what it was asked. Nothing of it is about a single packet.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// Another writer has taken the domain over.
+    #[error("the domain has another writer since term {}", .0.0)]
+    Fenced(Term),
+    /// It cannot take anything now; what was told stands.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+}

@@ -1,0 +1,91 @@
+//! What is read: log entries, pages, and how far a page looked.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+
+use crate::types::{Answer, ClientKey, HandlerName, Message, Pattern};
+
+/// A place in the log that messages and results share. The first entry has 1; 0 is before everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position(pub u64);
+
+/// One entry of the log.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// An ephemeral message has the position of the last stored entry before it.
+    pub position: Position,
+    pub kind: EntryKind,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone)]
+pub enum EntryKind {
+    Message(Arc<Message>),
+    /// Told to the tail, kept nowhere.
+    Ephemeral(Arc<Message>),
+    Result(Arc<KeptResult>),
+}
+
+/// A final answer that is kept for its client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptResult {
+    pub client: Arc<ClientKey>,
+    pub handler: HandlerName,
+    pub req_id: ByteString,
+    /// 0: it has none.
+    pub seq: u64,
+    pub answer: Answer,
+    /// A waiting call carried it: no stream brings it.
+    pub awaited: bool,
+}
+
+/// Which messages a scan is about.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub tenant: ByteString,
+    pub patterns: Vec<Pattern>,
+}
+
+/// How much a page brings at most. At least one item is brought if there is one.
+#[derive(Debug, Clone, Copy)]
+pub struct ScanLimit {
+    pub items: usize,
+    pub bytes: usize,
+}
+
+/// A page of the log.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    pub entries: Vec<Entry>,
+    /// Everything up to here was looked at.
+    pub through: Position,
+    /// What should have been in this page and is not kept any more.
+    pub loss: Vec<Loss>,
+}
+
+/// Something that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    pub pattern: ByteString,
+    pub cause: LossCause,
+    /// How many; 0: not known.
+    pub missed: u64,
+}
+
+/// Why it was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossCause {
+    /// The rules for keeping messages.
+    Retention,
+    /// Damage.
+    Damage,
+}
+
+/// A page of anything else.
+#[derive(Debug, Clone)]
+pub struct PageOf<T> {
+    pub items: Vec<T>,
+    /// Whether there may be more behind the last item.
+    pub more: bool,
+}

@@ -1,0 +1,19 @@
+//! Plain data: what packets, answers, records and messages are inside the gateway. Converted once at the edge (`wire`), and
+//! valid from then on.
+
+mod answer;
+mod content;
+mod identity;
+pub mod limits;
+mod message;
+mod packet;
+mod record;
+mod topic;
+
+pub use answer::{Answer, Body, Outcome, Reason};
+pub use content::{Content, Form};
+pub use identity::{ClientKey, HandlerName, Principal};
+pub use message::{Message, MessageBody, MessageId};
+pub use packet::{Action, More, Packet, PacketFile, Source};
+pub use record::Record;
+pub use topic::{MAX_TOKENS, Pattern, Topic, TopicError, encode_token};

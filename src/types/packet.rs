@@ -1,0 +1,120 @@
+//! One small operation, as the gateway holds it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::{Answer, Content};
+
+/// What a packet asks its handler to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    Create,
+    Read,
+    Update,
+    Delete,
+    Put,
+    List,
+    Call,
+}
+
+impl Action {
+    pub const ALL: [Self; 7] = [
+        Self::Create,
+        Self::Read,
+        Self::Update,
+        Self::Delete,
+        Self::Put,
+        Self::List,
+        Self::Call,
+    ];
+
+    /// READ and LIST: they have no place, are never recorded, and hold up nobody.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Read | Self::List)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Read => "READ",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Put => "PUT",
+            Self::List => "LIST",
+            Self::Call => "CALL",
+        }
+    }
+}
+
+/// A packet that was converted and checked. Strings and content share the buffer of the request that brought them.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    pub req_id: ByteString,
+    /// As it was written; whether there is such a handler is the registry's to say.
+    pub handler: ByteString,
+    /// The place among its client's packets to its handler; 0: none.
+    pub seq: u64,
+    pub action: Action,
+    pub key: ByteString,
+    pub content: Content,
+    pub if_version: Option<u64>,
+    /// Not applied later than this after it was received.
+    pub ttl: Option<Duration>,
+    /// Outside every order.
+    pub unordered: bool,
+    /// What few packets have.
+    pub more: Option<Box<More>>,
+    /// Of what must be equal in a repeat: req_id, handler, action, method, key, content, files and if_version.
+    pub fingerprint: u64,
+    /// Its size on the wire, for every bound in bytes.
+    pub size: usize,
+    /// Set where the edge found it wrong: the answer that it gets in its turn instead of being applied.
+    pub refusal: Option<Box<Answer>>,
+}
+
+/// The fields of a packet that few packets have.
+#[derive(Debug, Clone, Default)]
+pub struct More {
+    pub method: ByteString,
+    pub headers: Vec<(ByteString, ByteString)>,
+    pub files: Vec<(ByteString, PacketFile)>,
+    pub page_size: u32,
+    pub page_token: ByteString,
+}
+
+/// A file that belongs to a packet.
+#[derive(Debug, Clone)]
+pub struct PacketFile {
+    pub name: ByteString,
+    pub content_type: ByteString,
+    pub size: u64,
+    pub sha256: Bytes,
+    pub source: Option<Source>,
+}
+
+/// Where a file's bytes are.
+#[derive(Debug, Clone)]
+pub enum Source {
+    Content(Bytes),
+    Upload(ByteString),
+}
+
+impl Packet {
+    pub fn method(&self) -> &str {
+        self.more.as_ref().map_or("", |more| &more.method)
+    }
+
+    pub fn page_size(&self) -> u32 {
+        self.more.as_ref().map_or(0, |more| more.page_size)
+    }
+
+    pub fn page_token(&self) -> &str {
+        self.more.as_ref().map_or("", |more| &more.page_token)
+    }
+
+    pub fn headers(&self) -> &[(ByteString, ByteString)] {
+        self.more.as_ref().map_or(&[], |more| &more.headers)
+    }
+}

@@ -1,0 +1,20 @@
+//! The wire: generated code, conversions from and to it, and statuses.
+
+/// The messages of the contract, generated from `proto/`.
+#[allow(missing_debug_implementations, unreachable_pub, clippy::all)]
+pub mod proto {
+    include!(concat!(env!("OUT_DIR"), "/messages/tidegate.v1.rs"));
+}
+
+/// The service traits of the contract.
+#[allow(missing_debug_implementations, unreachable_pub, clippy::all)]
+pub mod service {
+    include!(concat!(env!("OUT_DIR"), "/services/tidegate.v1.rs"));
+}
+
+/// What reflection answers from.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tidegate.v1.bin"));
+
+mod codec;
+
+pub use codec::{Codec, EncodedEvent, RawBatch};
