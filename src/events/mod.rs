@@ -62,7 +62,11 @@ impl Hub {
     }
 
     /// Opens a stream. The error is for a person: a cursor that cannot be read.
-    pub fn open(&self, _store: Arc<dyn Store>, _subscription: Subscription) -> Result<Session, CursorError> {
+    pub fn open(
+        &self,
+        _store: Arc<dyn Store>,
+        _subscription: Subscription,
+    ) -> Result<Session, CursorError> {
         todo!()
     }
 

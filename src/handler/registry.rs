@@ -90,11 +90,7 @@ pub struct Registry {
 
 impl Registry {
     /// `open`: names that are not listed are collections, made from `collection`.
-    pub fn new(
-        listed: Vec<HandlerSettings>,
-        collection: HandlerSettings,
-        open: Unlisted,
-    ) -> Self {
+    pub fn new(listed: Vec<HandlerSettings>, collection: HandlerSettings, open: Unlisted) -> Self {
         let by_name = |settings: HandlerSettings| (settings.name.clone(), Arc::new(settings));
         Self {
             listed: listed.into_iter().map(by_name).collect(),
@@ -109,7 +105,9 @@ impl Registry {
             return Ok(settings.clone());
         }
         let Some(named) = &self.named else {
-            return Err(format!("there is no handler {name:?}; Info lists those there are"));
+            return Err(format!(
+                "there is no handler {name:?}; Info lists those there are"
+            ));
         };
         if let Some(settings) = named.read().get(name) {
             return Ok(settings.clone());
@@ -131,7 +129,10 @@ impl Registry {
             name: name.clone(),
             ..(*self.collection).clone()
         };
-        Ok(named.entry(name).or_insert_with(|| Arc::new(settings)).clone())
+        Ok(named
+            .entry(name)
+            .or_insert_with(|| Arc::new(settings))
+            .clone())
     }
 
     /// Every handler there is now, by name.

@@ -26,8 +26,9 @@ pub trait Encode {
 
 impl<M: prost::Message + Default> Decode for M {
     fn decode(buffer: &mut DecodeBuf<'_>) -> Result<Self, Status> {
-        M::decode(buffer)
-            .map_err(|error| Status::invalid_argument(format!("the request cannot be read: {error}")))
+        M::decode(buffer).map_err(|error| {
+            Status::invalid_argument(format!("the request cannot be read: {error}"))
+        })
     }
 }
 
