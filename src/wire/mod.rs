@@ -15,6 +15,9 @@ pub mod service {
 /// What reflection answers from.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tidegate.v1.bin"));
 
+pub(crate) mod answer;
 mod codec;
+pub(crate) mod event;
+mod message;
 
 pub use codec::{Codec, EncodedEvent, RawBatch};
