@@ -15,12 +15,15 @@ pub mod service {
 /// What reflection answers from.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tidegate.v1.bin"));
 
+pub(crate) mod answer;
 mod batch;
 mod check;
 mod codec;
 mod deadline;
+pub(crate) mod event;
 mod fingerprint;
 mod info;
+mod message;
 mod packet;
 mod reader;
 mod response;
