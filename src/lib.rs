@@ -1,6 +1,8 @@
 //! Tidegate: a gateway that merges the small operations of many clients into a few large batches per handler, gives every
 //! one its own answer, and streams results and messages back. See ARCHITECTURE.md for the code map.
 
+pub mod cli;
+
 pub mod wire;
 
 pub mod broker;

@@ -32,7 +32,7 @@ pub enum Error {
     /// and DEADLINE_EXCEEDED its packets may have been taken: the same packets, with the same `seq` or `req_id`, may be sent
     /// again.
     #[error("the call failed: {0}")]
-    Status(Box<tonic::Status>),
+    Status(#[from] tonic::Status),
 }
 
 impl Error {
@@ -42,11 +42,5 @@ impl Error {
             Self::Status(status) => Some(status.code()),
             _ => None,
         }
-    }
-}
-
-impl From<tonic::Status> for Error {
-    fn from(status: tonic::Status) -> Self {
-        Self::Status(Box::new(status))
     }
 }
