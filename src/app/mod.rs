@@ -72,7 +72,7 @@ impl App {
         let address = listener.local_addr().map_err(|error| not_bound(config.listen, &error))?;
 
         let node = format!("{:08x}", rand::random::<u32>());
-        let hub = Hub::new(StreamSettings::of(node.clone()));
+        let hub = Hub::new(streams(node.clone()));
         let store: Arc<dyn Store> = match config.store {
             StoreConfig::Memory { messages } => {
                 let keep = Keep { message_bytes: messages };
@@ -186,6 +186,18 @@ fn reach(config: &Config) -> Result<Reach, BuildError> {
         (true, _) => Ok(Reach::Loopback),
         (false, Exposure::Anywhere) => Ok(Reach::Anywhere),
         (false, Exposure::LoopbackOnly) => Err(BuildError::Exposed(config.listen)),
+    }
+}
+
+fn streams(node: String) -> StreamSettings {
+    StreamSettings {
+        node,
+        // Proxies end streams that are idle for longer.
+        heartbeat: Duration::from_secs(15),
+        age: Duration::from_secs(600),
+        // What a subscriber may lag behind before it reads the store: a second at full speed.
+        ring_entries: 65_536,
+        ring_bytes: 32 << 20,
     }
 }
 

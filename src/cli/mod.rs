@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod bench;
 mod logs;
 mod serve;
 mod signals;
