@@ -38,10 +38,6 @@ impl Place {
         self.results = self.results.max(position);
     }
 
-    pub(super) fn reaches(&self, position: Position) -> bool {
-        self.messages >= position && self.results >= position
-    }
-
     pub(super) fn farthest(&self) -> Position {
         self.messages.max(self.results)
     }

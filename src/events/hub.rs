@@ -148,10 +148,16 @@ impl Tail for Hub {
 }
 
 fn epoch(store: &dyn Store) -> u64 {
-    store.epochs().last().copied().unwrap_or_default()
+    store.epochs().last().map_or(0, |epoch| epoch.id)
 }
 
-/// Whether a cursor is of this history, and of a part of it that is still there.
+/// Whether a cursor is of this history, and of a part of it that is still there: an epoch holds up to where the next one
+/// started, the present one up to the tail.
 fn is_known(store: &dyn Store, cursor: Cursor, tail: Position) -> bool {
-    store.epochs().contains(&cursor.epoch) && cursor.place.farthest() <= tail
+    let epochs = store.epochs();
+    let Some(at) = epochs.iter().position(|epoch| epoch.id == cursor.epoch) else {
+        return false;
+    };
+    let end = epochs.get(at + 1).map_or(tail, |next| next.start);
+    cursor.place.farthest() <= end
 }

@@ -11,6 +11,8 @@ mod live;
 mod reader;
 mod ring;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -212,7 +212,7 @@ impl Session {
                 // Who resumes from here gets all of them, and what lies between them.
                 let before = entries
                     .first()
-                    .map_or(through.0, |first| first.position.0 - 1);
+                    .map_or(through.0, |first| first.position.0.saturating_sub(1));
                 let place = self.starting(Position(before));
                 (place, Phase::Latest(entries.into_iter(), through))
             }

@@ -19,8 +19,8 @@ use parking_lot::RwLock;
 use self::state::State;
 use super::packed::PackedMessage;
 use super::{
-    Commit, Committing, Domain, Entry, EntryKind, Error, Filter, Page, PageOf, Position, ScanLimit,
-    Store, Tail, Term,
+    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, Page, PageOf, Position,
+    ScanLimit, Store, Tail, Term,
 };
 use crate::types::{ClientKey, Message, Record, Topic};
 
@@ -46,7 +46,7 @@ pub struct Memory {
     state: RwLock<State>,
     /// The state's, for those who ask with every answer.
     position: AtomicU64,
-    epochs: Arc<[u64]>,
+    epochs: Arc<[Epoch]>,
     tail: Arc<dyn Tail>,
 }
 
@@ -97,7 +97,10 @@ impl Memory {
         Self {
             state: RwLock::new(State::new(bounds)),
             position: AtomicU64::new(0),
-            epochs: Arc::new([rand::random()]),
+            epochs: Arc::new([Epoch {
+                id: rand::random(),
+                start: Position(0),
+            }]),
             tail,
         }
     }
@@ -215,7 +218,7 @@ impl Store for Memory {
         Position(self.position.load(Ordering::Acquire))
     }
 
-    fn epochs(&self) -> Arc<[u64]> {
+    fn epochs(&self) -> Arc<[Epoch]> {
         self.epochs.clone()
     }
 
