@@ -38,10 +38,6 @@ impl Place {
         self.results = self.results.max(position);
     }
 
-    pub(super) fn reaches(&self, position: Position) -> bool {
-        self.messages >= position && self.results >= position
-    }
-
     pub(super) fn farthest(&self) -> Position {
         self.messages.max(self.results)
     }
@@ -51,7 +47,10 @@ impl Cursor {
     pub(super) fn parse(text: &str) -> Result<Self, CursorError> {
         if text.len() > limits::CURSOR_BYTES {
             let limit = limits::CURSOR_BYTES;
-            let message = format!("the cursor has {} bytes, at most {limit} are allowed", text.len());
+            let message = format!(
+                "the cursor has {} bytes, at most {limit} are allowed",
+                text.len()
+            );
             return Err(CursorError(message));
         }
         Self::read(text).ok_or_else(|| {
@@ -114,10 +113,16 @@ mod tests {
                 messages: Position(messages),
                 results: Position(results),
             };
-            let cursor = Cursor { epoch: u64::MAX, place };
+            let cursor = Cursor {
+                epoch: u64::MAX,
+                place,
+            };
             let text = cursor.to_string();
             assert!(text.len() < 128, "{text}");
-            assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+            assert!(
+                text.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            );
             assert_eq!(Cursor::parse(&text), Ok(cursor));
         }
     }
@@ -125,7 +130,11 @@ mod tests {
     #[test]
     fn garbage_is_told_from_a_cursor() {
         let place = Place::at(Position(0x1234));
-        let text = Cursor { epoch: 0xabcdef, place }.to_string();
+        let text = Cursor {
+            epoch: 0xabcdef,
+            place,
+        }
+        .to_string();
         for cut in 0..text.len() {
             assert!(Cursor::parse(&text[..cut]).is_err(), "cut at {cut}");
         }

@@ -58,14 +58,14 @@ impl Interests {
         tenant: &str,
         pattern: &str,
     ) -> InterestId {
-        let mut node = self.tenants.entry_ref(tenant).or_default();
+        let mut node = self.tenants.entry(tenant.into()).or_default();
         let mut tokens = pattern.split('.');
         let place = loop {
             node = match tokens.next() {
                 None => break &mut node.end,
                 Some(">") => break &mut node.rest,
                 Some("*") => node.any.get_or_insert_default(),
-                Some(token) => node.literal.entry_ref(token).or_default(),
+                Some(token) => node.literal.entry(token.into()).or_default(),
             }
         };
         let id = *place.get_or_insert_with(|| {
@@ -140,6 +140,7 @@ impl Interests {
         &self.all[id].streams
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty() && self.tenants.is_empty() && self.clients.is_empty()
     }
@@ -194,10 +195,7 @@ impl Node {
     }
 
     fn is_empty(&self) -> bool {
-        self.literal.is_empty()
-            && self.any.is_none()
-            && self.rest.is_none()
-            && self.end.is_none()
+        self.literal.is_empty() && self.any.is_none() && self.rest.is_none() && self.end.is_none()
     }
 }
 

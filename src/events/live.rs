@@ -1,19 +1,19 @@
 //! What the committer and all streams share: the ring, who wants what, and for each stream the first item that it has not
 //! read. A stream with none is at the tail, however much of the ring has passed it by.
 
-use std::task::Waker;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use super::Subscription;
 use super::cursor::{Cursor, Place};
 use super::interest::{InterestId, Interests, Met};
 use super::ring::{Item, ItemKind, Ring};
 use super::session::Batch;
-use super::Subscription;
 use crate::store::{Entry, EntryKind, Position};
 use crate::types::{ClientKey, Message};
 use crate::wire::event;
@@ -53,8 +53,8 @@ struct Slot {
     unread: Option<u64>,
     /// One more than the number of the last item counted for it, so that overlapping patterns count once.
     counted: u64,
-    /// Whether results are among what is unread.
-    results: bool,
+    /// The newest result that it was told of.
+    results: Position,
     waker: Option<Waker>,
 }
 
@@ -101,19 +101,30 @@ impl Live {
         let tenant = &subscription.principal.tenant;
         let mut wants = SmallVec::new();
         for pattern in &subscription.patterns {
-            let interest = self.interests.want_pattern(stream, tenant, pattern.as_str());
-            wants.push(Want { interest, ephemeral: 0 });
+            let interest = self
+                .interests
+                .want_pattern(stream, tenant, pattern.as_str());
+            wants.push(Want {
+                interest,
+                ephemeral: 0,
+            });
         }
         if let Some(client) = &subscription.client {
             let interest = self.interests.want_results(stream, client);
-            wants.push(Want { interest, ephemeral: 0 });
+            wants.push(Want {
+                interest,
+                ephemeral: 0,
+            });
         }
         slots.insert(Slot {
             wants,
-            own: subscription.client.clone().filter(|_| subscription.skip_own),
+            own: subscription
+                .client
+                .clone()
+                .filter(|_| subscription.skip_own),
             unread: None,
             counted: 0,
-            results: false,
+            results: Position(0),
             waker: None,
         });
         (stream, self.tail)
@@ -198,7 +209,6 @@ impl Live {
             return Found::Items;
         }
         slot.unread = None;
-        slot.results = false;
         reached.advance(self.tail);
         if batch.is_empty() {
             slot.wait(waker);
@@ -207,11 +217,11 @@ impl Live {
         Found::Items
     }
 
-    /// For a stream that reads the store: whether it has results to read, and when it is told to go.
-    pub(super) fn look(&mut self, stream: StreamId, waker: &Waker) -> (bool, Option<Duration>) {
+    /// For a stream that reads the store: the newest result that it was told of, and whether it is told to go.
+    pub(super) fn look(&mut self, stream: StreamId, waker: &Waker) -> (Position, Option<Duration>) {
         let slot = &mut self.streams[stream];
         slot.wait(waker);
-        (std::mem::take(&mut slot.results), self.draining)
+        (slot.results, self.draining)
     }
 
     pub(super) fn drain(&mut self, spread: Duration, wake: &mut Wakers) {
@@ -220,6 +230,11 @@ impl Live {
         wake.extend(waiting.filter_map(|(_, slot)| slot.waker.take()));
     }
 
+    pub(super) fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         self.streams.is_empty() && self.interests.is_empty()
     }
@@ -259,7 +274,7 @@ impl Live {
             }
         };
         let event = self.ring.encode(&event);
-        let skipped_by = self.count(&met, kind, first, wake);
+        let skipped_by = self.count(&met, kind, first, position, wake);
         self.ring.push(Item {
             kind,
             position,
@@ -275,6 +290,7 @@ impl Live {
         met: &Met,
         kind: ItemKind,
         entry: &Entry,
+        position: Position,
         wake: &mut Wakers,
     ) -> SmallVec<[StreamId; 2]> {
         let number = self.ring.end();
@@ -292,7 +308,7 @@ impl Live {
                 }
                 match kind {
                     ItemKind::Message => {}
-                    ItemKind::Results { .. } => slot.results = true,
+                    ItemKind::Results { .. } => slot.results = position,
                     ItemKind::Ephemeral => slot.want(interest).ephemeral += 1,
                 }
                 if slot.unread.is_none() {
@@ -360,7 +376,11 @@ pub(super) fn together(entries: &[Entry]) -> usize {
         }
         EntryKind::Message(_) | EntryKind::Ephemeral(_) => false,
     };
-    let count = entries.iter().take(RESULTS_TOGETHER).take_while(same).count();
+    let count = entries
+        .iter()
+        .take(RESULTS_TOGETHER)
+        .take_while(same)
+        .count();
     count.max(1)
 }
 

@@ -43,7 +43,9 @@ pub(super) enum ItemKind {
     Message,
     Ephemeral,
     /// Results of one client, the first of them at this position.
-    Results { first: Position },
+    Results {
+        first: Position,
+    },
 }
 
 impl Ring {

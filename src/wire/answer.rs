@@ -28,11 +28,22 @@ pub(crate) fn result(
     };
     match answer.content.form {
         Form::Bytes => out.data = answer.content.items.into_iter().collect(),
-        Form::Text => out.text = answer.content.items.into_iter().map(message::text).collect(),
+        Form::Text => {
+            out.text = answer
+                .content
+                .items
+                .into_iter()
+                .map(message::text)
+                .collect()
+        }
     }
     if let Some(body) = answer.body {
         out.records = body.records.into_iter().map(message::record).collect();
-        out.messages = body.messages.iter().map(|kept| message::message(kept)).collect();
+        out.messages = body
+            .messages
+            .iter()
+            .map(|kept| message::message(kept))
+            .collect();
         out.next_page_token = body.next_page_token.to_string();
         out.code = body.code.to_string();
         out.headers = message::headers(&body.headers);
@@ -44,7 +55,9 @@ pub(crate) fn result(
 pub(crate) fn duration(span: Duration) -> prost_types::Duration {
     const LONGEST: i64 = 315_576_000_000;
     prost_types::Duration {
-        seconds: i64::try_from(span.as_secs()).unwrap_or(LONGEST).min(LONGEST),
+        seconds: i64::try_from(span.as_secs())
+            .unwrap_or(LONGEST)
+            .min(LONGEST),
         nanos: span.subsec_nanos().cast_signed(),
     }
 }

@@ -1,11 +1,9 @@
 //! Events: one constructor for each kind, and the cursor in front of an encoded one.
 
-use std::time::Duration;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
-use super::answer::{duration, result};
+use super::answer::result;
 use super::{message, proto};
 use crate::store::KeptResult;
 use crate::types::Message;
@@ -27,7 +25,12 @@ pub(crate) fn of_results<'a>(
     kept: impl Iterator<Item = &'a KeptResult>,
 ) -> proto::Event {
     let of = |kept: &KeptResult| {
-        result(&kept.req_id, kept.handler.as_str(), kept.seq, kept.answer.clone())
+        result(
+            &kept.req_id,
+            kept.handler.as_str(),
+            kept.seq,
+            kept.answer.clone(),
+        )
     };
     let results = proto::BatchResponse {
         results: kept.map(of).collect(),
@@ -37,19 +40,7 @@ pub(crate) fn of_results<'a>(
     event(cursor, proto::event::Event::Results(results))
 }
 
-pub(crate) fn connected(
-    cursor: String,
-    node: &str,
-    resumed: bool,
-    heartbeat: Duration,
-    subject: &ByteString,
-) -> proto::Event {
-    let connected = proto::Connected {
-        node: node.to_owned(),
-        resumed,
-        heartbeat_interval: Some(duration(heartbeat)),
-        subject: subject.to_string(),
-    };
+pub(crate) fn connected(cursor: String, connected: proto::Connected) -> proto::Event {
     event(cursor, proto::event::Event::Connected(connected))
 }
 
@@ -67,10 +58,14 @@ pub(crate) fn gap(cursor: String, cause: GapCause, pattern: &str, missed: u64) -
     event(cursor, proto::event::Event::Gap(gap))
 }
 
-pub(crate) fn go_away(cursor: String, cause: LeaveCause, reconnect_after: Duration) -> proto::Event {
+pub(crate) fn go_away(
+    cursor: String,
+    cause: LeaveCause,
+    reconnect_after: prost_types::Duration,
+) -> proto::Event {
     let go_away = proto::GoAway {
         cause: cause.into(),
-        reconnect_after: Some(duration(reconnect_after)),
+        reconnect_after: Some(reconnect_after),
     };
     event(cursor, proto::event::Event::GoAway(go_away))
 }
