@@ -1,1 +1,8 @@
-fn main() {}
+//! One binary for all integration tests.
+
+// All of it is tests, helpers too; clippy.toml's exception reaches `#[test]` functions only.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod contract;
+mod readme;
+mod tidy;

@@ -1,0 +1,61 @@
+# What there is to do here. `make help` lists it.
+#
+# Needed on the machine: cargo (rustup), a C linker, and for the tests go and npm. What the tests use beyond that is
+# installed under target/tools, in the versions named here.
+
+GRPCURL := 1.9.4
+BUF := 1.75.0
+CARGO_DENY := 0.20.2
+
+TOOLS := $(CURDIR)/target/tools
+BUF_BIN := $(TOOLS)/buf/node_modules/.bin/buf
+
+# One line per must-show, written by the tests named shows_*.
+SHOWN := target/shows.txt
+
+export PATH := $(TOOLS)/bin:$(PATH)
+
+.PHONY: help run test shows bench lint tools needs-cargo
+
+help: ## list what there is to do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: needs-cargo ## build the gateway and start it on 127.0.0.1:50051, in memory
+	cargo run --release --locked -- serve --ephemeral
+
+# lint comes first because it fails first.
+test: tools lint ## set up what the tests need, and run everything
+	cargo test --workspace --locked
+	@echo "make test: everything passed"
+
+shows: tools ## run the tests named shows_*, and print a line with its figure for each
+	@sh scripts/shows.sh $(SHOWN)
+
+bench: needs-cargo ## measure the gateway against a bare tonic service (the floor)
+	cargo run --release --locked -- bench
+
+lint: tools ## formatting, clippy, buf lint, licences, bans and sources
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(BUF_BIN) lint
+	cargo deny --log-level error check licenses bans sources
+
+tools: needs-cargo $(TOOLS)/grpcurl-$(GRPCURL) $(TOOLS)/buf-$(BUF) $(TOOLS)/cargo-deny-$(CARGO_DENY) ## install what the tests use
+
+# Each stamp names a version, so that another version here installs that one.
+$(TOOLS)/grpcurl-$(GRPCURL):
+	@command -v go >/dev/null || { echo "make: go is missing; grpcurl is built with it: https://go.dev/doc/install" >&2; exit 1; }
+	GOBIN=$(TOOLS)/bin go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v$(GRPCURL)
+	@touch $@
+
+$(TOOLS)/buf-$(BUF):
+	@command -v npm >/dev/null || { echo "make: npm is missing; buf is installed with it: https://nodejs.org" >&2; exit 1; }
+	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/buf @bufbuild/buf@$(BUF)
+	@touch $@
+
+$(TOOLS)/cargo-deny-$(CARGO_DENY):
+	cargo install cargo-deny --locked --version $(CARGO_DENY) --root $(TOOLS)
+	@touch $@
+
+needs-cargo:
+	@command -v cargo >/dev/null || { echo "make: cargo is missing; install Rust: https://rustup.rs" >&2; exit 1; }
