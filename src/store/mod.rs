@@ -11,7 +11,10 @@
 //! * Places: a queue's next place is taken, an earlier one is a repeat (its recorded answer, [`Judged::Forgotten`], or
 //!   [`Judged::Reused`] for other content) and a later one is [`Judged::Missing`]. A place is never lowered, whatever is
 //!   settled or forgotten.
-//! * The first unit of a group that is `Missing` ends its group: the group's later units are [`Judged::Skipped`].
+//! * The first unit of a group that is `Missing`, or that finds no room, ends its group: the group's later units are
+//!   [`Judged::Skipped`].
+//! * Answers are kept for repeats until they are settled; those of a client that no waiting call carried are entries of the
+//!   log besides, so that its streams get them. An answer that a call carries is no entry, and nobody's tail is told of it.
 //! * A domain has one writer: [`Store::take_over`] gives a term, and a commit under an older one fails with
 //!   [`Error::Fenced`]. Commits of a domain are applied one after the other in the order accepted; domains are independent.
 //! * Two waits: the future of [`Store::commit`] ends when the commit is *accepted* (its order within the domain is fixed);
@@ -28,6 +31,7 @@ mod commit;
 mod conformance;
 mod judge;
 pub mod memory;
+mod packed;
 mod read;
 
 use std::sync::Arc;
