@@ -218,3 +218,151 @@ fn make_key() -> ByteString {
 fn invalid(message: impl Into<ByteString>) -> Answer {
     Answer::rejected(Reason::InvalidPacket, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::testing::{apply, origin, packet, store};
+    use crate::types::{Body, Content, Form, More, Outcome};
+
+    fn with(action: Action, key: &str, items: &[&str]) -> Packet {
+        let items = items.iter().map(|item| item.to_string().into()).collect();
+        let form = Form::Text;
+        Packet {
+            content: Content { form, items },
+            ..packet(action, key)
+        }
+    }
+
+    async fn done(store: &dyn Store, origin: &Origin, packet: &Packet) -> Answer {
+        match packet.action.is_read() {
+            true => Records.read(store, origin, packet).await,
+            false => apply(store, origin, Records.plan(origin, packet)).await,
+        }
+    }
+
+    fn body(answer: &Answer) -> &Body {
+        assert_eq!(answer.outcome, Outcome::Ok, "{answer:?}");
+        answer.body.as_ref().unwrap()
+    }
+
+    fn keys(answer: &Answer) -> Vec<&str> {
+        let records = &body(answer).records;
+        records.iter().map(|record| &*record.key).collect()
+    }
+
+    #[tokio::test]
+    async fn every_item_without_a_key_gets_one_of_its_own_in_order() {
+        let (store, ann) = (store(), origin("", "ann", "todos"));
+        let made = done(&*store, &ann, &with(Action::Create, "", &["a", "b", "c"])).await;
+        let more = done(&*store, &ann, &with(Action::Create, "", &["d"])).await;
+        let all: Vec<_> = [keys(&made), keys(&more)].concat();
+        for key in &all {
+            let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+            assert!(key.len() == 26 && key.bytes().all(legal), "{key}");
+        }
+        assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
+        let listed = done(&*store, &ann, &packet(Action::List, "")).await;
+        assert_eq!(keys(&listed), all);
+        let content = body(&listed)
+            .records
+            .iter()
+            .map(|record| record.content.clone());
+        let texts = ["a", "b", "c", "d"].map(|text| Some((Form::Text, text.into())));
+        assert!(content.eq(texts));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_is_refused_with_its_reason() {
+        let (store, ann) = (store(), origin("", "ann", "todos"));
+        let many = vec!["x"; limits::ITEMS_AT_ONCE + 1];
+        let long = "x".repeat(limits::KEY_BYTES + 1);
+        let cases = [
+            (with(Action::Create, "", &[]), "needs content"),
+            (with(Action::Create, "", &many), "64 are the most"),
+            (with(Action::Create, "k", &["a", "b"]), "without a key"),
+            (with(Action::Create, "k", &[]), "needs content"),
+            (with(Action::Update, "", &["a"]), "UPDATE needs the key"),
+            (with(Action::Put, "k", &["a", "b"]), "give one item"),
+            (with(Action::Delete, "k", &["a"]), "no content"),
+            (with(Action::Delete, "", &[]), "DELETE needs the key"),
+            (with(Action::Read, "", &[]), "READ needs the key"),
+            (with(Action::Put, "a..b", &["a"]), "empty token"),
+            (with(Action::Put, &long, &["a"]), "512 are the most"),
+        ];
+        for (packet, why) in cases {
+            let answer = done(&*store, &ann, &packet).await;
+            assert_eq!(answer.reason, Reason::InvalidPacket, "{packet:?}");
+            assert!(answer.message.contains(why), "{}", answer.message);
+        }
+        let most = vec!["x"; limits::ITEMS_AT_ONCE];
+        let full = done(&*store, &ann, &with(Action::Create, "", &most)).await;
+        assert_eq!(body(&full).records.len(), limits::ITEMS_AT_ONCE);
+        let call = done(&*store, &ann, &with(Action::Call, "k", &["a"])).await;
+        assert_eq!(call.reason, Reason::UnsupportedAction);
+        assert!(!Records.actions().contains(&Action::Call));
+    }
+
+    #[tokio::test]
+    async fn a_mismatch_brings_the_present_record() {
+        let (store, ann) = (store(), origin("", "ann", "todos"));
+        done(&*store, &ann, &with(Action::Put, "k", &["milk"])).await;
+        let stale = Packet {
+            if_version: Some(9),
+            ..with(Action::Update, "k", &["bread"])
+        };
+        let answer = done(&*store, &ann, &stale).await;
+        assert_eq!(answer.reason, Reason::VersionMismatch);
+        let present = &answer.body.as_ref().unwrap().records[0];
+        assert_eq!(present.content, Some((Form::Text, "milk".into())));
+        done(&*store, &ann, &with(Action::Delete, "k", &[])).await;
+        let gone = done(&*store, &ann, &packet(Action::Read, "k")).await;
+        assert_eq!(gone.reason, Reason::NotFound);
+    }
+
+    #[tokio::test]
+    async fn pages_go_on_where_the_one_before_ended() {
+        let (store, ann) = (store(), origin("", "ann", "todos"));
+        for key in ["l.1", "l.2", "l.3", "m"] {
+            done(&*store, &ann, &with(Action::Put, key, &["x"])).await;
+        }
+        let list = |token: &str, page_size| Packet {
+            more: Some(Box::new(More {
+                page_token: token.into(),
+                page_size,
+                ..More::default()
+            })),
+            ..packet(Action::List, "l.")
+        };
+        let first = done(&*store, &ann, &list("", 2)).await;
+        assert_eq!(keys(&first), ["l.1", "l.2"]);
+        let second = done(&*store, &ann, &list(&body(&first).next_page_token, 2)).await;
+        assert_eq!(keys(&second), ["l.3"]);
+        assert_eq!(&*body(&second).next_page_token, "");
+        let whole = done(&*store, &ann, &list("", 3)).await;
+        assert_eq!(
+            &*body(&whole).next_page_token,
+            "",
+            "nothing is behind a full last page"
+        );
+        for wrong in ["what", "p1"] {
+            let answer = done(&*store, &ann, &list(wrong, 2)).await;
+            assert_eq!(answer.reason, Reason::InvalidPacket, "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn me_is_the_callers_token_and_tenants_have_their_own() {
+        let (store, dotted) = (store(), origin("", "a.b", "todos"));
+        let made = done(&*store, &dotted, &with(Action::Put, "@me.k", &["x"])).await;
+        assert_eq!(keys(&made), ["a%2Eb.k"]);
+        let listed = done(&*store, &dotted, &packet(Action::List, "@me.")).await;
+        assert_eq!(keys(&listed), ["a%2Eb.k"]);
+        let other = origin("acme", "a.b", "todos");
+        let theirs = done(&*store, &other, &packet(Action::List, "")).await;
+        assert!(keys(&theirs).is_empty());
+        let nobody = origin("", "", "todos");
+        let refused = done(&*store, &nobody, &packet(Action::Read, "@me.k")).await;
+        assert!(refused.message.contains("needs a subject"), "{refused:?}");
+    }
+}

@@ -194,3 +194,154 @@ fn unsupported(packet: &Packet) -> Answer {
 fn invalid(message: impl Into<bytestring::ByteString>) -> Answer {
     Answer::rejected(Reason::InvalidPacket, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::testing::{apply, origin, packet, store};
+    use crate::types::{Content, Form, Message, MessageBody, More, Outcome};
+    use std::sync::Arc;
+
+    fn publish(topic: &str, items: &[&str]) -> Packet {
+        let items = items.iter().map(|item| item.to_string().into()).collect();
+        let form = Form::Text;
+        Packet {
+            content: Content { form, items },
+            ..packet(Action::Create, topic)
+        }
+    }
+
+    fn topics(ephemeral: &[&str]) -> Topics {
+        let parse = |pattern: &&str| Pattern::parse(pattern, "").unwrap();
+        let ephemeral = ephemeral.iter().map(parse).collect();
+        Topics {
+            rules: TopicRules { ephemeral },
+        }
+    }
+
+    fn drafts(origin: &Origin, packet: &Packet) -> Vec<Draft> {
+        match topics(&["live.>"]).plan(origin, packet) {
+            Effect::Publish(drafts) => drafts.into_vec(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn text(message: &Arc<Message>) -> String {
+        match &message.body {
+            MessageBody::Content(_, bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+            MessageBody::Record(record) => panic!("{record:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_published_is_the_history_oldest_first() {
+        let (store, ann) = (store(), origin("", "ann", "topics"));
+        for items in [&["a", "b"][..], &["c"]] {
+            let plan = topics(&[]).plan(&ann, &publish("chat.room", items));
+            assert_eq!(apply(&*store, &ann, plan).await, Answer::ok());
+        }
+        let list = |token: &str, page_size| Packet {
+            more: Some(Box::new(More {
+                page_token: token.into(),
+                page_size,
+                ..More::default()
+            })),
+            ..packet(Action::List, "chat.room")
+        };
+        let page = async |token: &str| {
+            let answer = topics(&[]).read(&*store, &ann, &list(token, 2)).await;
+            let body = answer.body.expect("a page");
+            let texts: Vec<_> = body.messages.iter().map(text).collect();
+            (texts.concat(), body.next_page_token)
+        };
+        let (first, token) = page("").await;
+        assert_eq!(first, "ab");
+        assert_eq!(page(&token).await, ("c".into(), "".into()));
+        let wrong = topics(&[]).read(&*store, &ann, &list("k61", 2)).await;
+        assert_eq!(wrong.reason, Reason::InvalidPacket);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_is_refused_with_its_reason() {
+        let (store, ann) = (store(), origin("", "ann", "topics"));
+        let many = vec!["x"; limits::ITEMS_AT_ONCE + 1];
+        use Reason::{Forbidden, InvalidPacket, UnsupportedAction};
+        let cases = [
+            (publish("chat", &[]), InvalidPacket, "needs content"),
+            (publish("", &["x"]), InvalidPacket, "needs a topic"),
+            (publish("chat", &many), InvalidPacket, "64 are the most"),
+            (publish("chat.*", &["x"]), InvalidPacket, "wildcard"),
+            (
+                publish("records.todos.k", &["x"]),
+                Forbidden,
+                "gateway's own",
+            ),
+            (publish("@me", &["x"]), Forbidden, "gateway's own"),
+            (publish("@user.bob", &["x"]), Forbidden, "gateway's own"),
+            (packet(Action::Put, "chat"), UnsupportedAction, "no PUT"),
+        ];
+        for (packet, reason, why) in cases {
+            let plan = topics(&[]).plan(&ann, &packet);
+            let answer = apply(&*store, &ann, plan).await;
+            assert_eq!((answer.outcome, answer.reason), (Outcome::Rejected, reason));
+            assert!(answer.message.contains(why), "{}", answer.message);
+        }
+        for (topic, outcome) in [
+            ("@user.bob", Outcome::Rejected),
+            ("@me", Outcome::Ok),
+            ("none", Outcome::Ok),
+        ] {
+            let answer = topics(&[])
+                .read(&*store, &ann, &packet(Action::List, topic))
+                .await;
+            assert_eq!(answer.outcome, outcome, "{topic}");
+        }
+    }
+
+    #[test]
+    fn a_repeat_has_the_same_ids_and_nothing_else_has() {
+        let ann = origin("", "ann", "topics");
+        let ids = |origin: &Origin, packet: &Packet| -> Vec<MessageId> {
+            drafts(origin, packet)
+                .iter()
+                .map(|draft| draft.id)
+                .collect()
+        };
+        let placed = |seq| Packet {
+            seq,
+            ..publish("chat", &["a", "b"])
+        };
+        let first = ids(&ann, &placed(1));
+        assert_ne!(first[0], first[1]);
+        assert_eq!(ids(&ann, &placed(1)), first);
+        assert_ne!(ids(&ann, &placed(2)), first);
+        assert_ne!(ids(&origin("", "bob", "topics"), &placed(1)), first);
+        assert_ne!(ids(&origin("acme", "ann", "topics"), &placed(1)), first);
+        assert_eq!(
+            ids(&ann, &placed(0)),
+            ids(&ann, &placed(0)),
+            "by its req_id"
+        );
+        let unnamed = Packet {
+            req_id: "".into(),
+            ..placed(0)
+        };
+        assert_ne!(ids(&ann, &unnamed), ids(&ann, &unnamed));
+        let nobody = Origin {
+            client: None,
+            ..origin("", "", "topics")
+        };
+        assert_ne!(
+            ids(&nobody, &placed(0)),
+            ids(&nobody, &placed(0)),
+            "it only correlates"
+        );
+    }
+
+    #[test]
+    fn rules_say_what_is_ephemeral() {
+        let ann = origin("", "ann", "topics");
+        assert!(drafts(&ann, &publish("live.mouse", &["x"]))[0].ephemeral);
+        assert!(!drafts(&ann, &publish("chat", &["x"]))[0].ephemeral);
+    }
+}

@@ -7,6 +7,8 @@ mod clients;
 mod collections;
 mod log;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
