@@ -43,7 +43,7 @@ pub use commit::{
     ReqIdScope, Settle, Term, Unit,
 };
 pub use read::{
-    Entry, EntryKind, Filter, KeptResult, Loss, LossCause, Page, PageOf, Placed, Position,
+    Entry, EntryKind, Epoch, Filter, KeptResult, Loss, LossCause, Page, PageOf, Placed, Position,
     ScanLimit,
 };
 
@@ -77,8 +77,8 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// The position of the newest entry that is durable. Cheap: every answer asks for it.
     fn tail(&self) -> Position;
 
-    /// What a cursor must name to be understood: this start's history, and those that it continues.
-    fn epochs(&self) -> Arc<[u64]>;
+    /// What a cursor must name to be understood: the histories that this start continues, oldest first, and its own last.
+    fn epochs(&self) -> Arc<[Epoch]>;
 
     /// Messages that match, after `from`, in order of position. `Page::through` tells how far it looked, also when nothing
     /// matched; it never looks past the tail. `Page::loss` tells what was there after `from` and is not kept any more.

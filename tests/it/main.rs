@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod contract;
+mod generated;
 mod readme;
 mod tidy;

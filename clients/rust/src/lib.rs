@@ -1,1 +1,50 @@
+//! The Rust client of the Tidegate gateway.
+//!
+//! ```no_run
+//! use tidegate_client::{Client, proto::{BatchRequest, EventsRequest, Packet}};
+//!
+//! # async fn example() -> Result<(), tidegate_client::Error> {
+//! let client = Client::connect("http://127.0.0.1:50051").await?;
+//!
+//! let answer = client.sync(Packet::create("todos").text("buy milk")).await?;
+//! let mut events = client.events(EventsRequest::on(["records.todos.>"]).from_cursor(answer.cursor)).await?;
+//! while let Some(event) = events.next().await {
+//!     println!("{:?}", event?);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It is thin: what it is asked to send, it sends once. It keeps no queue and repeats nothing, so an
+//! [open](proto::Outcome::is_final) outcome is its caller's to act on.
+//!
+//! # Connections
+//!
+//! A stream that nobody reads fills its HTTP/2 window, and what lies there also counts against the window of its whole
+//! connection: with the windows that are usual, three unread streams stall every call beside them. So calls and streams never
+//! share a connection here, and a connection for streams has a window as large as those of all its streams together: however
+//! many are unread, the others flow. [`Windows`] says what that costs.
 
+#![warn(missing_docs)]
+
+mod builder;
+mod client;
+mod error;
+mod events;
+mod request;
+
+pub use builder::{Builder, Windows};
+pub use client::Client;
+pub use error::Error;
+pub use events::EventStream;
+
+/// The messages of the contract, and the bare client under [`Client`]: generated from `proto/` and committed.
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all
+)]
+pub mod proto {
+    include!("gen/tidegate.v1.rs");
+}

@@ -21,7 +21,7 @@ use parking_lot::RwLock;
 use self::state::State;
 use super::packed::PackedMessage;
 use super::{
-    Commit, Committing, Domain, Entry, EntryKind, Error, Filter, Page, PageOf, Placed, Position,
+    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, Page, PageOf, Placed, Position,
     ScanLimit, Store, Tail, Term,
 };
 use crate::types::{ClientKey, Record, Topic};
@@ -48,7 +48,7 @@ pub struct Memory {
     state: RwLock<State>,
     /// The state's, for those who ask with every answer.
     position: AtomicU64,
-    epochs: Arc<[u64]>,
+    epochs: Arc<[Epoch]>,
     tail: Arc<dyn Tail>,
 }
 
@@ -99,7 +99,10 @@ impl Memory {
         Self {
             state: RwLock::new(State::new(bounds)),
             position: AtomicU64::new(0),
-            epochs: Arc::new([rand::random()]),
+            epochs: Arc::new([Epoch {
+                id: rand::random(),
+                start: Position(0),
+            }]),
             tail,
         }
     }
@@ -217,7 +220,7 @@ impl Store for Memory {
         Position(self.position.load(Ordering::Acquire))
     }
 
-    fn epochs(&self) -> Arc<[u64]> {
+    fn epochs(&self) -> Arc<[Epoch]> {
         self.epochs.clone()
     }
 
