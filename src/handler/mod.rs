@@ -2,8 +2,11 @@
 
 mod batch;
 mod echo;
+mod page;
 mod records;
 mod registry;
+#[cfg(test)]
+mod testing;
 mod topics;
 
 use std::sync::Arc;
@@ -59,6 +62,11 @@ pub enum Drive {
 }
 
 impl Drive {
+    /// Whether it is called, and keeps nothing in the store.
+    pub fn is_called(&self) -> bool {
+        matches!(self, Self::Called(_))
+    }
+
     pub fn actions(&self) -> &[Action] {
         match self {
             Self::Called(handler) => handler.actions(),
