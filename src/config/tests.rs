@@ -20,7 +20,12 @@ fn the_default_file_says_the_defaults() {
 /// With every comment that is a key or a section taken in, it says what a handler and a topic have by default.
 #[test]
 fn what_the_default_file_has_in_comments_is_the_defaults_too() {
-    let is_toml = |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let is_toml = |line: &str| {
+        line.starts_with('[')
+            || line
+                .split_once(" = ")
+                .is_some_and(|(key, _)| !key.contains(' '))
+    };
     let uncommented = |line: &str| match line.strip_prefix("# ") {
         Some(rest) if is_toml(rest) => rest.to_owned(),
         _ => line.to_owned(),
@@ -63,7 +68,10 @@ fn all_problems_are_told_at_once() {
         "handlers.\"a b\"",
         "topics.\"a..b\"",
     ] {
-        assert!(problems.iter().any(|problem| problem.starts_with(path)), "{path} is not in {problems:#?}");
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(path)),
+            "{path} is not in {problems:#?}"
+        );
     }
     assert_eq!(problems.len(), 11, "{problems:#?}");
 }
@@ -82,10 +90,16 @@ fn the_environment_counts_more_than_the_file() {
     let config = parse(file, &environment).unwrap();
     assert_eq!(config.listen.port(), 2);
     let orders = handler(&config);
-    assert_eq!((orders.name.as_str(), orders.kind), ("Orders", HandlerKind::Topics));
+    assert_eq!(
+        (orders.name.as_str(), orders.kind),
+        ("Orders", HandlerKind::Topics)
+    );
     assert_eq!((orders.batch.calls, orders.mixed_actions), (7, false));
     let wrong = parse("", &[("TIDEGATE_SERVER__LISEN", "x")]).unwrap_err();
-    assert!(wrong.to_string().contains("server.lisen is not known"), "{wrong}");
+    assert!(
+        wrong.to_string().contains("server.lisen is not known"),
+        "{wrong}"
+    );
 }
 
 #[test]
