@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::config::{Config, HandlerConfig, HandlerKind};
 use crate::handler::{
-    BatchLimits, Drive, Echo, HandlerSettings, Kind, Ordering, Records, Registry, Topics, Unlisted,
+    BatchLimits, Drive, Echo, HandlerSettings, Kind, Ordering, Records, Registry, TopicRules,
+    Topics, Unlisted,
 };
 use crate::types::HandlerName;
 
@@ -47,7 +48,8 @@ fn settings(handler: &HandlerConfig, config: &Config) -> HandlerSettings {
     let (kind, drive) = match handler.kind {
         HandlerKind::Records => (Kind::Records, Drive::Planned(Arc::new(Records))),
         HandlerKind::Topics => {
-            let rules = config.topics.clone();
+            let ephemeral = config.ephemeral.clone();
+            let rules = TopicRules { ephemeral };
             (Kind::Topics, Drive::Planned(Arc::new(Topics { rules })))
         }
         HandlerKind::Echo => (Kind::Echo, Drive::Called(Arc::new(Echo))),

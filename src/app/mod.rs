@@ -146,6 +146,8 @@ impl App {
             stopping.cancel();
             hub.drain(SPREAD);
             broker.drain().await;
+            // The worker ends with the last handle; the server has the other one.
+            drop(broker);
             closing.cancel();
             tasks.join().await
         };

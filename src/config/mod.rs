@@ -10,8 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::handler::{BatchLimits, Ordering, TopicRules};
-use crate::types::HandlerName;
+use crate::types::{BatchLimits, HandlerName, Ordering, Pattern};
 
 /// What is true.
 #[derive(Debug, Clone)]
@@ -23,7 +22,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `None`: `topics` and `echo` exist, and every other name is a collection.
     pub handlers: Option<Vec<HandlerConfig>>,
-    pub topics: TopicRules,
+    /// Topics that are told to those who listen now, and kept nowhere.
+    pub ephemeral: Vec<Pattern>,
     /// How long a stop may take.
     pub drain: Duration,
     pub log: LogFormat,
@@ -97,7 +97,7 @@ impl Default for Config {
                 messages: 256 << 20,
             },
             handlers: None,
-            topics: TopicRules::default(),
+            ephemeral: Vec::new(),
             drain: Duration::from_secs(30),
             log: LogFormat::Text,
         }

@@ -4,8 +4,7 @@ use toml::Table;
 
 use super::section::Section;
 use super::{Config, HandlerConfig, HandlerKind, LogFormat, Problems, StoreConfig};
-use crate::handler::{BatchLimits, Ordering, TopicRules};
-use crate::types::{HandlerName, Pattern, limits};
+use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, limits};
 
 pub(super) fn config(table: Table, problems: &mut Problems) -> Config {
     let mut config = Config::default();
@@ -23,7 +22,7 @@ pub(super) fn config(table: Table, problems: &mut Problems) -> Config {
         config.handlers = handlers(section);
     }
     if let Some(section) = root.section("topics") {
-        topics(section, &mut config.topics);
+        topics(section, &mut config.ephemeral);
     }
     root.later(&["admin", "roles"]);
     root.finish();
@@ -144,12 +143,12 @@ fn batch(mut section: Section<'_>, batch: &mut BatchLimits) {
     section.finish();
 }
 
-fn topics(section: Section<'_>, rules: &mut TopicRules) {
+fn topics(section: Section<'_>, patterns: &mut Vec<Pattern>) {
     section.each("\"pattern\"", |pattern, mut section| {
         section.later(&["keep"]);
         let ephemeral = section.boolean("ephemeral").unwrap_or(false);
         match Pattern::parse(pattern, "") {
-            Ok(pattern) if ephemeral => rules.ephemeral.push(pattern),
+            Ok(pattern) if ephemeral => patterns.push(pattern),
             Ok(_) => {}
             Err(error) => section.refuse_all(&format!("is not a pattern: {error}")),
         }

@@ -34,7 +34,7 @@ fn what_the_default_file_has_in_comments_is_the_defaults_too() {
     let written = parse(&text.join("\n"), &[]).unwrap();
     let least = parse("[handlers.orders]\nkind = \"records\"", &[]).unwrap();
     assert_eq!(handler(&written), handler(&least));
-    assert!(written.topics.ephemeral.is_empty());
+    assert!(written.ephemeral.is_empty());
 }
 
 #[test]

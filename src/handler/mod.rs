@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+pub use crate::types::{BatchLimits, Ordering};
 pub use batch::{Batch, CallError, Handled, Item, ItemId};
 pub use echo::Echo;
 pub use records::Records;
-pub use registry::{BatchLimits, HandlerSettings, Kind, Ordering, Registry, Unlisted};
+pub use registry::{HandlerSettings, Kind, Registry, Unlisted};
 pub use topics::{TopicRules, Topics};
 
 use crate::store::{Effect, Origin, Store};

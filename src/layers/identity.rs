@@ -9,7 +9,7 @@ use tonic::body::Body;
 
 use super::gate::Rule;
 use crate::types::Principal;
-use crate::wire::check_id;
+use crate::wire::check;
 
 /// The metadata that names the caller.
 pub(super) const SUBJECT: &str = "tidegate-subject";
@@ -42,7 +42,7 @@ fn principal(headers: &HeaderMap) -> Result<Principal, String> {
     let subject = subject
         .to_str()
         .map_err(|_| format!("{SUBJECT} has a byte that is not printable ASCII"))?;
-    check_id(subject).map_err(|error| format!("{SUBJECT} {error}"))?;
+    check::id(subject).map_err(|error| format!("{SUBJECT} {error}"))?;
     Ok(Principal {
         subject: ByteString::from(subject),
         ..Principal::default()

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status};
 
+use super::Refusal;
+use super::batch;
+use super::info::info;
+use super::response::response;
 use super::stream::{EventStream, stream};
+use super::subscription::subscription;
 use crate::broker::{Broker, Stopping};
 use crate::events::Hub;
 use crate::handler::Registry;
@@ -13,7 +18,7 @@ use crate::layers::Slot;
 use crate::store::Store;
 use crate::types::Principal;
 use crate::wire::service::gateway_server;
-use crate::wire::{self, RawBatch, Refusal, proto};
+use crate::wire::{RawBatch, proto, wait_within};
 
 /// What the methods call.
 #[derive(Debug)]
@@ -69,11 +74,7 @@ impl gateway_server::Gateway for Gateway {
         request: Request<proto::InfoRequest>,
     ) -> Result<Response<proto::InfoResponse>, Status> {
         let principal = principal(request.extensions());
-        Ok(Response::new(wire::info(
-            &self.registry,
-            &principal,
-            &self.node,
-        )))
+        Ok(Response::new(info(&self.registry, &principal, &self.node)))
     }
 }
 
@@ -86,17 +87,12 @@ impl Gateway {
         self.check_running()?;
         // Before anything of the call is done: whoever subscribes from here misses nothing that the answer does not show.
         let cursor = self.hub.cursor(&*self.store);
-        let deadline = wire::wait_within(request.metadata().as_ref());
-        let batch = request.into_inner().check(principal, deadline)?;
+        let deadline = wait_within(request.metadata().as_ref());
+        let batch = batch::check(request.get_ref(), principal, deadline)?;
         let client = batch.request.client.clone();
-        let response = self.broker.sync(batch.request).await?;
+        let answers = self.broker.sync(batch.request).await?;
         let client_id = client.as_ref().map_or("", |client| &client.client_id);
-        Ok(wire::response(
-            response,
-            &batch.misplaced,
-            client_id,
-            cursor,
-        ))
+        Ok(response(answers, &batch.misplaced, client_id, cursor))
     }
 
     fn open(
@@ -106,7 +102,7 @@ impl Gateway {
         principal: &Arc<Principal>,
     ) -> Result<EventStream, Refusal> {
         self.check_running()?;
-        let subscription = wire::subscription(request, principal)?;
+        let subscription = subscription(request, principal)?;
         let session = self.hub.open(self.store.clone(), subscription)?;
         Ok(stream(session, slot))
     }

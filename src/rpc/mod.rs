@@ -1,12 +1,18 @@
 //! The services that clients call: convert, call, convert.
 
+mod batch;
 mod gateway;
+mod info;
+mod refusal;
+mod response;
 mod stream;
+mod subscription;
 
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 pub use gateway::Gateway;
+use refusal::Refusal;
 
 use crate::types::limits;
 use crate::wire::DESCRIPTORS;

@@ -3,6 +3,7 @@
 
 mod answer;
 mod content;
+mod driving;
 mod identity;
 pub mod limits;
 mod message;
@@ -12,6 +13,7 @@ mod topic;
 
 pub use answer::{Answer, Body, Outcome, Reason};
 pub use content::{Content, Form};
+pub use driving::{BatchLimits, Ordering};
 pub use identity::{ClientKey, HandlerName, Principal};
 pub use message::{Message, MessageBody, MessageId};
 pub use packet::{Action, More, Packet, PacketFile, Source};

@@ -33,7 +33,7 @@ pub(crate) struct WireDuration {
 }
 
 impl WireDuration {
-    pub(super) fn merge(&mut self, message: Span<'_>) -> Result<(), Malformed> {
+    pub(crate) fn merge(&mut self, message: Span<'_>) -> Result<(), Malformed> {
         let mut fields = Fields::of(message);
         while let Some((number, value)) = fields.next()? {
             match number {

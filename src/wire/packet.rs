@@ -14,19 +14,19 @@ use crate::types::{
 
 /// What a packet is read in.
 #[derive(Debug)]
-pub(super) struct Context {
+pub(crate) struct Context {
     /// Whether the call has a client_id, without which no packet has a place.
-    pub(super) has_client: bool,
+    pub(crate) has_client: bool,
     /// Of the packet in its request, for messages.
-    pub(super) index: usize,
+    pub(crate) index: usize,
     /// Reused from packet to packet.
-    pub(super) scratch: Vec<u8>,
+    pub(crate) scratch: Vec<u8>,
 }
 
 /// A packet, and the `seq` that it claimed where the contract gives it none.
-pub(super) struct Read {
-    pub(super) packet: Packet,
-    pub(super) misplaced: Option<u64>,
+pub(crate) struct Read {
+    pub(crate) packet: Packet,
+    pub(crate) misplaced: Option<u64>,
 }
 
 /// What was read so far.
@@ -52,7 +52,7 @@ struct Draft {
     wrong: Option<String>,
 }
 
-pub(super) fn read(bytes: Span<'_>, context: &mut Context) -> Read {
+pub(crate) fn read(bytes: Span<'_>, context: &mut Context) -> Read {
     let mut draft = Draft::default();
     if let Err(error) = draft.fields(bytes) {
         draft.refuse(format!("cannot be read: {error}"));

@@ -8,7 +8,7 @@ const DEPTH: u32 = 100;
 
 /// What one field is, by how it is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Varint(u64),
     Bytes(Span<'a>),
     /// Fixed numbers and groups: no field of a batch is one.
@@ -17,7 +17,7 @@ pub(super) enum Value<'a> {
 
 /// A part of a request's buffer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span<'a> {
+pub(crate) struct Span<'a> {
     buffer: &'a Bytes,
     start: usize,
     end: usize,
@@ -25,7 +25,7 @@ pub(super) struct Span<'a> {
 
 /// Why bytes are not a protobuf message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub(crate) enum Malformed {
     #[error("it ends in the middle of a field")]
     Truncated,
     #[error("a number takes more than 64 bits")]
@@ -42,17 +42,17 @@ pub(super) enum Malformed {
 
 /// The fields of one message, one after the other.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     rest: Span<'a>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(message: Span<'a>) -> Self {
+    pub(crate) fn of(message: Span<'a>) -> Self {
         Self { rest: message }
     }
 
     /// The next field's number and value.
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -70,31 +70,31 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn varint(self) -> Result<u64, Malformed> {
+    pub(crate) fn varint(self) -> Result<u64, Malformed> {
         match self {
             Self::Varint(value) => Ok(value),
             _ => Err(Malformed::WireType),
         }
     }
 
-    pub(super) fn span(self) -> Result<Span<'a>, Malformed> {
+    pub(crate) fn span(self) -> Result<Span<'a>, Malformed> {
         match self {
             Self::Bytes(span) => Ok(span),
             _ => Err(Malformed::WireType),
         }
     }
 
-    pub(super) fn bytes(self) -> Result<Bytes, Malformed> {
+    pub(crate) fn bytes(self) -> Result<Bytes, Malformed> {
         self.span().map(Span::to_bytes)
     }
 
-    pub(super) fn string(self) -> Result<ByteString, Malformed> {
+    pub(crate) fn string(self) -> Result<ByteString, Malformed> {
         ByteString::try_from(self.bytes()?).map_err(|_| Malformed::Utf8)
     }
 }
 
 impl<'a> Span<'a> {
-    pub(super) fn whole(buffer: &'a Bytes) -> Self {
+    pub(crate) fn whole(buffer: &'a Bytes) -> Self {
         Self {
             buffer,
             start: 0,
@@ -102,20 +102,20 @@ impl<'a> Span<'a> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.end - self.start
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    pub(super) fn as_slice(&self) -> &'a [u8] {
+    pub(crate) fn as_slice(&self) -> &'a [u8] {
         &self.buffer[self.start..self.end]
     }
 
     /// Shares the request's buffer.
-    pub(super) fn to_bytes(self) -> Bytes {
+    pub(crate) fn to_bytes(self) -> Bytes {
         self.buffer.slice(self.start..self.end)
     }
 

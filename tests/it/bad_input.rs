@@ -1,9 +1,12 @@
 //! Calls that are wrong as a whole, and ports that are not there: each gets its status or a clear message.
 
+use futures_util::future::BoxFuture;
 use http::uri::PathAndQuery;
 use tidegate::app::{App, BuildError};
 use tidegate::config::Config;
-use tidegate_client::proto;
+use tidegate::handler::{Batch, CallError, Handled, Handler};
+use tidegate::types::Action;
+use tidegate_client::proto::{self, BatchRequest, Packet};
 use tonic::{Code, Request, Status};
 
 use crate::support::{Wire, gateway, post};
@@ -131,6 +134,59 @@ impl tonic::codec::Decoder for Raw {
         bytes::Buf::advance(buffer, rest);
         Ok(Some(()))
     }
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_configured_is_refused_and_what_stands_beside_it_is_done() {
+    let gateway = gateway()
+        .config("[handlers.orders]\nkind = \"records\"")
+        .start()
+        .await;
+    let client = gateway.client().await;
+    let packets = ["orders", "todos", "echo", "topics"].map(|name| Packet::list(name, "a"));
+    let answer = client.sync(BatchRequest::of(packets)).await.unwrap();
+    let unknown = proto::Reason::UnknownHandler as i32;
+    let reasons = answer.results.iter().map(|result| result.reason == unknown);
+    assert_eq!(reasons.collect::<Vec<_>>(), [false, true, true, false]);
+    assert_eq!(answer.results[0].outcome, proto::Outcome::Ok as i32);
+}
+
+/// Takes what it is given and never answers.
+#[derive(Debug)]
+struct Silent;
+
+impl Handler for Silent {
+    fn handle(&self, _: Batch) -> BoxFuture<'_, Result<Vec<Handled>, CallError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn actions(&self) -> &[Action] {
+        &Action::ALL
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_answered_before_its_own_deadline() {
+    // What the handler has never ends, so the stop is not waited for.
+    let gateway = gateway().handler("silent", Silent).start().await;
+    let mut request = Request::new(BatchRequest::of([
+        Packet::create("silent").text("lost"),
+        Packet::create("echo").text("heard"),
+    ]));
+    request.set_timeout(std::time::Duration::from_millis(500));
+    let answer = gateway
+        .bare()
+        .await
+        .sync(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let outcomes: Vec<_> = answer
+        .results
+        .iter()
+        .map(|result| result.outcome())
+        .collect();
+    assert_eq!(outcomes, [proto::Outcome::InDoubt, proto::Outcome::Ok]);
 }
 
 #[tokio::test]

@@ -1,7 +1,12 @@
 //! One binary for all integration tests.
 
 // All of it is tests, helpers too; clippy.toml's exception reaches `#[test]` functions only.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    missing_debug_implementations
+)]
 
 mod bad_input;
 mod contract;

@@ -66,7 +66,7 @@ async fn shows_2_8_grpc_web_streams_by_hand() {
     });
     let mut stream = Wire::open(gateway.address()).await;
     stream
-        .send_split(&post(gateway.address(), "Events", &[ORIGIN], &request), 200)
+        .send_split(&post(gateway.address(), "Events", &[ORIGIN], &request), 150)
         .await;
     assert_eq!(stream.head().await.status, 200);
     assert!(matches!(next(&mut stream).await, Kind::Connected(_)));

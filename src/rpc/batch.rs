@@ -8,58 +8,57 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 
-use super::check::{self, WireDuration};
-use super::packet::{self, Context};
-use super::reader::{Fields, Malformed, Span};
-use super::{RawBatch, Refusal, proto};
+use super::Refusal;
 use crate::broker::{Ack, Request, SettledPart};
 use crate::types::{ClientKey, Packet, Principal, limits};
+use crate::wire::check::{self, WireDuration};
+use crate::wire::packet::{self, Context};
+use crate::wire::reader::{Fields, Malformed, Span};
+use crate::wire::{RawBatch, proto};
 
 /// A call of `Sync`, checked.
 #[derive(Debug)]
-pub struct Batch {
-    pub request: Request,
+pub(super) struct Batch {
+    pub(super) request: Request,
     /// By index in the request, the `seq`s of packets that have no place: their results say them again.
-    pub misplaced: Vec<(usize, u64)>,
+    pub(super) misplaced: Vec<(usize, u64)>,
 }
 
-impl RawBatch {
-    /// `deadline`: what is left of the call's own time, if it has a limit.
-    pub fn check(
-        &self,
-        principal: &Arc<Principal>,
-        deadline: Option<Duration>,
-    ) -> Result<Batch, Refusal> {
-        if self.0.len() > limits::REQUEST_BYTES {
-            return Err(Refusal::TooMuch(format!(
-                "the request has {} bytes: at most {} are taken",
-                self.0.len(),
-                limits::REQUEST_BYTES
-            )));
-        }
-        let message = Span::whole(&self.0);
-        let outline = Outline::of(message).map_err(unreadable)?;
-        outline.check()?;
-        let client = client(&outline.client_id, principal)?;
-        let ack = ack(outline.ack, client.is_some())?;
-        let wait = wait(outline.wait)?;
-        if client.is_none() && outline.settled > 0 {
-            return Err(Refusal::Invalid(
-                "settled is about a client's queues: give the call its client_id".into(),
-            ));
-        }
-        let settled = settled(message, outline.settled).map_err(unreadable)?;
-        let (packets, misplaced) = packets(message, outline.packets, client.is_some());
-        let request = Request {
-            principal: principal.clone(),
-            client,
-            ack,
-            wait: deadline.map_or(wait, |left| wait.min(left)),
-            settled,
-            packets,
-        };
-        Ok(Batch { request, misplaced })
+/// `deadline`: what is left of the call's own time, if it has a limit.
+pub(super) fn check(
+    raw: &RawBatch,
+    principal: &Arc<Principal>,
+    deadline: Option<Duration>,
+) -> Result<Batch, Refusal> {
+    if raw.0.len() > limits::REQUEST_BYTES {
+        return Err(Refusal::TooMuch(format!(
+            "the request has {} bytes: at most {} are taken",
+            raw.0.len(),
+            limits::REQUEST_BYTES
+        )));
     }
+    let message = Span::whole(&raw.0);
+    let outline = Outline::of(message).map_err(unreadable)?;
+    outline.check()?;
+    let client = client(&outline.client_id, principal)?;
+    let ack = ack(outline.ack, client.is_some())?;
+    let wait = wait(outline.wait)?;
+    if client.is_none() && outline.settled > 0 {
+        return Err(Refusal::Invalid(
+            "settled is about a client's queues: give the call its client_id".into(),
+        ));
+    }
+    let settled = settled(message, outline.settled).map_err(unreadable)?;
+    let (packets, misplaced) = packets(message, outline.packets, client.is_some());
+    let request = Request {
+        principal: principal.clone(),
+        client,
+        ack,
+        wait: deadline.map_or(wait, |left| wait.min(left)),
+        settled,
+        packets,
+    };
+    Ok(Batch { request, misplaced })
 }
 
 /// What is counted and read in one pass, before anything is built.

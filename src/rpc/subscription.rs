@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Refusal, batch, proto};
+use super::{Refusal, batch};
 use crate::events::{Start, Subscription};
 use crate::types::{Pattern, Principal, encode_token, limits};
+use crate::wire::proto;
 
-pub(crate) fn subscription(
+pub(super) fn subscription(
     request: proto::EventsRequest,
     principal: &Arc<Principal>,
 ) -> Result<Subscription, Refusal> {

@@ -1,10 +1,10 @@
 //! From the broker's answers to a `BatchResponse`.
 
-use super::{answer, proto};
 use crate::broker::Response;
+use crate::wire::{answer, proto};
 
 /// `misplaced`: what packets claimed as their place and have none, by index and in order; their results say it again.
-pub(crate) fn response(
+pub(super) fn response(
     response: Response,
     misplaced: &[(usize, u64)],
     client_id: &str,

@@ -7,7 +7,7 @@ use crate::events::CursorError;
 
 /// Why a call is refused as a whole. The text is for a person: what, where, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// It would be refused again and again.
     #[error("{0}")]
     Invalid(String),
@@ -24,7 +24,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// For logs.
-    pub(crate) fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "invalid",
             Self::TooMuch(_) => "limit",

@@ -1,10 +1,10 @@
 //! What `Info` answers.
 
-use super::proto;
 use crate::handler::{HandlerSettings, Registry};
 use crate::types::{Action, Principal, limits};
+use crate::wire::proto;
 
-pub(crate) fn info(registry: &Registry, principal: &Principal, node: &str) -> proto::InfoResponse {
+pub(super) fn info(registry: &Registry, principal: &Principal, node: &str) -> proto::InfoResponse {
     let handlers = registry.all();
     proto::InfoResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,0 +1,36 @@
+//! How a handler is driven: plain choices, which a configuration makes.
+
+use std::time::Duration;
+
+/// What is applied in order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ordering {
+    /// One client's packets to the handler.
+    #[default]
+    Client,
+    /// The packets of one key, across clients. An empty key is no chain.
+    Key,
+    None,
+}
+
+/// The bounds of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    pub max_packets: usize,
+    pub max_bytes: usize,
+    /// How long a batch may wait for more, from when its first packet was ready. 0: it never waits while a call is free.
+    pub window: Duration,
+    /// Calls in flight at most, per lane.
+    pub calls: usize,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self {
+            max_packets: 500,
+            max_bytes: 1 << 20,
+            window: Duration::ZERO,
+            calls: 4,
+        }
+    }
+}
