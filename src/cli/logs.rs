@@ -1,5 +1,7 @@
 //! Logs go to stderr, as text or as JSON.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
@@ -9,6 +11,7 @@ pub(super) fn start(format: LogFormat, filter: &str) {
     let filter = EnvFilter::builder().parse_lossy(filter);
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => logs.init(),

@@ -108,7 +108,7 @@ fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
     let ordering = section.choice("ordering", &ORDERINGS).unwrap_or_default();
     let mixed_actions = section
         .boolean("mixed_actions")
-        .unwrap_or(kind.mixes_actions());
+        .unwrap_or_else(|| kind.mixes_actions());
     let isolate_tenants = section
         .choice("isolation", &[("none", false), ("tenant", true)])
         .unwrap_or(false);
