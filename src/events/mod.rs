@@ -1,12 +1,25 @@
 //! The event stream: every subscriber is a cursor over the log. Behind, it reads the store; at the tail it follows a live
-//! ring; lagging past the ring it reads the store again.
+//! ring; lagging past the ring it reads the store again. So a slow one costs a scan, not memory.
+//!
+//! A stream is spliced together without a seam: it joins the ring first, so that everything from then on is counted for it,
+//! then reads the store up to the tail that it joined at, then the ring, where it drops what it has by position.
+
+mod cursor;
+mod hub;
+mod interest;
+mod live;
+mod reader;
+mod ring;
+mod session;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+pub use hub::Hub;
+pub use session::Session;
 
-use crate::store::{Entry, Store, Tail};
 use crate::types::{ClientKey, Pattern, Principal};
 
 /// What a stream asks for, checked.
@@ -46,54 +59,7 @@ pub struct StreamSettings {
     pub ring_bytes: usize,
 }
 
-/// Follows the store's tail and opens sessions. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Hub {}
-
-impl Hub {
-    /// The store is told about the hub when it is built (as its tail), and the hub about the store here.
-    pub fn new(_settings: StreamSettings) -> Self {
-        todo!()
-    }
-
-    /// A cursor for whoever subscribes later and must miss nothing that is not durable yet.
-    pub fn cursor(&self, _store: &dyn Store) -> String {
-        todo!()
-    }
-
-    /// Opens a stream. The error is for a person: a cursor that cannot be read.
-    pub fn open(
-        &self,
-        _store: Arc<dyn Store>,
-        _subscription: Subscription,
-    ) -> Result<Session, CursorError> {
-        todo!()
-    }
-
-    /// Every stream is told to go, each with its own delay within `spread`, and ends.
-    pub fn drain(&self, _spread: Duration) {
-        todo!()
-    }
-}
-
-impl Tail for Hub {
-    fn committed(&self, _entries: &[Entry]) {
-        todo!()
-    }
-}
-
 /// A cursor that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct CursorError(pub String);
-
-/// One stream.
-#[derive(Debug)]
-pub struct Session {}
-
-impl Session {
-    /// The next event, encoded as `tidegate.v1.Event`. `None` after a GoAway.
-    pub async fn next(&mut self) -> Option<Bytes> {
-        todo!()
-    }
-}

@@ -47,7 +47,7 @@ pub struct Settle {
     pub queue: QueueKey,
     /// Every place up to this one. Counts as taken, so that a gateway that lost its state never blocks a client.
     pub through: u64,
-    /// Packets without a place.
+    /// Packets without a place. Their answers go; that they were finished stays known as long as req_ids are kept.
     pub req_ids: Vec<ByteString>,
 }
 
@@ -145,15 +145,15 @@ pub struct Draft {
 pub enum Judged {
     /// Done now, with this answer. Recorded where the unit has a place.
     Done(Answer),
-    /// Finished earlier: the recorded answer.
+    /// Finished earlier: the recorded answer as it was first told. The caller tells it with [`Answer::replay`].
     Repeat(Answer),
     /// Finished earlier, and its answer is not kept.
     Forgotten,
-    /// The place or req_id was used by other content.
+    /// The place or req_id was used by other content. Known only while the answer is kept: without it, it is `Forgotten`.
     Reused,
     /// Its place is ahead of this one, which is expected next.
     Missing { next: u64 },
-    /// Behind a `Missing` of its group.
+    /// Behind a `Missing` or `NoRoom` of its group.
     Skipped,
     /// The table of places is full, and this client has none in it.
     NoRoom,

@@ -11,7 +11,10 @@
 //! * Places: a queue's next place is taken, an earlier one is a repeat (its recorded answer, [`Judged::Forgotten`], or
 //!   [`Judged::Reused`] for other content) and a later one is [`Judged::Missing`]. A place is never lowered, whatever is
 //!   settled or forgotten.
-//! * The first unit of a group that is `Missing` ends its group: the group's later units are [`Judged::Skipped`].
+//! * The first unit of a group that is `Missing`, or that finds no room, ends its group: the group's later units are
+//!   [`Judged::Skipped`].
+//! * Answers are kept for repeats until they are settled; those of a client that no waiting call carried are entries of the
+//!   log besides, so that its streams get them. An answer that a call carries is no entry, and nobody's tail is told of it.
 //! * A domain has one writer: [`Store::take_over`] gives a term, and a commit under an older one fails with
 //!   [`Error::Fenced`]. Commits of a domain are applied one after the other in the order accepted; domains are independent.
 //! * Two waits: the future of [`Store::commit`] ends when the commit is *accepted* (its order within the domain is fixed);
@@ -28,6 +31,7 @@ mod commit;
 mod conformance;
 mod judge;
 pub mod memory;
+mod packed;
 mod read;
 
 use std::sync::Arc;
@@ -39,7 +43,7 @@ pub use commit::{
     ReqIdScope, Settle, Term, Unit,
 };
 pub use read::{
-    Entry, EntryKind, Filter, KeptResult, Loss, LossCause, Page, PageOf, Position, ScanLimit,
+    Entry, EntryKind, Epoch, Filter, KeptResult, Loss, LossCause, Page, PageOf, Position, ScanLimit,
 };
 
 use crate::types::{ClientKey, Message, Record, Topic};
@@ -72,8 +76,8 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// The position of the newest entry that is durable. Cheap: every answer asks for it.
     fn tail(&self) -> Position;
 
-    /// What a cursor must name to be understood: this start's history, and those that it continues.
-    fn epochs(&self) -> Arc<[u64]>;
+    /// What a cursor must name to be understood: the histories that this start continues, oldest first, and its own last.
+    fn epochs(&self) -> Arc<[Epoch]>;
 
     /// Messages that match, after `from`, in order of position. `Page::through` tells how far it looked, also when nothing
     /// matched; it never looks past the tail. `Page::loss` tells what was there after `from` and is not kept any more.

@@ -10,6 +10,14 @@ use crate::types::{Answer, ClientKey, HandlerName, Message, Pattern};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position(pub u64);
 
+/// A part of the log's history: one start of the gateway. What a cursor of it says is true up to where the next one starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch {
+    pub id: u64,
+    /// The position that was the newest when it began.
+    pub start: Position,
+}
+
 /// One entry of the log.
 #[derive(Debug, Clone)]
 pub struct Entry {

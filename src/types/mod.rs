@@ -16,4 +16,4 @@ pub use identity::{ClientKey, HandlerName, Principal};
 pub use message::{Message, MessageBody, MessageId};
 pub use packet::{Action, More, Packet, PacketFile, Source};
 pub use record::Record;
-pub use topic::{MAX_TOKENS, Pattern, Topic, TopicError, encode_token};
+pub use topic::{MAX_TOKENS, Pattern, Topic, TopicError, encode_token, record_key, record_prefix};

@@ -24,8 +24,18 @@ pub trait Encode {
     fn encode(self, buffer: &mut EncodeBuf<'_>);
 }
 
+/// What any request but a batch takes at most: 128 patterns and a cursor are far below. It bounds what is built from bytes
+/// that are nothing but empty fields.
+const SMALL_REQUEST: usize = 512 << 10;
+
 impl<M: prost::Message + Default> Decode for M {
     fn decode(buffer: &mut DecodeBuf<'_>) -> Result<Self, Status> {
+        if buffer.remaining() > SMALL_REQUEST {
+            let (found, limit) = (buffer.remaining(), SMALL_REQUEST);
+            return Err(Status::resource_exhausted(format!(
+                "the request has {found} bytes: at most {limit} are taken"
+            )));
+        }
         M::decode(buffer).map_err(|error| {
             Status::invalid_argument(format!("the request cannot be read: {error}"))
         })

@@ -15,6 +15,26 @@ pub mod service {
 /// What reflection answers from.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tidegate.v1.bin"));
 
+pub(crate) mod answer;
+mod batch;
+mod check;
 mod codec;
+mod deadline;
+pub(crate) mod event;
+mod fingerprint;
+mod info;
+mod message;
+mod packet;
+mod reader;
+mod response;
+mod status;
+mod subscription;
 
+pub use batch::Batch;
+pub(crate) use check::id as check_id;
 pub use codec::{Codec, EncodedEvent, RawBatch};
+pub(crate) use deadline::wait_within;
+pub(crate) use info::info;
+pub(crate) use response::response;
+pub use status::Refusal;
+pub(crate) use subscription::subscription;

@@ -1,0 +1,219 @@
+//! The only place where things are wired: configuration → built (ports bound, addresses known) → run → drained.
+
+mod handlers;
+mod server;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use crate::broker::{self, Worker};
+use crate::config::{Config, Exposure, StoreConfig};
+use crate::events::{Hub, StreamSettings};
+use crate::handler::HandlerSettings;
+use crate::layers::Reach;
+use crate::rpc::{self, Gateway};
+use crate::store::Store;
+use crate::store::memory::{Keep, Memory};
+
+/// The name of the gateway's service to those who ask for its health.
+const SERVICE: &str = crate::wire::service::gateway_server::SERVICE_NAME;
+
+/// Streams that are told to go reconnect within this time, each at its own moment.
+const SPREAD: Duration = Duration::from_secs(10);
+
+/// A gateway that is built: its port is bound, and nothing runs yet.
+#[derive(Debug)]
+pub struct App {
+    listener: TcpListener,
+    address: SocketAddr,
+    reach: Reach,
+    gateway: Gateway,
+    worker: Worker,
+    drain: Duration,
+}
+
+/// Why there is no gateway. The text says what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(
+        "{0} can be reached by others, and the gateway does not know who calls: listen on 127.0.0.1, or say --insecure"
+    )]
+    Exposed(SocketAddr),
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, String),
+}
+
+/// Why a gateway ended other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("the server ended: {0}")]
+    Server(String),
+    #[error("the broker ended: {0}")]
+    Broker(String),
+    #[error("not everything was done within {0:?} of being told to stop")]
+    Drain(Duration),
+}
+
+impl App {
+    /// `custom`: handlers of the process's own, beside the configured ones.
+    pub async fn build(config: Config, custom: Vec<HandlerSettings>) -> Result<Self, BuildError> {
+        let reach = reach(&config)?;
+        // Before anything else: a port in use is the commonest mistake, and nothing else should have happened then.
+        let listener = server::bind(config.listen).map_err(|error| not_bound(config.listen, &error))?;
+        let address = listener.local_addr().map_err(|error| not_bound(config.listen, &error))?;
+
+        let node = format!("{:08x}", rand::random::<u32>());
+        let hub = Hub::new(streams(node.clone()));
+        let store: Arc<dyn Store> = match config.store {
+            StoreConfig::Memory { messages } => {
+                let keep = Keep { message_bytes: messages };
+                Arc::new(Memory::new(keep, Arc::new(hub.clone())))
+            }
+        };
+        let registry = Arc::new(handlers::registry(&config, custom));
+        let (broker, worker) = broker::build(registry.clone(), store.clone(), broker::Settings::default());
+        let gateway = Gateway {
+            broker,
+            hub,
+            store,
+            registry,
+            node,
+            stopping: CancellationToken::new(),
+        };
+        Ok(Self {
+            listener,
+            address,
+            reach,
+            gateway,
+            worker,
+            drain: config.drain,
+        })
+    }
+
+    /// Where it listens, with the port that port 0 became.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` ends, then drains. Dropping it ends everything at once.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+        let health = HealthReporter::new();
+        set_health(&health, ServingStatus::Serving).await;
+        let closing = CancellationToken::new();
+        let (broker, hub, stopping) = (
+            self.gateway.broker.clone(),
+            self.gateway.hub.clone(),
+            self.gateway.stopping.clone(),
+        );
+        let service = HealthServer::new(HealthService::from_health_reporter(health.clone()));
+        let routes = rpc::routes(self.gateway, service);
+        let serving = server::serve(self.listener, routes, self.reach, closing.clone().cancelled_owned());
+        let mut tasks = Tasks {
+            server: tokio::spawn(serving),
+            worker: tokio::spawn(self.worker.run()),
+        };
+
+        tokio::select! {
+            () = stop => {}
+            error = tasks.ended() => return Err(error),
+        }
+        tracing::info!("stopping: within {:?} everything that was taken is done", self.drain);
+        let drained = async {
+            set_health(&health, ServingStatus::NotServing).await;
+            stopping.cancel();
+            hub.drain(SPREAD);
+            broker.drain().await;
+            closing.cancel();
+            tasks.join().await
+        };
+        tokio::time::timeout(self.drain, drained)
+            .await
+            .unwrap_or(Err(RunError::Drain(self.drain)))
+    }
+}
+
+/// The tasks of a running gateway, ended with it.
+#[derive(Debug)]
+struct Tasks {
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+    worker: JoinHandle<()>,
+}
+
+impl Tasks {
+    /// The first that ends before it was told to.
+    async fn ended(&mut self) -> RunError {
+        tokio::select! {
+            ended = &mut self.server => RunError::Server(match ended {
+                Ok(Ok(())) => "nobody told it to".into(),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            }),
+            ended = &mut self.worker => RunError::Broker(match ended {
+                Ok(()) => "nobody told it to".into(),
+                Err(error) => error.to_string(),
+            }),
+        }
+    }
+
+    async fn join(&mut self) -> Result<(), RunError> {
+        let served = (&mut self.server).await;
+        let worked = (&mut self.worker).await;
+        served
+            .map_err(|error| RunError::Server(error.to_string()))?
+            .map_err(|error| RunError::Server(error.to_string()))?;
+        worked.map_err(|error| RunError::Broker(error.to_string()))
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.server.abort();
+        self.worker.abort();
+    }
+}
+
+fn reach(config: &Config) -> Result<Reach, BuildError> {
+    match (config.listen.ip().to_canonical().is_loopback(), config.exposure) {
+        (true, _) => Ok(Reach::Loopback),
+        (false, Exposure::Anywhere) => Ok(Reach::Anywhere),
+        (false, Exposure::LoopbackOnly) => Err(BuildError::Exposed(config.listen)),
+    }
+}
+
+fn streams(node: String) -> StreamSettings {
+    StreamSettings {
+        node,
+        // Proxies end streams that are idle for longer.
+        heartbeat: Duration::from_secs(15),
+        age: Duration::from_secs(600),
+        // What a subscriber may lag behind before it reads the store: a second at full speed.
+        ring_entries: 65_536,
+        ring_bytes: 32 << 20,
+    }
+}
+
+fn not_bound(address: SocketAddr, error: &io::Error) -> BuildError {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process has this port; stop it, or give another one with --listen".into(),
+        io::ErrorKind::PermissionDenied => "ports below 1024 need rights that this process has not; choose a higher one".into(),
+        io::ErrorKind::AddrNotAvailable => "it is not an address of this machine".into(),
+        _ => error.to_string(),
+    };
+    BuildError::Listen(address, why)
+}
+
+/// The empty name stands for the process as a whole.
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for service in ["", SERVICE] {
+        health.set_service_status(service, status).await;
+    }
+}

@@ -1,0 +1,118 @@
+//! From what was written to what is true.
+
+use toml::Table;
+
+use super::section::Section;
+use super::{Config, HandlerConfig, HandlerKind, LogFormat, Problems, StoreConfig};
+use crate::handler::{BatchLimits, Ordering, TopicRules};
+use crate::types::{HandlerName, Pattern, limits};
+
+pub(super) fn config(table: Table, problems: &mut Problems) -> Config {
+    let mut config = Config::default();
+    let mut root = Section::new(String::new(), table, problems);
+    if let Some(section) = root.section("server") {
+        server(section, &mut config);
+    }
+    if let Some(section) = root.section("log") {
+        log(section, &mut config);
+    }
+    if let Some(section) = root.section("store") {
+        store(section, &mut config);
+    }
+    if let Some(section) = root.section("handlers") {
+        config.handlers = handlers(section);
+    }
+    if let Some(section) = root.section("topics") {
+        topics(section, &mut config.topics);
+    }
+    root.later(&["admin", "roles"]);
+    root.finish();
+    config
+}
+
+fn server(mut section: Section<'_>, config: &mut Config) {
+    if let Some(listen) = section.string("listen") {
+        match listen.parse() {
+            Ok(listen) => config.listen = listen,
+            Err(_) => section.refuse("listen", &format!("is {listen:?}: an address and a port such as \"127.0.0.1:50051\" would be right")),
+        }
+    }
+    if let Some(drain) = section.duration("drain") {
+        config.drain = drain;
+    }
+    section.finish();
+}
+
+fn log(mut section: Section<'_>, config: &mut Config) {
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    if let Some(format) = section.choice("format", &formats) {
+        config.log = format;
+    }
+    section.finish();
+}
+
+fn store(mut section: Section<'_>, config: &mut Config) {
+    match section.string("engine").as_deref() {
+        None | Some("memory") => {}
+        Some(engine @ ("embedded" | "jetstream")) => {
+            section.refuse("engine", &format!("is {engine:?}, which comes with a later version: \"memory\" is what there is"));
+        }
+        Some(engine) => section.refuse("engine", &format!("is {engine:?}: \"memory\" would be right")),
+    }
+    let StoreConfig::Memory { messages } = &mut config.store;
+    if let Some(bytes) = section.bytes("messages") {
+        *messages = bytes;
+    }
+    section.later(&["path"]);
+    section.finish();
+}
+
+/// `None` where the section is empty: then nothing is listed.
+fn handlers(section: Section<'_>) -> Option<Vec<HandlerConfig>> {
+    let mut handlers = Vec::new();
+    section.each("<name>", |name, section| handlers.extend(handler(name, section)));
+    (!handlers.is_empty()).then_some(handlers)
+}
+
+fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
+    const KINDS: [(&str, HandlerKind); 3] =
+        [("records", HandlerKind::Records), ("topics", HandlerKind::Topics), ("echo", HandlerKind::Echo)];
+    const ORDERINGS: [(&str, Ordering); 3] = [("client", Ordering::Client), ("key", Ordering::Key), ("none", Ordering::None)];
+    section.later(&["addresses", "durable", "retry", "call_timeout", "on_dead", "publish"]);
+    let kind = section.choice("kind", &KINDS).unwrap_or(HandlerKind::Records);
+    let ordering = section.choice("ordering", &ORDERINGS).unwrap_or_default();
+    let mixed_actions = section.boolean("mixed_actions").unwrap_or(kind.mixes_actions());
+    let isolate_tenants = section.choice("isolation", &[("none", false), ("tenant", true)]).unwrap_or(false);
+    let mut limits = BatchLimits::default();
+    if let Some(section) = section.section("batch") {
+        batch(section, &mut limits);
+    }
+    let checked = HandlerName::new(name);
+    if checked.is_none() {
+        section.refuse_all(&format!("cannot be a handler's name: 1 to {} of A-Z a-z 0-9 _ - would be right", limits::HANDLER_BYTES));
+    }
+    section.finish();
+    Some(HandlerConfig { name: checked?, kind, ordering, mixed_actions, isolate_tenants, batch: limits })
+}
+
+fn batch(mut section: Section<'_>, batch: &mut BatchLimits) {
+    let default = *batch;
+    batch.max_packets = section.count("max_packets").unwrap_or(default.max_packets);
+    batch.max_bytes = section.bytes("max_bytes").unwrap_or(default.max_bytes);
+    batch.window = section.duration("window").unwrap_or(default.window);
+    batch.calls = section.count("calls").unwrap_or(default.calls);
+    section.finish();
+}
+
+fn topics(section: Section<'_>, rules: &mut TopicRules) {
+    section.each("\"pattern\"", |pattern, mut section| {
+        section.later(&["keep"]);
+        let ephemeral = section.boolean("ephemeral").unwrap_or(false);
+        match Pattern::parse(pattern, "") {
+            Ok(pattern) if ephemeral => rules.ephemeral.push(pattern),
+            Ok(_) => {}
+            Err(error) => section.refuse_all(&format!("is not a pattern: {error}")),
+        }
+        section.finish();
+    });
+}

@@ -1,0 +1,162 @@
+//! A section that is read key by key: what has the wrong type or is left over becomes a problem, and reading goes on.
+
+use std::time::Duration;
+
+use toml::{Table, Value};
+
+use super::{Problems, units};
+
+/// A table and where it stands.
+#[derive(Debug)]
+pub(super) struct Section<'a> {
+    path: String,
+    table: Table,
+    /// The keys that were asked for, to be named where an unknown one stands.
+    known: Vec<&'static str>,
+    problems: &'a mut Problems,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn new(path: String, table: Table, problems: &'a mut Problems) -> Self {
+        Self {
+            path,
+            table,
+            known: Vec::new(),
+            problems,
+        }
+    }
+
+    pub(super) fn string(&mut self, key: &'static str) -> Option<String> {
+        match self.take(key)? {
+            Value::String(text) => Some(text),
+            other => self.wrong(key, &other, "text in quotes"),
+        }
+    }
+
+    pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        match self.take(key)? {
+            Value::Boolean(value) => Some(value),
+            other => self.wrong(key, &other, "true or false"),
+        }
+    }
+
+    /// A count of at least one.
+    pub(super) fn count(&mut self, key: &'static str) -> Option<usize> {
+        let value = self.take(key)?;
+        let count = value.as_integer().and_then(|count| usize::try_from(count).ok());
+        match count {
+            Some(count) if count > 0 => Some(count),
+            _ => self.wrong(key, &value, "a whole number from 1 on"),
+        }
+    }
+
+    pub(super) fn bytes(&mut self, key: &'static str) -> Option<usize> {
+        let value = self.take(key)?;
+        match value.as_str().and_then(units::bytes) {
+            Some(bytes) if bytes > 0 => Some(bytes),
+            _ => self.wrong(key, &value, "a size with its unit, such as \"1MiB\""),
+        }
+    }
+
+    pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
+        let value = self.take(key)?;
+        match value.as_str().and_then(|text| humantime::parse_duration(text).ok()) {
+            Some(duration) => Some(duration),
+            None => self.wrong(key, &value, "a time with its unit, such as \"50ms\""),
+        }
+    }
+
+    /// One of these words.
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let value = self.take(key)?;
+        let chosen = choices.iter().find(|(word, _)| value.as_str() == Some(word));
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        chosen
+            .map(|(_, choice)| *choice)
+            .or_else(|| self.wrong(key, &value, &format!("one of {}", words.join(", "))))
+    }
+
+    /// A section below this one; `None` where it is not written.
+    pub(super) fn section(&mut self, key: &'static str) -> Option<Section<'_>> {
+        match self.take(key)? {
+            Value::Table(table) => {
+                let path = self.path_of(key);
+                Some(Section::new(path, table, self.problems))
+            }
+            other => self.wrong(key, &other, "a section"),
+        }
+    }
+
+    /// Every section below this one, by name; `name` is for who reads the problem.
+    pub(super) fn each(mut self, name: &str, mut read: impl FnMut(&str, Section<'_>)) {
+        for (key, value) in std::mem::take(&mut self.table) {
+            let path = self.path_of(&key);
+            match value {
+                Value::Table(table) => read(&key, Section::new(path, table, self.problems)),
+                other => self.problem(&path, &format!("is {}: [{}] would be right", shown(&other), self.path_of(name))),
+            }
+        }
+    }
+
+    /// A key that the contract has and this version does not.
+    pub(super) fn later(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            if self.table.remove(*key).is_some() {
+                let path = self.path_of(key);
+                self.problem(&path, "comes with a later version: leave it out");
+            }
+        }
+    }
+
+    /// What is left over is not known.
+    pub(super) fn finish(mut self) {
+        let known = self.known.join(", ");
+        for key in std::mem::take(&mut self.table).keys() {
+            let path = self.path_of(key);
+            self.problem(&path, &format!("is not known: {known} are"));
+        }
+    }
+
+    pub(super) fn refuse(&mut self, key: &str, problem: &str) {
+        let path = self.path_of(key);
+        self.problem(&path, problem);
+    }
+
+    /// The section as a whole is wrong.
+    pub(super) fn refuse_all(&mut self, problem: &str) {
+        let path = self.path.clone();
+        self.problem(&path, problem);
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Value> {
+        self.known.push(key);
+        self.table.remove(key)
+    }
+
+    fn wrong<T>(&mut self, key: &str, value: &Value, right: &str) -> Option<T> {
+        let path = self.path_of(key);
+        self.problem(&path, &format!("is {}: {right} would be right", shown(value)));
+        None
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-<>".contains(&byte);
+        let key = if key.bytes().all(bare) { key.to_owned() } else { format!("{key:?}") };
+        match self.path.as_str() {
+            "" => key,
+            path => format!("{path}.{key}"),
+        }
+    }
+
+    fn problem(&mut self, path: &str, problem: &str) {
+        self.problems.0.push(format!("{path} {problem}"));
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Table(_) => "a section".into(),
+        Value::Array(_) => "a list".into(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,105 @@
+//! `tidegate.v1.Gateway`.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tonic::{Extensions, Request, Response, Status};
+
+use super::stream::{EventStream, stream};
+use crate::broker::{Broker, Stopping};
+use crate::events::Hub;
+use crate::handler::Registry;
+use crate::layers::Slot;
+use crate::store::Store;
+use crate::types::Principal;
+use crate::wire::service::gateway_server;
+use crate::wire::{self, RawBatch, Refusal, proto};
+
+/// What the methods call.
+#[derive(Debug)]
+pub struct Gateway {
+    pub broker: Broker,
+    pub hub: Hub,
+    pub store: Arc<dyn Store>,
+    pub registry: Arc<Registry>,
+    /// The name of this process, for people.
+    pub node: String,
+    /// Once it is cancelled, new calls are `UNAVAILABLE`.
+    pub stopping: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl gateway_server::Gateway for Gateway {
+    async fn sync(&self, request: Request<RawBatch>) -> Result<Response<proto::BatchResponse>, Status> {
+        let principal = principal(request.extensions());
+        let answer = self.batch(request, &principal).await;
+        answer.map(Response::new).map_err(|refusal| told("Sync", &principal, refusal))
+    }
+
+    type EventsStream = EventStream;
+
+    async fn events(&self, mut request: Request<proto::EventsRequest>) -> Result<Response<EventStream>, Status> {
+        let principal = principal(request.extensions());
+        let slot = request.extensions_mut().remove::<Arc<Slot>>();
+        let stream = self.open(request.into_inner(), slot, &principal);
+        stream.map(Response::new).map_err(|refusal| told("Events", &principal, refusal))
+    }
+
+    async fn results(&self, _: Request<proto::ResultsRequest>) -> Result<Response<proto::ResultsResponse>, Status> {
+        Err(Status::unimplemented(
+            "results can be asked for once there is a durable store; until then Events brings them, and a repeat of the packet",
+        ))
+    }
+
+    async fn info(&self, request: Request<proto::InfoRequest>) -> Result<Response<proto::InfoResponse>, Status> {
+        let principal = principal(request.extensions());
+        Ok(Response::new(wire::info(&self.registry, &principal, &self.node)))
+    }
+}
+
+impl Gateway {
+    async fn batch(
+        &self,
+        request: Request<RawBatch>,
+        principal: &Arc<Principal>,
+    ) -> Result<proto::BatchResponse, Refusal> {
+        self.check_running()?;
+        // Before anything of the call is done: whoever subscribes from here misses nothing that the answer does not show.
+        let cursor = self.hub.cursor(&*self.store);
+        let deadline = wire::wait_within(request.metadata().as_ref());
+        let batch = request.into_inner().check(principal, deadline)?;
+        let client = batch.request.client.clone();
+        let response = self.broker.sync(batch.request).await?;
+        let client_id = client.as_ref().map_or("", |client| &client.client_id);
+        Ok(wire::response(response, &batch.misplaced, client_id, cursor))
+    }
+
+    fn open(
+        &self,
+        request: proto::EventsRequest,
+        slot: Option<Arc<Slot>>,
+        principal: &Arc<Principal>,
+    ) -> Result<EventStream, Refusal> {
+        self.check_running()?;
+        let subscription = wire::subscription(request, principal)?;
+        let session = self.hub.open(self.store.clone(), subscription)?;
+        Ok(stream(session, slot))
+    }
+
+    fn check_running(&self) -> Result<(), Stopping> {
+        if self.stopping.is_cancelled() {
+            return Err(Stopping);
+        }
+        Ok(())
+    }
+}
+
+fn principal(extensions: &Extensions) -> Arc<Principal> {
+    extensions.get::<Arc<Principal>>().cloned().unwrap_or_default()
+}
+
+/// One line per refused request, never its content.
+fn told(method: &'static str, principal: &Principal, refusal: Refusal) -> Status {
+    tracing::info!(method, subject = %principal.subject, reason = refusal.name(), "refused a call: {refusal}");
+    refusal.into()
+}

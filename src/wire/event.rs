@@ -1,0 +1,91 @@
+//! Events: one constructor for each kind, and the cursor in front of an encoded one.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
+
+use super::answer::result;
+use super::{message, proto};
+use crate::store::KeptResult;
+use crate::types::Message;
+
+pub(crate) use proto::gap::Cause as GapCause;
+pub(crate) use proto::go_away::Cause as LeaveCause;
+
+/// The tag of `Event.cursor`, which is the first field of every encoded event.
+const CURSOR_TAG: u8 = 0x0A;
+
+pub(crate) fn of_message(cursor: String, kept: &Message) -> proto::Event {
+    event(cursor, proto::event::Event::Message(message::message(kept)))
+}
+
+/// Results of one client, in one event.
+pub(crate) fn of_results<'a>(
+    cursor: String,
+    client_id: &ByteString,
+    kept: impl Iterator<Item = &'a KeptResult>,
+) -> proto::Event {
+    let of = |kept: &KeptResult| {
+        result(
+            &kept.req_id,
+            kept.handler.as_str(),
+            kept.seq,
+            kept.answer.clone(),
+        )
+    };
+    let results = proto::BatchResponse {
+        results: kept.map(of).collect(),
+        client_id: client_id.to_string(),
+        cursor: String::new(),
+    };
+    event(cursor, proto::event::Event::Results(results))
+}
+
+pub(crate) fn connected(cursor: String, connected: proto::Connected) -> proto::Event {
+    event(cursor, proto::event::Event::Connected(connected))
+}
+
+pub(crate) fn heartbeat(cursor: String) -> proto::Event {
+    event(cursor, proto::event::Event::Heartbeat(proto::Heartbeat {}))
+}
+
+/// `missed` is 0 where it is not known.
+pub(crate) fn gap(cursor: String, cause: GapCause, pattern: &str, missed: u64) -> proto::Event {
+    let gap = proto::Gap {
+        cause: cause.into(),
+        pattern: pattern.to_owned(),
+        missed,
+    };
+    event(cursor, proto::event::Event::Gap(gap))
+}
+
+pub(crate) fn go_away(
+    cursor: String,
+    cause: LeaveCause,
+    reconnect_after: prost_types::Duration,
+) -> proto::Event {
+    let go_away = proto::GoAway {
+        cause: cause.into(),
+        reconnect_after: Some(reconnect_after),
+    };
+    event(cursor, proto::event::Event::GoAway(go_away))
+}
+
+/// The same encoded event under another cursor. Cursors are never empty and shorter than 128 bytes, so that their length is
+/// one byte.
+pub(crate) fn under_cursor(encoded: &Bytes, cursor: &str) -> Bytes {
+    debug_assert_eq!(encoded[0], CURSOR_TAG);
+    let rest = &encoded[2 + usize::from(encoded[1])..];
+    let mut out = BytesMut::with_capacity(2 + cursor.len() + rest.len());
+    out.put_u8(CURSOR_TAG);
+    out.put_u8(u8::try_from(cursor.len()).expect("a cursor of ours is shorter than 128 bytes"));
+    out.put_slice(cursor.as_bytes());
+    out.put_slice(rest);
+    out.freeze()
+}
+
+fn event(cursor: String, event: proto::event::Event) -> proto::Event {
+    proto::Event {
+        cursor,
+        event: Some(event),
+    }
+}

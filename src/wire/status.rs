@@ -1,0 +1,53 @@
+//! Why a call is refused as a whole, and the status that says so.
+
+use tonic::Status;
+
+use crate::broker::Stopping;
+use crate::events::CursorError;
+
+/// Why a call is refused as a whole. The text is for a person: what, where, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It would be refused again and again.
+    #[error("{0}")]
+    Invalid(String),
+    /// It is over a limit of the contract.
+    #[error("{0}")]
+    TooMuch(String),
+    /// The caller may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The gateway is stopping: another try, elsewhere or later, is right.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+impl Refusal {
+    /// For logs.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::TooMuch(_) => "limit",
+            Self::Forbidden(_) => "forbidden",
+            Self::Stopping(_) => "stopping",
+        }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            Refusal::Invalid(_) => Self::invalid_argument(text),
+            Refusal::TooMuch(_) => Self::resource_exhausted(text),
+            Refusal::Forbidden(_) => Self::permission_denied(text),
+            Refusal::Stopping(_) => Self::unavailable(text),
+        }
+    }
+}
+
+impl From<CursorError> for Refusal {
+    fn from(error: CursorError) -> Self {
+        Self::Invalid(format!("cursor: {error}"))
+    }
+}
