@@ -1,10 +1,25 @@
 //! Consolidates the packets of all clients into few large batches, and gives every packet its own answer.
 
+mod apply;
+mod core;
+mod fit;
+mod settings;
+mod worker;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
+pub use settings::Settings;
+pub use worker::Worker;
+
+use self::apply::Applier;
+use self::core::Core;
+use self::worker::Command;
+use crate::handler::Registry;
+use crate::store::Store;
 use crate::types::{Answer, ClientKey, Packet, Principal};
 
 /// How long a caller waits; it changes nothing about how a packet is treated.
@@ -49,13 +64,72 @@ pub struct Response {
 #[error("the gateway is stopping")]
 pub struct Stopping;
 
+/// Builds the broker: the handle to give away, and the worker to run and to join.
+pub fn build(
+    registry: Arc<Registry>,
+    store: Arc<dyn Store>,
+    settings: Settings,
+) -> (Broker, Worker) {
+    let (commands, inbox) = mpsc::channel(COMMANDS);
+    let broker = Broker {
+        commands,
+        intake: Arc::new(Semaphore::new(permits(settings.intake_bytes))),
+        intake_permits: permits(settings.intake_bytes),
+    };
+    let worker = Worker::new(Core::new(registry, settings), Applier::new(store), inbox);
+    (broker, worker)
+}
+
+/// Requests on their way to the worker at most.
+const COMMANDS: usize = 1024;
+
+/// One permit of the intake stands for so many bytes.
+const PERMIT_BYTES: usize = 1024;
+
+fn permits(bytes: usize) -> usize {
+    bytes / PERMIT_BYTES + 1
+}
+
 /// Hands requests to the broker's task. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Broker {}
+pub struct Broker {
+    commands: mpsc::Sender<Command>,
+    /// Bounds the bytes of requests that the worker has not looked at yet.
+    intake: Arc<Semaphore>,
+    intake_permits: usize,
+}
 
 impl Broker {
     /// Hands a request over and waits for its answer. Dropping the future drops a waiter, never a packet.
-    pub async fn sync(&self, _request: Request) -> Result<Response, Stopping> {
-        todo!()
+    pub async fn sync(&self, request: Request) -> Result<Response, Stopping> {
+        let bytes: usize = request.packets.iter().map(|packet| packet.size).sum();
+        let permits = permits(bytes).min(self.intake_permits) as u32;
+        let room = self.intake.clone().acquire_many_owned(permits).await;
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Sync {
+            request,
+            reply,
+            room: room.map_err(|_| Stopping)?,
+        };
+        self.commands.send(command).await.map_err(|_| Stopping)?;
+        answer.await.map_err(|_| Stopping)
+    }
+
+    /// Everything that is ready leaves now, whatever the size of its batches.
+    pub async fn flush(&self) -> Result<(), Stopping> {
+        self.commands
+            .send(Command::Flush)
+            .await
+            .map_err(|_| Stopping)
+    }
+
+    /// Takes no more requests, lets nothing wait for company, and ends when every packet that is here has its answer.
+    pub async fn drain(&self) {
+        self.intake.close();
+        let (done, drained) = oneshot::channel();
+        if self.commands.send(Command::Drain(done)).await.is_ok() {
+            // A worker that is gone has nothing left.
+            let _ = drained.await;
+        }
     }
 }

@@ -59,6 +59,11 @@ pub enum Drive {
 }
 
 impl Drive {
+    /// Whether it is called, and keeps nothing in the store.
+    pub fn is_called(&self) -> bool {
+        matches!(self, Self::Called(_))
+    }
+
     pub fn actions(&self) -> &[Action] {
         match self {
             Self::Called(handler) => handler.actions(),

@@ -1,0 +1,353 @@
+//! What goes out: chains become ready, and batches are filled from them.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::arena::Id;
+use super::chain::{Chain, Ready};
+use super::job::{Job, State};
+use super::lane::{Lane, cost};
+use super::{BatchId, Core, expired};
+use crate::handler::{HandlerSettings, ItemId};
+use crate::store::{Origin, Settle};
+use crate::types::{Action, Packet};
+
+/// A batch that leaves.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) batch: BatchId,
+    pub(crate) settings: Arc<HandlerSettings>,
+    /// Set when all items have the same one by the lane's nature.
+    pub(crate) action: Option<Action>,
+    /// To be applied before the items.
+    pub(crate) settles: Vec<Settle>,
+    pub(crate) items: Vec<RunItem>,
+}
+
+/// One packet of a batch that leaves.
+#[derive(Debug)]
+pub(crate) struct RunItem {
+    pub(crate) id: ItemId,
+    /// Items with the same number are one order; 0: no order.
+    pub(crate) chain: u32,
+    /// Items with the same number are one chain of one request.
+    pub(crate) group: u32,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) packet: Arc<Packet>,
+    pub(crate) expires: Option<Instant>,
+    /// Whether a call waits for the answer.
+    pub(crate) awaited: bool,
+}
+
+/// A batch that was handed over and has no answer yet.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(super) lane: Id<Lane>,
+    pub(super) jobs: Vec<Id<Job>>,
+    pub(super) started: Instant,
+}
+
+/// A batch that is being filled.
+struct Filling {
+    lane: Id<Lane>,
+    jobs: Vec<Id<Job>>,
+    /// Packets that were answered while they waited, out of their chains now.
+    gone: Vec<Id<Job>>,
+    bytes: usize,
+    max_packets: usize,
+    max_bytes: usize,
+}
+
+impl Filling {
+    /// One larger than the bound travels alone.
+    fn has_room(&self, size: usize) -> bool {
+        let fits = self.jobs.len() < self.max_packets && self.bytes + size <= self.max_bytes;
+        fits || self.jobs.is_empty()
+    }
+}
+
+impl Core {
+    /// A packet waits at the end of its chain; where the gateway keeps no places, `seq` is the order among what is there.
+    pub(super) fn append(&mut self, id: Id<Chain>, job: Id<Job>, now: Instant) {
+        let Job { lane, packet, .. } = &self.desk.jobs[job];
+        let (lane, size, seq) = (*lane, packet.size, packet.seq);
+        self.desk.jobs[job].chain = Some(id);
+        if seq != 0 && self.lanes[lane].settings.drive.is_called() {
+            let (at, ready) = (self.ahead_of(id, seq), self.chains[id].ready);
+            if at < self.chains[id].jobs.len() {
+                if let Some(ready) = ready {
+                    self.detach(id, ready);
+                }
+                self.chains[id].jobs.insert(at, job);
+                return self.attach(id, now);
+            }
+        }
+        let cap = self.lanes[lane].settings.batch.max_packets;
+        let chain = &mut self.chains[id];
+        chain.jobs.push_back(job);
+        let free = !chain.is_ordered();
+        let before = chain.jobs.len() - 1;
+        match &mut chain.ready {
+            Some(ready) if ready.lane == lane && ready.packets == before => {
+                if free || ready.packets < cap {
+                    ready.packets += 1;
+                    ready.bytes += size;
+                    self.lanes[lane].ready_packets += 1;
+                    self.lanes[lane].ready_bytes += size;
+                    self.notice(lane);
+                }
+            }
+            Some(_) => {}
+            None => self.attach(id, now),
+        }
+    }
+
+    /// Where a packet with this place goes in a chain that goes by places.
+    fn ahead_of(&self, chain: Id<Chain>, seq: u64) -> usize {
+        let jobs = &self.chains[chain].jobs;
+        let behind = |&job: &Id<Job>| self.desk.jobs[job].packet.seq > seq;
+        jobs.len() - jobs.iter().rev().take_while(|&job| behind(job)).count()
+    }
+
+    /// Makes a chain's head run ready in the lane of its head, if it has one and is not busy.
+    pub(super) fn attach(&mut self, id: Id<Chain>, now: Instant) {
+        let chain = &self.chains[id];
+        if chain.is_busy() || chain.ready.is_some() {
+            return;
+        }
+        let Some(&head) = chain.jobs.front() else {
+            return;
+        };
+        let head = &self.desk.jobs[head];
+        let lane = head.lane;
+        let limits = self.lanes[lane].settings.batch;
+        let cap = if chain.is_ordered() {
+            limits.max_packets
+        } else {
+            usize::MAX
+        };
+        let (mut packets, mut bytes) = (0, 0);
+        for &job in chain.jobs.iter().take(cap) {
+            let job = &self.desk.jobs[job];
+            if job.lane != lane {
+                break;
+            }
+            packets += 1;
+            bytes += job.packet.size;
+        }
+        // What waited behind others of its chain is ready from now on; what just came, since it came.
+        let since = if chain.is_ordered() { now } else { head.since };
+        let held = &mut self.lanes[lane];
+        let client = held.fair.attach(&head.origin, id);
+        held.ready_packets += packets;
+        held.ready_bytes += bytes;
+        held.oldest.insert((since, id));
+        self.chains[id].ready = Some(Ready {
+            lane,
+            client,
+            since,
+            packets,
+            bytes,
+        });
+        self.notice(lane);
+    }
+
+    pub(super) fn detach(&mut self, id: Id<Chain>, ready: Ready) {
+        let lane = &mut self.lanes[ready.lane];
+        lane.fair.detach(ready.client, id);
+        lane.ready_packets -= ready.packets;
+        lane.ready_bytes -= ready.bytes;
+        lane.oldest.remove(&(ready.since, id));
+        self.chains[id].ready = None;
+    }
+
+    /// Fills a batch. `None`: all that was ready had been answered already.
+    pub(super) fn leave(&mut self, lane: Id<Lane>, now: Instant) -> Option<Run> {
+        let limits = self.lanes[lane].settings.batch;
+        let mut filling = Filling {
+            lane,
+            jobs: Vec::with_capacity(self.lanes[lane].ready_packets.min(limits.max_packets)),
+            gone: Vec::new(),
+            bytes: 0,
+            max_packets: limits.max_packets,
+            max_bytes: limits.max_bytes,
+        };
+        let mut served = Vec::new();
+        while let Some((chain, allowance)) = self.lanes[lane].fair.turn() {
+            served.push(chain);
+            let full = self.serve(&mut filling, chain, allowance, now);
+            if full {
+                break;
+            }
+        }
+        served.sort_unstable();
+        served.dedup();
+        for chain in served {
+            self.close(chain, now);
+        }
+        for job in filling.gone {
+            self.remove(job, now);
+        }
+        let settles: Vec<_> = self.lanes[lane]
+            .settles
+            .drain()
+            .map(|(_, settle)| settle)
+            .collect();
+        if self.lanes[lane].oldest.is_empty() {
+            self.lanes[lane].flushing = self.draining;
+        }
+        if filling.jobs.is_empty() && settles.is_empty() {
+            return None;
+        }
+        Some(self.hand_over(lane, filling.jobs, settles, now))
+    }
+
+    /// Takes from one chain what its turn allows. True: the batch is full.
+    fn serve(
+        &mut self,
+        filling: &mut Filling,
+        id: Id<Chain>,
+        allowance: i64,
+        now: Instant,
+    ) -> bool {
+        let mut ready = self.chains[id].ready.expect("a chain in turn is ready");
+        let (first_packets, first_bytes) = (ready.packets, ready.bytes);
+        let mut spent = 0;
+        let mut full = false;
+        while spent < allowance {
+            // The run ends where another lane begins.
+            let head = self.chains[id].jobs.front();
+            let Some(&head) = head.filter(|_| ready.packets > 0) else {
+                break;
+            };
+            let job = &self.desk.jobs[head];
+            let size = job.packet.size;
+            let gone = job.state == State::Gone;
+            if !gone && !filling.has_room(size) {
+                full = true;
+                break;
+            }
+            self.chains[id].jobs.pop_front();
+            ready.packets -= 1;
+            ready.bytes -= size;
+            if gone {
+                filling.gone.push(head);
+                continue;
+            }
+            self.desk.jobs[head].state = State::InFlight;
+            if let Some(expires) = self.desk.jobs[head].expires {
+                self.expiring.remove(&(expires, head));
+            }
+            self.chains[id].in_flight += 1;
+            filling.jobs.push(head);
+            filling.bytes += size;
+            spent += cost(size, filling.max_packets, filling.max_bytes);
+        }
+        let lane = &mut self.lanes[filling.lane];
+        lane.ready_packets -= first_packets - ready.packets;
+        lane.ready_bytes -= first_bytes - ready.bytes;
+        lane.fair.charge(ready.client, spent);
+        self.chains[id].ready = Some(ready);
+        if ready.packets == 0 {
+            self.detach(id, ready);
+            // A free chain may have more behind.
+            if !self.chains[id].is_busy() {
+                self.attach(id, now);
+            }
+        }
+        full
+    }
+
+    /// Part of the chain may have left: it is busy now.
+    fn close(&mut self, id: Id<Chain>, now: Instant) {
+        let chain = &self.chains[id];
+        match chain.ready {
+            Some(ready) if chain.is_busy() => self.detach(id, ready),
+            Some(_) => {}
+            None => self.settle_chain(id, now),
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        lane: Id<Lane>,
+        jobs: Vec<Id<Job>>,
+        settles: Vec<Settle>,
+        now: Instant,
+    ) -> Run {
+        let mut items: Vec<RunItem> = Vec::with_capacity(jobs.len());
+        let mut chains = Numbers::default();
+        let mut groups = Numbers::default();
+        for &id in &jobs {
+            let job = &self.desk.jobs[id];
+            let chain = job.chain.filter(|&chain| self.chains[chain].is_ordered());
+            let packet = match job.expires {
+                Some(expires) if expires <= now => expired_in_place(&job.packet),
+                _ => job.packet.clone(),
+            };
+            items.push(RunItem {
+                id: job.item,
+                chain: chain.map_or(0, |chain| chains.of(chain)),
+                group: groups.of((job.request, job.chain)),
+                origin: job.origin.clone(),
+                packet,
+                expires: job.expires,
+                awaited: !job.waiters.is_empty(),
+            });
+        }
+        let held = &mut self.lanes[lane];
+        held.calls += 1;
+        let (settings, action) = (held.settings.clone(), held.key.action());
+        let batch = self.batches.insert(InFlight {
+            lane,
+            jobs,
+            started: now,
+        });
+        Run {
+            batch,
+            settings,
+            action,
+            settles,
+            items,
+        }
+    }
+}
+
+/// Numbers things from 1 in the order in which they are first seen.
+#[derive(Debug)]
+struct Numbers<K> {
+    last: Option<(K, u32)>,
+    seen: hashbrown::HashMap<K, u32>,
+}
+
+impl<K> Default for Numbers<K> {
+    fn default() -> Self {
+        Self {
+            last: None,
+            seen: hashbrown::HashMap::new(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + std::hash::Hash> Numbers<K> {
+    fn of(&mut self, key: K) -> u32 {
+        // Neighbours are mostly of one chain.
+        if let Some((last, number)) = self.last
+            && last == key
+        {
+            return number;
+        }
+        let next = self.seen.len() as u32 + 1;
+        let number = *self.seen.entry(key).or_insert(next);
+        self.last = Some((key, number));
+        number
+    }
+}
+
+/// A packet with a place whose `ttl` passed while it waited: the place is used up by the refusal.
+fn expired_in_place(packet: &Arc<Packet>) -> Arc<Packet> {
+    let mut packet = (**packet).clone();
+    packet.refusal = Some(Box::new(expired()));
+    Arc::new(packet)
+}

@@ -1,0 +1,105 @@
+//! One packet while it is here, and the calls that wait for it.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::arena::{Arena, Id};
+use super::chain::Chain;
+use super::lane::{Holder, Lane};
+use super::queue::Queue;
+use crate::handler::ItemId;
+use crate::store::Origin;
+use crate::types::{Answer, Packet};
+
+/// A packet from when it is let in until it has its answer.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) packet: Arc<Packet>,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) item: ItemId,
+    pub(crate) lane: Id<Lane>,
+    pub(crate) queue: Id<Queue>,
+    /// `None`: a READ that waits for its client's earlier packets.
+    pub(crate) chain: Option<Id<Chain>>,
+    /// Whose share of the lane it counts in.
+    pub(crate) holder: Id<Holder>,
+    /// The request that brought it: where its chain ends if it is not taken.
+    pub(crate) request: RequestNo,
+    /// Its turn among the packets of its queue; 0 for reads.
+    pub(crate) turn: u64,
+    pub(crate) waiters: SmallVec<[Waiter; 1]>,
+    pub(crate) expires: Option<Instant>,
+    pub(crate) since: Instant,
+    pub(crate) state: State,
+}
+
+/// Where a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Waiting,
+    /// Handed to its handler or to the store.
+    InFlight,
+    /// Answered (expired, or withdrawn) while it waited in its chain: it leaves the chain when its turn comes.
+    Gone,
+}
+
+/// Requests in the order in which they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RequestNo(pub(crate) u64);
+
+/// One slot of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiter {
+    pub(crate) call: Id<Call>,
+    pub(crate) slot: u32,
+}
+
+/// A request that is waited for.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) request: RequestNo,
+    pub(crate) packets: Vec<Arc<Packet>>,
+    pub(crate) slots: Vec<Slot>,
+    /// How many slots are open.
+    pub(crate) open: usize,
+    pub(crate) deadline: Instant,
+}
+
+/// What a call knows of one of its packets.
+#[derive(Debug)]
+pub(crate) enum Slot {
+    Open(Id<Job>),
+    Done(Answer),
+}
+
+/// All jobs and calls: they point at each other.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    pub(crate) jobs: Arena<Job>,
+    pub(crate) calls: Arena<Call>,
+    /// Calls whose last slot was filled.
+    pub(crate) finished: Vec<Id<Call>>,
+}
+
+impl Desk {
+    /// Tells everyone who waits for the job, and nobody waits for it any more.
+    pub(crate) fn tell(&mut self, job: Id<Job>, answer: Answer) {
+        let mut waiters = std::mem::take(&mut self.jobs[job].waiters);
+        let Some(last) = waiters.pop() else { return };
+        for waiter in waiters {
+            self.fill(waiter, answer.clone());
+        }
+        self.fill(last, answer);
+    }
+
+    fn fill(&mut self, waiter: Waiter, answer: Answer) {
+        let call = &mut self.calls[waiter.call];
+        call.slots[waiter.slot as usize] = Slot::Done(answer);
+        call.open -= 1;
+        if call.open == 0 {
+            self.finished.push(waiter.call);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Lanes: the packets of one handler and action that may share a batch, and when a batch of them leaves.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use hashbrown::HashMap;
+use tokio::time::Instant;
+
+use super::arena::{Arena, Id};
+use super::chain::Chain;
+use super::fair::Fair;
+use crate::broker::Settings;
+use crate::handler::{Drive, HandlerSettings};
+use crate::store::{QueueKey, Settle};
+use crate::types::{Action, HandlerName, Packet, Principal};
+
+/// What shares a lane.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct LaneKey {
+    pub(crate) handler: HandlerName,
+    /// Set where tenants are kept apart.
+    pub(crate) tenant: Option<ByteString>,
+    pub(crate) class: Class,
+}
+
+/// Which of a handler's packets.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Class {
+    /// All of them; for a handler in the store, all that write.
+    Mixed,
+    /// What reads from the store: writes do not wait for it.
+    Reads,
+    Action(Action),
+    Method(ByteString),
+}
+
+impl LaneKey {
+    pub(crate) fn of(settings: &HandlerSettings, principal: &Principal, packet: &Packet) -> Self {
+        let class = match (&settings.drive, packet.action) {
+            (Drive::Planned(_), action) if action.is_read() => Class::Reads,
+            (Drive::Planned(_), _) => Class::Mixed,
+            (Drive::Called(_), _) if settings.mixed_actions => Class::Mixed,
+            (Drive::Called(_), Action::Call) => Class::Method(packet.method().into()),
+            (Drive::Called(_), action) => Class::Action(action),
+        };
+        Self {
+            handler: settings.name.clone(),
+            tenant: settings.isolate_tenants.then(|| principal.tenant.clone()),
+            class,
+        }
+    }
+
+    /// Where what a client is done with goes: before the writes of the same handler.
+    pub(crate) fn for_settles(settings: &HandlerSettings, principal: &Principal) -> Self {
+        Self {
+            handler: settings.name.clone(),
+            tenant: settings.isolate_tenants.then(|| principal.tenant.clone()),
+            class: Class::Mixed,
+        }
+    }
+
+    pub(crate) fn action(&self) -> Option<Action> {
+        match self.class {
+            Class::Action(action) => Some(action),
+            Class::Method(_) => Some(Action::Call),
+            Class::Mixed | Class::Reads => None,
+        }
+    }
+}
+
+/// One lane.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) key: LaneKey,
+    pub(crate) settings: Arc<HandlerSettings>,
+    /// All that are here, in flight or not.
+    pub(crate) packets: usize,
+    pub(crate) bytes: usize,
+    /// Who holds them.
+    holders: Arena<Holder>,
+    by_subject: HashMap<(ByteString, ByteString), Id<Holder>>,
+    /// Whose turn it is among those with ready chains.
+    pub(crate) fair: Fair,
+    /// Ready chains by how long they have been.
+    pub(crate) oldest: BTreeSet<(Instant, Id<Chain>)>,
+    pub(crate) ready_packets: usize,
+    pub(crate) ready_bytes: usize,
+    /// Batches that were handed over and have no answer yet.
+    pub(crate) calls: usize,
+    /// How long the handler took of late.
+    latency: Duration,
+    /// Until nothing is ready any more, batches leave whatever their size.
+    pub(crate) flushing: bool,
+    /// What clients are done with: leaves with the next batch.
+    pub(crate) settles: HashMap<QueueKey, Settle>,
+    /// When to look again without being told to; what stands in the core's table.
+    pub(crate) due: Option<Instant>,
+    /// Set while it is empty: when it goes.
+    pub(crate) idle_until: Option<Instant>,
+    /// Whether it stands in the core's list of lanes to look at.
+    pub(crate) noticed: bool,
+}
+
+/// What one subject holds in a lane.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    subject: (ByteString, ByteString),
+    packets: usize,
+    bytes: usize,
+}
+
+/// What a lane does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// A batch leaves now.
+    Leave,
+    /// Nothing before this instant, unless something changes.
+    At(Instant),
+    /// Nothing until something changes.
+    Rest,
+}
+
+impl Lane {
+    pub(crate) fn new(key: LaneKey, settings: Arc<HandlerSettings>) -> Self {
+        let batch = settings.batch;
+        Self {
+            key,
+            packets: 0,
+            bytes: 0,
+            holders: Arena::default(),
+            by_subject: HashMap::new(),
+            fair: Fair::new(16 * cost_of_one(batch.max_packets, batch.max_bytes)),
+            oldest: BTreeSet::new(),
+            ready_packets: 0,
+            ready_bytes: 0,
+            calls: 0,
+            latency: Duration::ZERO,
+            flushing: false,
+            settles: HashMap::new(),
+            due: None,
+            idle_until: None,
+            noticed: false,
+            settings,
+        }
+    }
+
+    /// Whether a batch leaves now.
+    pub(crate) fn next(&self, now: Instant) -> Next {
+        let limits = &self.settings.batch;
+        if self.calls >= limits.calls {
+            return Next::Rest;
+        }
+        let Some(&(oldest, _)) = self.oldest.first() else {
+            let owes = !self.settles.is_empty();
+            return if owes { Next::Leave } else { Next::Rest };
+        };
+        let whole =
+            self.ready_packets >= limits.max_packets || self.ready_bytes >= limits.max_bytes;
+        if whole || self.flushing {
+            return Next::Leave;
+        }
+        let due = if limits.window > Duration::ZERO {
+            oldest + limits.window
+        } else if self.calls == 0 {
+            now
+        } else {
+            oldest + self.latency
+        };
+        if due <= now {
+            Next::Leave
+        } else {
+            Next::At(due)
+        }
+    }
+
+    /// A call took this long.
+    pub(crate) fn took(&mut self, elapsed: Duration) {
+        self.latency = if self.latency.is_zero() {
+            elapsed
+        } else {
+            (self.latency * 7 + elapsed) / 8
+        };
+    }
+
+    /// How long what is here will take, as far as can be told.
+    pub(crate) fn backlog(&self) -> Duration {
+        let limits = &self.settings.batch;
+        let rounds = self.packets / (limits.max_packets * limits.calls) + 1;
+        self.latency * u32::try_from(rounds).unwrap_or(u32::MAX)
+    }
+
+    /// Whether one more packet of this subject may come in. Above half of a bound, a subject that holds its share waits.
+    pub(crate) fn admits(&self, principal: &Principal, size: usize, settings: &Settings) -> bool {
+        let packets = self.packets + 1;
+        let bytes = self.bytes + size;
+        // A packet that alone is over the bound would never come in: an empty lane takes it.
+        if self.packets > 0 && (packets > settings.lane_packets || bytes > settings.lane_bytes) {
+            return false;
+        }
+        if packets <= settings.lane_packets / 2 && bytes <= settings.lane_bytes / 2 {
+            return true;
+        }
+        let Some(holder) = self.holder_of(principal) else {
+            return true;
+        };
+        let shares = self.by_subject.len() + 1;
+        holder.packets < settings.lane_packets / shares
+            && holder.bytes < settings.lane_bytes / shares
+    }
+
+    fn holder_of(&self, principal: &Principal) -> Option<&Holder> {
+        let subject = (principal.tenant.clone(), principal.subject.clone());
+        self.by_subject.get(&subject).map(|&id| &self.holders[id])
+    }
+
+    /// A packet comes in.
+    pub(crate) fn hold(&mut self, principal: &Principal, size: usize) -> Id<Holder> {
+        let subject = (principal.tenant.clone(), principal.subject.clone());
+        let holders = &mut self.holders;
+        let id = *self
+            .by_subject
+            .entry(subject)
+            .or_insert_with_key(|subject| {
+                holders.insert(Holder {
+                    subject: subject.clone(),
+                    packets: 0,
+                    bytes: 0,
+                })
+            });
+        self.hold_more(id, size);
+        id
+    }
+
+    /// Another one of the same subject.
+    pub(crate) fn hold_more(&mut self, id: Id<Holder>, size: usize) {
+        self.packets += 1;
+        self.bytes += size;
+        self.holders[id].packets += 1;
+        self.holders[id].bytes += size;
+    }
+
+    /// A packet is gone.
+    pub(crate) fn release(&mut self, id: Id<Holder>, size: usize) {
+        self.packets -= 1;
+        self.bytes -= size;
+        let holder = &mut self.holders[id];
+        holder.packets -= 1;
+        holder.bytes -= size;
+        if holder.packets == 0 {
+            let holder = self.holders.remove(id);
+            self.by_subject.remove(&holder.subject);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.packets == 0 && self.calls == 0 && self.settles.is_empty()
+    }
+}
+
+/// What a packet costs in a lane's shares: the larger part of a batch that it takes up, in bytes of a batch.
+pub(crate) fn cost(size: usize, max_packets: usize, max_bytes: usize) -> i64 {
+    (size as i64).max(cost_of_one(max_packets, max_bytes))
+}
+
+fn cost_of_one(max_packets: usize, max_bytes: usize) -> i64 {
+    (max_bytes / max_packets.max(1)).max(1) as i64
+}

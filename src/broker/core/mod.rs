@@ -1,0 +1,325 @@
+//! The heart of the broker: a state machine without I/O, clock or tasks.
+//!
+//! Requests go in by [`Core::offer`], handlers' answers by [`Core::complete`]; what is to be done comes out of
+//! [`Core::poll`], one [`Step`] after the other until there is none, and [`Core::next_deadline`] says when to ask again if
+//! nothing happens before. Time is handed in. The same inputs give the same steps.
+//!
+//! A packet waits in its chain; a chain's head run is ready in one lane; a lane's batch is filled from its ready chains by
+//! deficit round robin. Where a queue's places have got is judged by the store when a unit is committed, so that there is
+//! one truth; the core keeps the order, lets repeats of what is under way join it, and ends a chain in its request when the
+//! store or the handler did not take a packet of it.
+
+mod arena;
+mod chain;
+mod complete;
+mod fair;
+mod fill;
+mod job;
+mod lane;
+mod offer;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use hashbrown::HashMap;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use tokio::time::Instant;
+
+use self::arena::{Arena, Id};
+use self::chain::{Chain, KeyChain};
+use self::fill::InFlight;
+use self::job::{Desk, Job, Slot, State};
+use self::lane::{Lane, LaneKey, Next};
+use self::queue::Queue;
+use super::settings::Settings;
+use super::{Response, fit};
+use crate::handler::Registry;
+use crate::store::{QueueKey, ReqIdScope};
+use crate::types::{Answer, ClientKey, Outcome, Reason};
+
+pub(crate) use self::fill::{Run, RunItem};
+
+/// Names a request that is waited for.
+pub(crate) type CallId = Id<job::Call>;
+/// Names a batch in flight.
+pub(crate) type BatchId = Id<InFlight>;
+
+/// The state machine.
+#[derive(Debug)]
+pub(crate) struct Core {
+    registry: Arc<Registry>,
+    settings: Settings,
+    rng: SmallRng,
+    desk: Desk,
+    queues: Arena<Queue>,
+    queue_index: HashMap<QueueKey, Id<Queue>>,
+    chains: Arena<Chain>,
+    key_chains: HashMap<KeyChain, Id<Chain>>,
+    lanes: Arena<Lane>,
+    lane_index: HashMap<LaneKey, Id<Lane>>,
+    batches: Arena<InFlight>,
+    /// Packets without a place that are under way, by what makes a repeat known.
+    req_ids: HashMap<ReqIdKey, Id<Job>>,
+    /// Lanes that something happened to.
+    noticed: VecDeque<Id<Lane>>,
+    lanes_due: BTreeSet<(Instant, Id<Lane>)>,
+    calls_due: BTreeSet<(Instant, CallId)>,
+    /// Packets with a `ttl` that wait.
+    expiring: BTreeSet<(Instant, Id<Job>)>,
+    /// Of all packets that are here.
+    bytes: usize,
+    last_request: u64,
+    last_item: u64,
+    draining: bool,
+}
+
+/// Within what a req_id is unique, and the id.
+type ReqIdKey = (Arc<ClientKey>, ReqIdScope, ByteString);
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Every packet of a request has its answer.
+    Answer(CallId, Response),
+    /// The time that a request may take is over: [`Core::time_out`] answers it as it stands, [`Core::hang_up`] if nobody
+    /// listens any more.
+    Overdue(CallId),
+    /// A batch leaves. [`Core::complete`] brings its answers.
+    Run(Run),
+}
+
+impl Core {
+    pub(crate) fn new(registry: Arc<Registry>, settings: Settings) -> Self {
+        Self {
+            registry,
+            rng: SmallRng::seed_from_u64(settings.seed),
+            settings,
+            desk: Desk::default(),
+            queues: Arena::default(),
+            queue_index: HashMap::new(),
+            chains: Arena::default(),
+            key_chains: HashMap::new(),
+            lanes: Arena::default(),
+            lane_index: HashMap::new(),
+            batches: Arena::default(),
+            req_ids: HashMap::new(),
+            noticed: VecDeque::new(),
+            lanes_due: BTreeSet::new(),
+            calls_due: BTreeSet::new(),
+            expiring: BTreeSet::new(),
+            bytes: 0,
+            last_request: 0,
+            last_item: 0,
+            draining: false,
+        }
+    }
+
+    /// The next thing to do, if there is one at this time.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Step> {
+        self.expire(now);
+        if let Some(call) = self.desk.finished.pop() {
+            return Some(self.answer(call));
+        }
+        if let Some(&(deadline, call)) = self.calls_due.first()
+            && deadline <= now
+        {
+            return Some(Step::Overdue(call));
+        }
+        while let Some(&(due, lane)) = self.lanes_due.first()
+            && due <= now
+        {
+            self.arm(lane, None);
+            self.notice(lane);
+        }
+        while let Some(lane) = self.noticed.pop_front() {
+            self.lanes[lane].noticed = false;
+            match self.lanes[lane].next(now) {
+                Next::Leave => {
+                    self.arm(lane, None);
+                    // Until it rests: another whole batch may be ready.
+                    self.notice(lane);
+                    if let Some(run) = self.leave(lane, now) {
+                        return Some(Step::Run(run));
+                    }
+                }
+                Next::At(due) => self.arm(lane, Some(due)),
+                Next::Rest if self.lanes[lane].is_empty() => self.idle(lane, now),
+                Next::Rest => self.arm(lane, None),
+            }
+        }
+        // What left may have ended calls: an expired packet, for one.
+        let call = self.desk.finished.pop()?;
+        Some(self.answer(call))
+    }
+
+    /// When [`Core::poll`] has something to do again even if nothing happens.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let lane = self.lanes_due.first().map(|&(due, _)| due);
+        let call = self.calls_due.first().map(|&(due, _)| due);
+        let packet = self.expiring.first().map(|&(due, _)| due);
+        [lane, call, packet].into_iter().flatten().min()
+    }
+
+    /// Answers a request as it stands. What was not handed over is withdrawn, so that `RETRY` is true.
+    pub(crate) fn time_out(&mut self, call: CallId) -> Response {
+        for (slot, job) in self.open_slots(call) {
+            let answer = self.overdue_answer(job);
+            self.desk.jobs[job]
+                .waiters
+                .retain(|waiter| waiter.call != call);
+            self.desk.calls[call].slots[slot] = Slot::Done(answer);
+            let abandoned = self.desk.jobs[job].waiters.is_empty();
+            if abandoned && self.desk.jobs[job].state == State::Waiting {
+                self.withdraw(job);
+            }
+        }
+        self.take_answers(call)
+    }
+
+    /// Nobody waits for this request any more. Its packets go on.
+    pub(crate) fn hang_up(&mut self, call: CallId) {
+        for (_, job) in self.open_slots(call) {
+            self.desk.jobs[job]
+                .waiters
+                .retain(|waiter| waiter.call != call);
+        }
+        self.forget_call(call);
+    }
+
+    /// Everything that is ready leaves now, whatever the size of its batches.
+    pub(crate) fn flush(&mut self) {
+        for lane in self.lanes.ids() {
+            self.lanes[lane].flushing = self.draining || !self.lanes[lane].oldest.is_empty();
+            self.notice(lane);
+        }
+    }
+
+    /// From now on nothing waits for company.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+        self.flush();
+    }
+
+    /// Whether no packet is here.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.desk.jobs.is_empty() && self.desk.calls.is_empty() && self.batches.is_empty()
+    }
+
+    fn open_slots(&self, call: CallId) -> Vec<(usize, Id<Job>)> {
+        let slots = self.desk.calls[call].slots.iter().enumerate();
+        slots
+            .filter_map(|(at, slot)| match slot {
+                Slot::Open(job) => Some((at, *job)),
+                Slot::Done(_) => None,
+            })
+            .collect()
+    }
+
+    fn overdue_answer(&self, job: Id<Job>) -> Answer {
+        let job = &self.desk.jobs[job];
+        let handed_over = job.state == State::InFlight;
+        if handed_over && !job.packet.action.is_read() {
+            return Answer::with(
+                Outcome::InDoubt,
+                Reason::HandlerTimeout,
+                "the wait ended before its outcome was known: it may have been applied",
+            );
+        }
+        Answer::retry(
+            Reason::HandlerTimeout,
+            "the wait ended before it was its turn",
+        )
+    }
+
+    fn answer(&mut self, call: CallId) -> Step {
+        Step::Answer(call, self.take_answers(call))
+    }
+
+    fn take_answers(&mut self, call: CallId) -> Response {
+        let call = self.forget_call(call);
+        let answers = call.packets.into_iter().zip(call.slots);
+        let answers = answers.map(|(packet, slot)| match slot {
+            Slot::Done(answer) => (packet, answer),
+            Slot::Open(_) => unreachable!("a request is answered when its last slot is filled"),
+        });
+        let mut answers: Vec<_> = answers.collect();
+        fit::fit(&mut answers, &self.registry);
+        Response { answers }
+    }
+
+    fn forget_call(&mut self, id: CallId) -> job::Call {
+        let call = self.desk.calls.remove(id);
+        self.calls_due.remove(&(call.deadline, id));
+        call
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(&(due, job)) = self.expiring.first()
+            && due <= now
+        {
+            self.expiring.pop_first();
+            // One with a place in the store waits on: its EXPIRED uses the place up, in its turn.
+            let Job { packet, lane, .. } = &self.desk.jobs[job];
+            if packet.seq == 0 || self.lanes[*lane].settings.drive.is_called() {
+                self.desk.tell(job, expired());
+                self.withdraw(job);
+            }
+        }
+    }
+
+    fn notice(&mut self, lane: Id<Lane>) {
+        if !std::mem::replace(&mut self.lanes[lane].noticed, true) {
+            self.noticed.push_back(lane);
+        }
+    }
+
+    fn arm(&mut self, lane: Id<Lane>, due: Option<Instant>) {
+        let before = std::mem::replace(&mut self.lanes[lane].due, due);
+        if before == due {
+            return;
+        }
+        if let Some(before) = before {
+            self.lanes_due.remove(&(before, lane));
+        }
+        if let Some(due) = due {
+            self.lanes_due.insert((due, lane));
+        }
+    }
+
+    /// A lane without packets goes when it has been without for a while: each look arms the next one, the second removes it.
+    fn idle(&mut self, id: Id<Lane>, now: Instant) {
+        match self.lanes[id].idle_until {
+            Some(until) if until <= now => {
+                self.arm(id, None);
+                let lane = self.lanes.remove(id);
+                self.lane_index.remove(&lane.key);
+            }
+            Some(until) => self.arm(id, Some(until)),
+            None => {
+                let until = now + self.settings.idle_lane;
+                self.lanes[id].idle_until = Some(until);
+                self.arm(id, Some(until));
+            }
+        }
+    }
+
+    /// `retry_after` for what cannot come in now.
+    fn later(&mut self, estimate: Duration) -> Duration {
+        let base = estimate.clamp(Duration::from_millis(100), Duration::from_secs(10));
+        base.mul_f64(self.rng.random_range(0.5..1.5))
+    }
+}
+
+fn expired() -> Answer {
+    Answer::with(
+        Outcome::Expired,
+        Reason::Unspecified,
+        "its ttl passed before it was applied",
+    )
+}

@@ -1,0 +1,518 @@
+//! What comes in: each packet of a request is refused, joined to a pending repeat, or let in.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use smallvec::{SmallVec, smallvec};
+use tokio::time::Instant;
+
+use super::arena::Id;
+use super::chain::{Chain, ChainKind, KeyChain};
+use super::job::{Call, Job, RequestNo, Slot, State, Waiter};
+use super::lane::{Holder, Lane, LaneKey};
+use super::queue::Queue;
+use super::{CallId, Core, ReqIdKey};
+use crate::broker::{Ack, Request, SettledPart};
+use crate::handler::{Drive, HandlerSettings, ItemId, Ordering};
+use crate::store::{Origin, QueueKey, ReqIdScope, Settle};
+use crate::types::{Action, Answer, ClientKey, Packet, Principal, Reason};
+
+/// What is the same for all packets of a request.
+struct Arrival {
+    now: Instant,
+    request: RequestNo,
+    ack: Ack,
+    principal: Arc<Principal>,
+    client: Option<Arc<ClientKey>>,
+    /// One for each handler that it names.
+    parts: Vec<Part>,
+}
+
+/// A request's packets to one handler.
+struct Part {
+    name: ByteString,
+    settings: Arc<HandlerSettings>,
+    origin: Arc<Origin>,
+    queue: Id<Queue>,
+    lanes: SmallVec<[LanePart; 1]>,
+    /// A packet of the queue was not taken: nothing later of it is, in this request.
+    ended: bool,
+    /// The same for keys, where chains are of keys.
+    ended_keys: Vec<ByteString>,
+}
+
+/// A request's packets in one lane.
+struct LanePart {
+    key: LaneKey,
+    lane: Id<Lane>,
+    /// Set once it holds one there.
+    holder: Option<Id<Holder>>,
+}
+
+/// What becomes of an offered packet.
+enum Entry {
+    Answered(Answer),
+    /// Another sending of a packet that is under way.
+    Joined(Id<Job>),
+    LetIn(Id<Job>),
+}
+
+impl Core {
+    /// A request comes in. Its answer comes out of [`Core::poll`].
+    pub(crate) fn offer(&mut self, now: Instant, request: Request) -> CallId {
+        self.last_request += 1;
+        let request_no = RequestNo(self.last_request);
+        let deadline = now + request.wait;
+        let count = request.packets.len();
+        let call = self.desk.calls.insert(Call {
+            request: request_no,
+            packets: request.packets,
+            slots: Vec::with_capacity(count),
+            open: 0,
+            deadline,
+        });
+        self.calls_due.insert((deadline, call));
+        let mut arrival = Arrival {
+            now,
+            request: request_no,
+            ack: request.ack,
+            principal: request.principal,
+            client: request.client,
+            parts: Vec::new(),
+        };
+        for settled in request.settled {
+            self.settle(&arrival, settled);
+        }
+        for slot in 0..count {
+            let packet = self.desk.calls[call].packets[slot].clone();
+            let entry = self.enter(&mut arrival, packet);
+            let waiter = Waiter {
+                call,
+                slot: slot as u32,
+            };
+            let slot = match entry {
+                Entry::Answered(answer) => Slot::Done(answer),
+                Entry::Joined(job) | Entry::LetIn(job) => {
+                    self.desk.jobs[job].waiters.push(waiter);
+                    self.desk.calls[call].open += 1;
+                    Slot::Open(job)
+                }
+            };
+            self.desk.calls[call].slots.push(slot);
+        }
+        for part in &arrival.parts {
+            self.forget_queue_if_empty(part.queue);
+        }
+        if self.desk.calls[call].open == 0 {
+            self.desk.finished.push(call);
+        }
+        call
+    }
+
+    /// What a client is done with goes to the store with the next batch of the handler, ahead of its packets.
+    fn settle(&mut self, arrival: &Arrival, settled: SettledPart) {
+        let Some(client) = &arrival.client else {
+            return;
+        };
+        let Ok(settings) = self.registry.resolve(&settled.handler) else {
+            return;
+        };
+        if !matches!(settings.drive, Drive::Planned(_)) {
+            return;
+        }
+        let key = LaneKey::for_settles(&settings, &arrival.principal);
+        let lane = self.lane(key, &settings);
+        let queue = QueueKey {
+            client: client.clone(),
+            handler: settings.name.clone(),
+        };
+        // A bound like that of the packets: what does not fit is told again with the client's next request.
+        let settles = &mut self.lanes[lane].settles;
+        if settles.len() >= self.settings.lane_packets && !settles.contains_key(&queue) {
+            return;
+        }
+        let waiting = settles.entry(queue.clone()).or_insert_with(|| Settle {
+            queue,
+            through: 0,
+            req_ids: Vec::new(),
+        });
+        waiting.through = waiting.through.max(settled.through);
+        waiting.req_ids.extend(settled.req_ids);
+        self.notice(lane);
+    }
+
+    fn enter(&mut self, arrival: &mut Arrival, packet: Arc<Packet>) -> Entry {
+        let at = match self.part(arrival, &packet.handler) {
+            Ok(at) => at,
+            Err(message) => {
+                return Entry::Answered(Answer::rejected(Reason::UnknownHandler, message));
+            }
+        };
+        let part = &arrival.parts[at];
+        let planned = matches!(part.settings.drive, Drive::Planned(_));
+        let refusal = match &packet.refusal {
+            Some(refusal) => Some((**refusal).clone()),
+            None => unsupported(&part.settings, &packet),
+        };
+        // A refusal of a packet with a place is recorded in its turn; any other is told at once and stops nothing.
+        let recorded = planned && packet.seq != 0;
+        if let Some(refusal) = refusal
+            && !recorded
+        {
+            return Entry::Answered(refusal);
+        }
+        if arrival.ack == Ack::Accepted && !planned && !packet.action.is_read() {
+            let message = format!(
+                "{} is not durable: it cannot be asked for ACK_ACCEPTED",
+                part.settings.name
+            );
+            return Entry::Answered(Answer::rejected(Reason::InvalidPacket, message));
+        }
+        if packet.action.is_read() {
+            return self.enter_read(arrival, at, packet);
+        }
+        self.enter_write(arrival, at, packet)
+    }
+
+    fn enter_read(&mut self, arrival: &mut Arrival, at: usize, packet: Arc<Packet>) -> Entry {
+        let (lane, holder) = match self.admit(arrival, at, &packet) {
+            Ok(admitted) => admitted,
+            Err(answer) => return Entry::Answered(answer),
+        };
+        let part = &arrival.parts[at];
+        let (queue, unordered) = (part.queue, packet.unordered);
+        let job = self.let_in(arrival, at, packet, lane, holder);
+        if unordered || !self.queues[queue].hold_read(job) {
+            self.run_free(job, arrival.now);
+        }
+        Entry::LetIn(job)
+    }
+
+    fn enter_write(&mut self, arrival: &mut Arrival, at: usize, packet: Arc<Packet>) -> Entry {
+        let part = &arrival.parts[at];
+        let queue = part.queue;
+        let order = order(&part.settings, &packet);
+        if part.has_ended(order, &packet) {
+            return Entry::Answered(Answer::earlier_refused());
+        }
+        let req_id = req_id_key(&part.origin, &packet);
+        let pending = match &req_id {
+            _ if packet.seq != 0 => self.queues[queue].at(packet.seq),
+            Some(key) => self.req_ids.get(key).copied(),
+            None => None,
+        };
+        if let Some(job) = pending {
+            let entry = self.join(job, &packet);
+            if matches!(&entry, Entry::Answered(answer) if answer.outcome.ends_chain()) {
+                arrival.parts[at].end(order, &packet);
+            }
+            return entry;
+        }
+        let (lane, holder) = match self.admit(arrival, at, &packet) {
+            Ok(admitted) => admitted,
+            Err(answer) => {
+                arrival.parts[at].end(order, &packet);
+                return Entry::Answered(answer);
+            }
+        };
+        let job = self.let_in(arrival, at, packet.clone(), lane, holder);
+        if packet.seq != 0 {
+            self.queues[queue].place(packet.seq, job);
+        } else if let Some(key) = req_id {
+            self.req_ids.insert(key, job);
+        }
+        self.desk.jobs[job].turn = self.queues[queue].next_turn();
+        match order {
+            Order::Free => self.run_free(job, arrival.now),
+            Order::Queue => {
+                let chain = self.queue_chain(queue);
+                self.append(chain, job, arrival.now);
+            }
+            Order::Key => {
+                let part = &arrival.parts[at];
+                let chain = self.key_chain(KeyChain {
+                    handler: part.settings.name.clone(),
+                    tenant: part.origin.principal.tenant.clone(),
+                    key: packet.key.clone(),
+                });
+                self.append(chain, job, arrival.now);
+            }
+        }
+        Entry::LetIn(job)
+    }
+
+    fn join(&mut self, job: Id<Job>, packet: &Packet) -> Entry {
+        let pending = &self.desk.jobs[job];
+        if pending.packet.fingerprint != packet.fingerprint {
+            return Entry::Answered(Answer::reused(
+                "a packet with the same place or req_id and other content is under way",
+            ));
+        }
+        if pending.waiters.len() >= self.settings.waiters {
+            let mut answer = Answer::retry(
+                Reason::Overloaded,
+                format!("{} calls wait for it already", self.settings.waiters),
+            );
+            let backlog = self.lanes[pending.lane].backlog();
+            answer.retry_after = Some(self.later(backlog));
+            return Entry::Answered(answer);
+        }
+        Entry::Joined(job)
+    }
+
+    /// Finds the packet's lane and its place in the bounds.
+    fn admit(
+        &mut self,
+        arrival: &mut Arrival,
+        at: usize,
+        packet: &Packet,
+    ) -> Result<(Id<Lane>, Option<Id<Holder>>), Answer> {
+        let part = &mut arrival.parts[at];
+        let key = LaneKey::of(&part.settings, &arrival.principal, packet);
+        let found = part.lanes.iter().find(|lane| lane.key == key);
+        let (lane, holder) = match found {
+            Some(found) => (found.lane, found.holder),
+            None => {
+                let lane = self.lane(key.clone(), &part.settings);
+                part.lanes.push(LanePart {
+                    key,
+                    lane,
+                    holder: None,
+                });
+                (lane, None)
+            }
+        };
+        let held = &self.lanes[lane];
+        let fits = self.bytes + packet.size <= self.settings.bytes;
+        if fits && held.admits(&arrival.principal, packet.size, &self.settings) {
+            return Ok((lane, holder));
+        }
+        let message = format!(
+            "{} has {} packets of {} bytes waiting: no room for one more of yours now",
+            part.settings.name, held.packets, held.bytes
+        );
+        let backlog = held.backlog();
+        let mut answer = Answer::retry(Reason::Overloaded, message);
+        answer.retry_after = Some(self.later(backlog));
+        Err(answer)
+    }
+
+    fn let_in(
+        &mut self,
+        arrival: &mut Arrival,
+        at: usize,
+        packet: Arc<Packet>,
+        lane: Id<Lane>,
+        holder: Option<Id<Holder>>,
+    ) -> Id<Job> {
+        let part = &mut arrival.parts[at];
+        let held = &mut self.lanes[lane];
+        let holder = match holder {
+            Some(holder) => {
+                held.hold_more(holder, packet.size);
+                holder
+            }
+            None => {
+                let holder = held.hold(&arrival.principal, packet.size);
+                let known = part.lanes.iter_mut().find(|known| known.lane == lane);
+                known.expect("admitted through it").holder = Some(holder);
+                holder
+            }
+        };
+        held.idle_until = None;
+        self.bytes += packet.size;
+        self.queues[part.queue].jobs += 1;
+        self.last_item += 1;
+        let expires = packet.ttl.and_then(|ttl| arrival.now.checked_add(ttl));
+        let job = self.desk.jobs.insert(Job {
+            packet,
+            origin: part.origin.clone(),
+            item: ItemId(self.last_item),
+            lane,
+            queue: part.queue,
+            chain: None,
+            holder,
+            request: arrival.request,
+            turn: 0,
+            waiters: smallvec![],
+            expires,
+            since: arrival.now,
+            state: State::Waiting,
+        });
+        if let Some(expires) = expires {
+            self.expiring.insert((expires, job));
+        }
+        job
+    }
+
+    /// The part of the request for this handler.
+    fn part(&mut self, arrival: &mut Arrival, name: &ByteString) -> Result<usize, String> {
+        // Most requests name one handler: the last one first.
+        if let Some(at) = arrival.parts.iter().rposition(|part| part.name == *name) {
+            return Ok(at);
+        }
+        let settings = self.registry.resolve(name)?;
+        let key = arrival.client.as_ref().map(|client| QueueKey {
+            client: client.clone(),
+            handler: settings.name.clone(),
+        });
+        let known = key.as_ref().and_then(|key| self.queue_index.get(key));
+        let queue = match (known, key) {
+            (Some(&queue), _) => queue,
+            (None, key) => {
+                let queue = self.queues.insert(Queue::new(key.clone()));
+                if let Some(key) = key {
+                    self.queue_index.insert(key, queue);
+                }
+                queue
+            }
+        };
+        let origin = Arc::new(Origin {
+            principal: arrival.principal.clone(),
+            client: arrival.client.clone(),
+            handler: settings.name.clone(),
+        });
+        arrival.parts.push(Part {
+            name: name.clone(),
+            settings,
+            origin,
+            queue,
+            lanes: SmallVec::new(),
+            ended: false,
+            ended_keys: Vec::new(),
+        });
+        Ok(arrival.parts.len() - 1)
+    }
+
+    fn lane(&mut self, key: LaneKey, settings: &Arc<HandlerSettings>) -> Id<Lane> {
+        if let Some(&lane) = self.lane_index.get(&key) {
+            return lane;
+        }
+        let lane = self.lanes.insert(Lane::new(key.clone(), settings.clone()));
+        self.lane_index.insert(key, lane);
+        lane
+    }
+
+    /// Puts a packet outside every order: any batch of its lane may take it.
+    pub(super) fn run_free(&mut self, job: Id<Job>, now: Instant) {
+        let (queue, lane) = (self.desk.jobs[job].queue, self.desk.jobs[job].lane);
+        let free = &self.queues[queue].free;
+        let known = free.iter().find(|(of, _)| *of == lane);
+        let chain = match known {
+            Some(&(_, chain)) => chain,
+            None => {
+                let chain = self.chains.insert(Chain::new(ChainKind::Free(queue, lane)));
+                self.queues[queue].free.push((lane, chain));
+                chain
+            }
+        };
+        self.append(chain, job, now);
+    }
+
+    fn queue_chain(&mut self, queue: Id<Queue>) -> Id<Chain> {
+        if let Some(chain) = self.queues[queue].chain {
+            return chain;
+        }
+        let chain = self.chains.insert(Chain::new(ChainKind::Queue(queue)));
+        self.queues[queue].chain = Some(chain);
+        chain
+    }
+
+    fn key_chain(&mut self, key: KeyChain) -> Id<Chain> {
+        if let Some(&chain) = self.key_chains.get(&key) {
+            return chain;
+        }
+        let chain = self.chains.insert(Chain::new(ChainKind::Key(key.clone())));
+        self.key_chains.insert(key, chain);
+        chain
+    }
+}
+
+/// Which chain a packet belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Queue,
+    Key,
+    Free,
+}
+
+fn order(settings: &HandlerSettings, packet: &Packet) -> Order {
+    if packet.unordered {
+        return Order::Free;
+    }
+    match (&settings.drive, settings.ordering) {
+        // Taken and applied in one commit: the queue's order is that of the commits, and so is that of each key.
+        (Drive::Planned(_), Ordering::None) if packet.seq == 0 => Order::Free,
+        (Drive::Planned(_), _) | (_, Ordering::Client) => Order::Queue,
+        (_, Ordering::Key) if !packet.key.is_empty() => Order::Key,
+        (_, Ordering::Key | Ordering::None) => Order::Free,
+    }
+}
+
+impl Part {
+    fn has_ended(&self, order: Order, packet: &Packet) -> bool {
+        match order {
+            Order::Queue => self.ended,
+            Order::Key => self.ended_keys.contains(&packet.key),
+            Order::Free => false,
+        }
+    }
+
+    fn end(&mut self, order: Order, packet: &Packet) {
+        match order {
+            Order::Queue => self.ended = true,
+            Order::Key => self.ended_keys.push(packet.key.clone()),
+            Order::Free => {}
+        }
+    }
+}
+
+fn unsupported(settings: &HandlerSettings, packet: &Packet) -> Option<Answer> {
+    let actions = settings.drive.actions();
+    if !actions.contains(&packet.action) {
+        let names: Vec<_> = actions.iter().map(|action| action.name()).collect();
+        return Some(Answer::rejected(
+            Reason::UnsupportedAction,
+            format!(
+                "{} does not know {}; it knows {}",
+                settings.name,
+                packet.action.name(),
+                names.join(", ")
+            ),
+        ));
+    }
+    let methods = settings.drive.methods();
+    let known = |method: &str| methods.is_empty() || methods.iter().any(|name| name == method);
+    if packet.action == Action::Call && !known(packet.method()) {
+        return Some(Answer::rejected(
+            Reason::UnsupportedAction,
+            format!(
+                "{} has no method {:?}; it has {}",
+                settings.name,
+                packet.method(),
+                methods.join(", ")
+            ),
+        ));
+    }
+    None
+}
+
+/// What makes a repeat of a packet without a place known: its req_id within the client, else within the subject. With
+/// neither it only correlates.
+pub(super) fn req_id_key(origin: &Origin, packet: &Packet) -> Option<ReqIdKey> {
+    if packet.req_id.is_empty() || packet.seq != 0 {
+        return None;
+    }
+    if let Some(client) = &origin.client {
+        return Some((client.clone(), ReqIdScope::Client, packet.req_id.clone()));
+    }
+    if origin.principal.subject.is_empty() {
+        return None;
+    }
+    let subject = Arc::new(ClientKey {
+        tenant: origin.principal.tenant.clone(),
+        subject: origin.principal.subject.clone(),
+        client_id: ByteString::new(),
+    });
+    Some((subject, ReqIdScope::Subject, packet.req_id.clone()))
+}

@@ -1,0 +1,112 @@
+//! Queues: one client's packets to one handler, while some of them are here.
+
+use std::collections::VecDeque;
+
+use super::arena::Id;
+use super::chain::Chain;
+use super::job::Job;
+use super::lane::Lane;
+use crate::store::QueueKey;
+
+/// What the broker knows of a queue. How far its places have got is the store's to say: here are only those that are under
+/// way, so that a repeat joins them and a READ waits for them.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    /// `None`: a call without client_id, whose packets stand alone.
+    pub(crate) key: Option<QueueKey>,
+    pub(crate) jobs: usize,
+    pub(crate) chain: Option<Id<Chain>>,
+    /// Its packets outside every order, by lane.
+    pub(crate) free: Vec<(Id<Lane>, Id<Chain>)>,
+    /// The places that are here, ascending.
+    placed: VecDeque<(u64, Id<Job>)>,
+    /// Which of its packets are done, from turn `first_turn` on: the front one is not.
+    done: VecDeque<bool>,
+    first_turn: u64,
+    /// READs, each with the turn that it waits for.
+    reads: VecDeque<(u64, Id<Job>)>,
+}
+
+impl Queue {
+    pub(crate) fn new(key: Option<QueueKey>) -> Self {
+        Self {
+            key,
+            first_turn: 1,
+            ..Self::default()
+        }
+    }
+
+    /// The packet that is under way in this place.
+    pub(crate) fn at(&self, seq: u64) -> Option<Id<Job>> {
+        match self.placed.back() {
+            Some(&(last, _)) if seq <= last => self.find(seq).ok().map(|at| self.placed[at].1),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn place(&mut self, seq: u64, job: Id<Job>) {
+        match self.placed.back() {
+            Some(&(last, _)) if seq < last => {
+                let at = self.find(seq).unwrap_or_else(|at| at);
+                self.placed.insert(at, (seq, job));
+            }
+            _ => self.placed.push_back((seq, job)),
+        }
+    }
+
+    pub(crate) fn unplace(&mut self, seq: u64) {
+        // Nearly always the first: places are taken in order.
+        match self.placed.front() {
+            Some(&(first, _)) if first == seq => drop(self.placed.pop_front()),
+            _ => {
+                if let Ok(at) = self.find(seq) {
+                    self.placed.remove(at);
+                }
+            }
+        }
+    }
+
+    fn find(&self, seq: u64) -> Result<usize, usize> {
+        self.placed.binary_search_by_key(&seq, |&(place, _)| place)
+    }
+
+    /// The turn of its next packet.
+    pub(crate) fn next_turn(&mut self) -> u64 {
+        self.done.push_back(false);
+        self.first_turn + self.done.len() as u64 - 1
+    }
+
+    /// The packet of this turn is done.
+    pub(crate) fn finish_turn(&mut self, turn: u64) {
+        self.done[(turn - self.first_turn) as usize] = true;
+        while self.done.front() == Some(&true) {
+            self.done.pop_front();
+            self.first_turn += 1;
+        }
+    }
+
+    /// A READ waits for everything that is under way now. False: there is nothing to wait for.
+    pub(crate) fn hold_read(&mut self, job: Id<Job>) -> bool {
+        if self.done.is_empty() {
+            return false;
+        }
+        let last_turn = self.first_turn + self.done.len() as u64 - 1;
+        self.reads.push_back((last_turn, job));
+        true
+    }
+
+    /// The next READ that waits for nothing any more.
+    pub(crate) fn release_read(&mut self) -> Option<Id<Job>> {
+        let &(turn, job) = self.reads.front()?;
+        if turn >= self.first_turn {
+            return None;
+        }
+        self.reads.pop_front();
+        Some(job)
+    }
+
+    /// A READ that gave up.
+    pub(crate) fn forget_read(&mut self, job: Id<Job>) {
+        self.reads.retain(|&(_, read)| read != job);
+    }
+}

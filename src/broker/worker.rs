@@ -1,0 +1,142 @@
+//! The task that drives the state machine: it hands requests in, carries out what comes out, and keeps the clock.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use hashbrown::HashMap;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::apply::Applier;
+use super::core::{BatchId, CallId, Core, Step};
+use super::{Request, Response};
+use crate::types::Answer;
+
+/// How many commands are taken at once: so many packets get to know each other before the next batch is filled.
+const INTAKE: usize = 256;
+
+/// What the handles ask of the worker.
+#[derive(Debug)]
+pub(super) enum Command {
+    Sync {
+        request: Request,
+        reply: oneshot::Sender<Response>,
+        /// Room in the intake, given back once the packets are counted in their lanes.
+        room: OwnedSemaphorePermit,
+    },
+    Flush,
+    /// Takes nothing more; answers when nothing is left.
+    Drain(oneshot::Sender<()>),
+}
+
+/// Owns the state machine. Built with its handle; whoever builds it runs and joins it.
+#[derive(Debug)]
+pub struct Worker {
+    core: Core,
+    applier: Applier,
+    commands: mpsc::Receiver<Command>,
+    replies: HashMap<CallId, oneshot::Sender<Response>>,
+    running: FuturesUnordered<Pin<Box<dyn Future<Output = (BatchId, Vec<Answer>)> + Send>>>,
+    drained: Vec<oneshot::Sender<()>>,
+}
+
+impl Worker {
+    pub(super) fn new(core: Core, applier: Applier, commands: mpsc::Receiver<Command>) -> Self {
+        Self {
+            core,
+            applier,
+            commands,
+            replies: HashMap::new(),
+            running: FuturesUnordered::new(),
+            drained: Vec::new(),
+        }
+    }
+
+    /// Runs until every handle is gone and every packet has its answer.
+    pub async fn run(mut self) {
+        let mut inbox = Vec::with_capacity(INTAKE);
+        let mut open = true;
+        loop {
+            self.drive();
+            if self.core.is_idle() {
+                for done in self.drained.drain(..) {
+                    // Whoever asked may have given up.
+                    let _ = done.send(());
+                }
+                if !open {
+                    return;
+                }
+            }
+            let deadline = self.core.next_deadline();
+            tokio::select! {
+                taken = self.commands.recv_many(&mut inbox, INTAKE), if open => {
+                    open = taken > 0;
+                    for command in inbox.drain(..) {
+                        self.take(command);
+                    }
+                    if !open {
+                        self.core.drain();
+                    }
+                }
+                Some((batch, answers)) = self.running.next() => {
+                    self.core.complete(Instant::now(), batch, answers);
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Sync {
+                request,
+                reply,
+                room,
+            } => {
+                let call = self.core.offer(Instant::now(), request);
+                drop(room);
+                self.replies.insert(call, reply);
+            }
+            Command::Flush => self.core.flush(),
+            Command::Drain(done) => {
+                self.core.drain();
+                self.drained.push(done);
+            }
+        }
+    }
+
+    fn drive(&mut self) {
+        while let Some(step) = self.core.poll(Instant::now()) {
+            match step {
+                Step::Answer(call, response) => self.reply(call, response),
+                Step::Overdue(call) => {
+                    let gone = self
+                        .replies
+                        .get(&call)
+                        .is_none_or(oneshot::Sender::is_closed);
+                    if gone {
+                        self.core.hang_up(call);
+                        self.replies.remove(&call);
+                    } else {
+                        let response = self.core.time_out(call);
+                        self.reply(call, response);
+                    }
+                }
+                Step::Run(run) => {
+                    let (batch, applier) = (run.batch, self.applier.clone());
+                    let work = async move { (batch, applier.apply(run).await) };
+                    self.running.push(Box::pin(work));
+                }
+            }
+        }
+    }
+
+    fn reply(&mut self, call: CallId, response: Response) {
+        if let Some(reply) = self.replies.remove(&call) {
+            // Whoever hung up does not listen; what is recorded is told when it asks again.
+            let _ = reply.send(response);
+        }
+    }
+}
