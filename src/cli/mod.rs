@@ -27,6 +27,7 @@ pub struct Arguments {
 enum Command {
     /// Serves clients until it is told to stop.
     Serve(Serve),
+    Bench(bench::Args),
 }
 
 /// Why a command failed.
@@ -38,6 +39,8 @@ pub enum Failure {
     Build(#[from] crate::app::BuildError),
     #[error(transparent)]
     Run(#[from] crate::app::RunError),
+    #[error(transparent)]
+    Bench(#[from] bench::Error),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("a second signal came before everything was done")]
@@ -50,7 +53,7 @@ impl Failure {
         match self {
             Self::Config(_) | Self::Build(crate::app::BuildError::Exposed(_)) => 64,
             Self::Build(crate::app::BuildError::Listen(..)) => 69,
-            Self::Run(_) | Self::Io(_) => 1,
+            Self::Run(_) | Self::Bench(_) | Self::Io(_) => 1,
             Self::Interrupted => 130,
         }
     }
@@ -60,6 +63,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(serve)) => serve::run(&serve),
+        Some(Command::Bench(args)) => Ok(bench::run(&args)?),
     }
 }
 
