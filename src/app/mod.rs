@@ -68,19 +68,25 @@ impl App {
     pub async fn build(config: Config, custom: Vec<HandlerSettings>) -> Result<Self, BuildError> {
         let reach = reach(&config)?;
         // Before anything else: a port in use is the commonest mistake, and nothing else should have happened then.
-        let listener = server::bind(config.listen).map_err(|error| not_bound(config.listen, &error))?;
-        let address = listener.local_addr().map_err(|error| not_bound(config.listen, &error))?;
+        let listener =
+            server::bind(config.listen).map_err(|error| not_bound(config.listen, &error))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| not_bound(config.listen, &error))?;
 
         let node = format!("{:08x}", rand::random::<u32>());
         let hub = Hub::new(streams(node.clone()));
         let store: Arc<dyn Store> = match config.store {
             StoreConfig::Memory { messages } => {
-                let keep = Keep { message_bytes: messages };
+                let keep = Keep {
+                    message_bytes: messages,
+                };
                 Arc::new(Memory::new(keep, Arc::new(hub.clone())))
             }
         };
         let registry = Arc::new(handlers::registry(&config, custom));
-        let (broker, worker) = broker::build(registry.clone(), store.clone(), broker::Settings::default());
+        let (broker, worker) =
+            broker::build(registry.clone(), store.clone(), broker::Settings::default());
         let gateway = Gateway {
             broker,
             hub,
@@ -116,7 +122,12 @@ impl App {
         );
         let service = HealthServer::new(HealthService::from_health_reporter(health.clone()));
         let routes = rpc::routes(self.gateway, service);
-        let serving = server::serve(self.listener, routes, self.reach, closing.clone().cancelled_owned());
+        let serving = server::serve(
+            self.listener,
+            routes,
+            self.reach,
+            closing.clone().cancelled_owned(),
+        );
         let mut tasks = Tasks {
             server: tokio::spawn(serving),
             worker: tokio::spawn(self.worker.run()),
@@ -126,7 +137,10 @@ impl App {
             () = stop => {}
             error = tasks.ended() => return Err(error),
         }
-        tracing::info!("stopping: within {:?} everything that was taken is done", self.drain);
+        tracing::info!(
+            "stopping: within {:?} everything that was taken is done",
+            self.drain
+        );
         let drained = async {
             set_health(&health, ServingStatus::NotServing).await;
             stopping.cancel();
@@ -182,7 +196,10 @@ impl Drop for Tasks {
 }
 
 fn reach(config: &Config) -> Result<Reach, BuildError> {
-    match (config.listen.ip().to_canonical().is_loopback(), config.exposure) {
+    match (
+        config.listen.ip().to_canonical().is_loopback(),
+        config.exposure,
+    ) {
         (true, _) => Ok(Reach::Loopback),
         (false, Exposure::Anywhere) => Ok(Reach::Anywhere),
         (false, Exposure::LoopbackOnly) => Err(BuildError::Exposed(config.listen)),
@@ -203,8 +220,12 @@ fn streams(node: String) -> StreamSettings {
 
 fn not_bound(address: SocketAddr, error: &io::Error) -> BuildError {
     let why = match error.kind() {
-        io::ErrorKind::AddrInUse => "another process has this port; stop it, or give another one with --listen".into(),
-        io::ErrorKind::PermissionDenied => "ports below 1024 need rights that this process has not; choose a higher one".into(),
+        io::ErrorKind::AddrInUse => {
+            "another process has this port; stop it, or give another one with --listen".into()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need rights that this process has not; choose a higher one".into()
+        }
         io::ErrorKind::AddrNotAvailable => "it is not an address of this machine".into(),
         _ => error.to_string(),
     };

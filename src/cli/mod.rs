@@ -14,7 +14,12 @@ use serve::Serve;
 
 /// What was typed.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, about, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "tidegate",
+    version,
+    about,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

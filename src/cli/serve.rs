@@ -27,7 +27,12 @@ pub(super) struct Serve {
     #[arg(long)]
     insecure: bool,
     /// What is logged, such as `info` or `tidegate=debug`
-    #[arg(long, value_name = "FILTER", env = "TIDEGATE_LOG", default_value = "info")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "TIDEGATE_LOG",
+        default_value = "info"
+    )]
     log: String,
 }
 
@@ -60,7 +65,8 @@ impl Serve {
 
 /// What is not Unicode names no key of ours.
 fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The first signal drains, the second ends it.
@@ -89,9 +95,16 @@ async fn until_stopped(config: Config) -> Result<(), Failure> {
 /// On stdout, as it is what the command was typed for.
 fn greet(address: SocketAddr, exposure: Exposure) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "tidegate {} listens on {address}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(
+        out,
+        "tidegate {} listens on {address}",
+        env!("CARGO_PKG_VERSION")
+    )?;
     if exposure == Exposure::Anywhere && !address.ip().is_loopback() {
-        writeln!(out, "others can reach it, and whoever calls is believed: for trying out only")?;
+        writeln!(
+            out,
+            "others can reach it, and whoever calls is believed: for trying out only"
+        )?;
     }
     let to_try = format!(
         r#"

@@ -93,7 +93,9 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
             exposure: Exposure::LoopbackOnly,
-            store: StoreConfig::Memory { messages: 256 << 20 },
+            store: StoreConfig::Memory {
+                messages: 256 << 20,
+            },
             handlers: None,
             topics: TopicRules::default(),
             drain: Duration::from_secs(30),
@@ -110,8 +112,9 @@ impl Config {
     ) -> Result<Self, Problems> {
         let text = match file {
             None => String::new(),
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| Problems(vec![format!("{} cannot be read: {error}", path.display())]))?,
+            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+                Problems(vec![format!("{} cannot be read: {error}", path.display())])
+            })?,
         };
         Self::parse(&text, environment)
     }

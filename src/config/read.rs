@@ -55,9 +55,17 @@ fn store(mut section: Section<'_>, config: &mut Config) {
     match section.string("engine").as_deref() {
         None | Some("memory") => {}
         Some(engine @ ("embedded" | "jetstream")) => {
-            section.refuse("engine", &format!("is {engine:?}, which comes with a later version: \"memory\" is what there is"));
+            section.refuse(
+                "engine",
+                &format!(
+                    "is {engine:?}, which comes with a later version: \"memory\" is what there is"
+                ),
+            );
         }
-        Some(engine) => section.refuse("engine", &format!("is {engine:?}: \"memory\" would be right")),
+        Some(engine) => section.refuse(
+            "engine",
+            &format!("is {engine:?}: \"memory\" would be right"),
+        ),
     }
     let StoreConfig::Memory { messages } = &mut config.store;
     if let Some(bytes) = section.bytes("messages") {
@@ -70,29 +78,61 @@ fn store(mut section: Section<'_>, config: &mut Config) {
 /// `None` where the section is empty: then nothing is listed.
 fn handlers(section: Section<'_>) -> Option<Vec<HandlerConfig>> {
     let mut handlers = Vec::new();
-    section.each("<name>", |name, section| handlers.extend(handler(name, section)));
+    section.each("<name>", |name, section| {
+        handlers.extend(handler(name, section))
+    });
     (!handlers.is_empty()).then_some(handlers)
 }
 
 fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
-    const KINDS: [(&str, HandlerKind); 3] =
-        [("records", HandlerKind::Records), ("topics", HandlerKind::Topics), ("echo", HandlerKind::Echo)];
-    const ORDERINGS: [(&str, Ordering); 3] = [("client", Ordering::Client), ("key", Ordering::Key), ("none", Ordering::None)];
-    section.later(&["addresses", "durable", "retry", "call_timeout", "on_dead", "publish"]);
-    let kind = section.choice("kind", &KINDS).unwrap_or(HandlerKind::Records);
+    const KINDS: [(&str, HandlerKind); 3] = [
+        ("records", HandlerKind::Records),
+        ("topics", HandlerKind::Topics),
+        ("echo", HandlerKind::Echo),
+    ];
+    const ORDERINGS: [(&str, Ordering); 3] = [
+        ("client", Ordering::Client),
+        ("key", Ordering::Key),
+        ("none", Ordering::None),
+    ];
+    section.later(&[
+        "addresses",
+        "durable",
+        "retry",
+        "call_timeout",
+        "on_dead",
+        "publish",
+    ]);
+    let kind = section
+        .choice("kind", &KINDS)
+        .unwrap_or(HandlerKind::Records);
     let ordering = section.choice("ordering", &ORDERINGS).unwrap_or_default();
-    let mixed_actions = section.boolean("mixed_actions").unwrap_or(kind.mixes_actions());
-    let isolate_tenants = section.choice("isolation", &[("none", false), ("tenant", true)]).unwrap_or(false);
+    let mixed_actions = section
+        .boolean("mixed_actions")
+        .unwrap_or(kind.mixes_actions());
+    let isolate_tenants = section
+        .choice("isolation", &[("none", false), ("tenant", true)])
+        .unwrap_or(false);
     let mut limits = BatchLimits::default();
     if let Some(section) = section.section("batch") {
         batch(section, &mut limits);
     }
     let checked = HandlerName::new(name);
     if checked.is_none() {
-        section.refuse_all(&format!("cannot be a handler's name: 1 to {} of A-Z a-z 0-9 _ - would be right", limits::HANDLER_BYTES));
+        section.refuse_all(&format!(
+            "cannot be a handler's name: 1 to {} of A-Z a-z 0-9 _ - would be right",
+            limits::HANDLER_BYTES
+        ));
     }
     section.finish();
-    Some(HandlerConfig { name: checked?, kind, ordering, mixed_actions, isolate_tenants, batch: limits })
+    Some(HandlerConfig {
+        name: checked?,
+        kind,
+        ordering,
+        mixed_actions,
+        isolate_tenants,
+        batch: limits,
+    })
 }
 
 fn batch(mut section: Section<'_>, batch: &mut BatchLimits) {

@@ -43,7 +43,9 @@ impl<'a> Section<'a> {
     /// A count of at least one.
     pub(super) fn count(&mut self, key: &'static str) -> Option<usize> {
         let value = self.take(key)?;
-        let count = value.as_integer().and_then(|count| usize::try_from(count).ok());
+        let count = value
+            .as_integer()
+            .and_then(|count| usize::try_from(count).ok());
         match count {
             Some(count) if count > 0 => Some(count),
             _ => self.wrong(key, &value, "a whole number from 1 on"),
@@ -60,16 +62,25 @@ impl<'a> Section<'a> {
 
     pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
         let value = self.take(key)?;
-        match value.as_str().and_then(|text| humantime::parse_duration(text).ok()) {
+        match value
+            .as_str()
+            .and_then(|text| humantime::parse_duration(text).ok())
+        {
             Some(duration) => Some(duration),
             None => self.wrong(key, &value, "a time with its unit, such as \"50ms\""),
         }
     }
 
     /// One of these words.
-    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
         let value = self.take(key)?;
-        let chosen = choices.iter().find(|(word, _)| value.as_str() == Some(word));
+        let chosen = choices
+            .iter()
+            .find(|(word, _)| value.as_str() == Some(word));
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         chosen
             .map(|(_, choice)| *choice)
@@ -93,7 +104,14 @@ impl<'a> Section<'a> {
             let path = self.path_of(&key);
             match value {
                 Value::Table(table) => read(&key, Section::new(path, table, self.problems)),
-                other => self.problem(&path, &format!("is {}: [{}] would be right", shown(&other), self.path_of(name))),
+                other => self.problem(
+                    &path,
+                    &format!(
+                        "is {}: [{}] would be right",
+                        shown(&other),
+                        self.path_of(name)
+                    ),
+                ),
             }
         }
     }
@@ -135,13 +153,20 @@ impl<'a> Section<'a> {
 
     fn wrong<T>(&mut self, key: &str, value: &Value, right: &str) -> Option<T> {
         let path = self.path_of(key);
-        self.problem(&path, &format!("is {}: {right} would be right", shown(value)));
+        self.problem(
+            &path,
+            &format!("is {}: {right} would be right", shown(value)),
+        );
         None
     }
 
     fn path_of(&self, key: &str) -> String {
         let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-<>".contains(&byte);
-        let key = if key.bytes().all(bare) { key.to_owned() } else { format!("{key:?}") };
+        let key = if key.bytes().all(bare) {
+            key.to_owned()
+        } else {
+            format!("{key:?}")
+        };
         match self.path.as_str() {
             "" => key,
             path => format!("{path}.{key}"),

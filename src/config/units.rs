@@ -23,7 +23,15 @@ mod tests {
         assert_eq!(bytes("1MiB"), Some(1 << 20));
         assert_eq!(bytes("512 KiB"), Some(512 << 10));
         assert_eq!(bytes("7B"), Some(7));
-        for wrong in ["", "1", "MiB", "1MB", "-1MiB", "1.5MiB", "99999999999999999999GiB"] {
+        for wrong in [
+            "",
+            "1",
+            "MiB",
+            "1MB",
+            "-1MiB",
+            "1.5MiB",
+            "99999999999999999999GiB",
+        ] {
             assert_eq!(bytes(wrong), None, "{wrong}");
         }
     }

@@ -38,7 +38,9 @@ fn put(table: &mut Table, name: &str, text: &str) -> Result<(), String> {
     let mut table = table;
     for key in keys {
         let next = present(table, key);
-        let next = table.entry(next).or_insert_with(|| Value::Table(Table::new()));
+        let next = table
+            .entry(next)
+            .or_insert_with(|| Value::Table(Table::new()));
         table = next
             .as_table_mut()
             .ok_or_else(|| format!("{name}: {key} is not a section"))?;
@@ -50,7 +52,11 @@ fn put(table: &mut Table, name: &str, text: &str) -> Result<(), String> {
 /// A variable's case says nothing: a key of the file that differs in nothing else is the one that is meant.
 fn present(table: &Table, key: &str) -> String {
     let same = |present: &&String| present.eq_ignore_ascii_case(key);
-    table.keys().find(same).cloned().unwrap_or_else(|| key.to_owned())
+    table
+        .keys()
+        .find(same)
+        .cloned()
+        .unwrap_or_else(|| key.to_owned())
 }
 
 /// A number, a boolean, a list or a table where it reads as one, else the text itself.

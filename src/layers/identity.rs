@@ -35,7 +35,9 @@ fn principal(headers: &HeaderMap) -> Result<Principal, String> {
         return Ok(Principal::default());
     };
     if subjects.next().is_some() {
-        return Err(format!("{SUBJECT} is there twice: one call has one subject"));
+        return Err(format!(
+            "{SUBJECT} is there twice: one call has one subject"
+        ));
     }
     let subject = subject
         .to_str()
@@ -65,7 +67,11 @@ mod tests {
         assert_eq!(subject(&[]), Ok(String::new()));
         assert_eq!(subject(&[b"ann@example.com"]), Ok("ann@example.com".into()));
         assert_eq!(subject(&[&[b'a'; 128]]), Ok("a".repeat(128)));
-        assert!(subject(&[&[b'a'; 129]]).unwrap_err().contains("at most 128"));
+        assert!(
+            subject(&[&[b'a'; 129]])
+                .unwrap_err()
+                .contains("at most 128")
+        );
         assert!(subject(&["é".as_bytes()]).is_err());
         assert!(subject(&[b"ann", b"bob"]).unwrap_err().contains("twice"));
     }

@@ -13,8 +13,8 @@ use http::{HeaderName, Method, Request, Response};
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
-use tower::{Layer, Service};
 use tower::util::MapResponse;
+use tower::{Layer, Service};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use gate::Gate;
@@ -59,7 +59,9 @@ fn cors() -> CorsLayer {
     ];
     const RESPONSE: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
     CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(|origin, _| origin::is_local_origin(origin)))
+        .allow_origin(AllowOrigin::predicate(|origin, _| {
+            origin::is_local_origin(origin)
+        }))
         .allow_methods([Method::POST])
         .allow_headers(REQUEST.map(HeaderName::from_static))
         .expose_headers(RESPONSE.map(HeaderName::from_static))

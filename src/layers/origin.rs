@@ -83,9 +83,13 @@ pub(super) fn is_local_origin(origin: &HeaderValue) -> bool {
 /// 127.0.0.0/8, [::1], localhost and the names below it, which resolve to nothing else.
 fn is_local(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     if let Some(address) = address {
-        return address.parse().is_ok_and(|address: Ipv6Addr| IpAddr::V6(address).to_canonical().is_loopback());
+        return address
+            .parse()
+            .is_ok_and(|address: Ipv6Addr| IpAddr::V6(address).to_canonical().is_loopback());
     }
     if let Ok(address) = host.parse::<Ipv4Addr>() {
         return address.is_loopback();
@@ -95,7 +99,9 @@ fn is_local(host: &str) -> bool {
 }
 
 fn not_ours(host: &str) -> String {
-    format!("{host:?} is not a name of this gateway: 127.0.0.1 and localhost are, until it knows who calls")
+    format!(
+        "{host:?} is not a name of this gateway: 127.0.0.1 and localhost are, until it knows who calls"
+    )
 }
 
 fn is_grpc(request: &Request<Body>) -> bool {
@@ -121,7 +127,13 @@ mod tests {
     #[test]
     fn names_of_this_machine_are_taken() {
         for host in [
-            "localhost", "LOCALHOST:50051", "app.localhost:1", "localhost.", "127.0.0.1:50051", "127.9.9.9", "[::1]:50051",
+            "localhost",
+            "LOCALHOST:50051",
+            "app.localhost:1",
+            "localhost.",
+            "127.0.0.1:50051",
+            "127.9.9.9",
+            "[::1]:50051",
             "[::ffff:127.0.0.1]:50051",
         ] {
             assert_eq!(check("/", &[("host", host)]), Ok(()), "{host}");
@@ -132,8 +144,15 @@ mod tests {
     #[test]
     fn names_of_others_are_not() {
         for host in [
-            "example.com", "localhost.example.com", "127.0.0.1.example.com", "10.0.0.1", "[2001:db8::1]", "notlocalhost",
-            "user@example.com", "128.0.0.1", "0.0.0.0",
+            "example.com",
+            "localhost.example.com",
+            "127.0.0.1.example.com",
+            "10.0.0.1",
+            "[2001:db8::1]",
+            "notlocalhost",
+            "user@example.com",
+            "128.0.0.1",
+            "0.0.0.0",
         ] {
             assert!(check("/", &[("host", host)]).is_err(), "{host}");
             assert!(check(&format!("http://{host}/x"), &[]).is_err(), "{host}");
@@ -147,10 +166,22 @@ mod tests {
     #[test]
     fn pages_of_this_machine_may_call_and_others_not() {
         let origin = |origin| check("/", &[("host", "localhost"), ("origin", origin)]);
-        for ours in ["http://localhost:3000", "https://app.localhost", "http://127.0.0.1", "http://[::1]:8080"] {
+        for ours in [
+            "http://localhost:3000",
+            "https://app.localhost",
+            "http://127.0.0.1",
+            "http://[::1]:8080",
+        ] {
             assert_eq!(origin(ours), Ok(()), "{ours}");
         }
-        for foreign in ["https://example.com", "null", "", "http://localhost.example.com", "file://", "ftp://localhost"] {
+        for foreign in [
+            "https://example.com",
+            "null",
+            "",
+            "http://localhost.example.com",
+            "file://",
+            "ftp://localhost",
+        ] {
             assert!(origin(foreign).is_err(), "{foreign}");
         }
     }
@@ -159,9 +190,19 @@ mod tests {
     fn elsewhere_any_name_is_taken_but_not_any_page() {
         let request = |origin| {
             let request = Request::builder().uri("/").header("host", "gateway:50051");
-            request.header("origin", origin).body(()).expect("a request")
+            request
+                .header("origin", origin)
+                .body(())
+                .expect("a request")
         };
-        assert_eq!(Reach::Anywhere.check(&request("http://localhost:3000")), Ok(()));
-        assert!(Reach::Anywhere.check(&request("https://example.com")).is_err());
+        assert_eq!(
+            Reach::Anywhere.check(&request("http://localhost:3000")),
+            Ok(())
+        );
+        assert!(
+            Reach::Anywhere
+                .check(&request("https://example.com"))
+                .is_err()
+        );
     }
 }

@@ -26,16 +26,20 @@ fn translated(status: &Status) -> Option<Status> {
     let status = match status.code() {
         Code::OutOfRange if text.contains("message length too large") => {
             let limit = limits::REQUEST_BYTES;
-            Status::resource_exhausted(format!("the request has more than {limit} bytes: send it in parts"))
+            Status::resource_exhausted(format!(
+                "the request has more than {limit} bytes: send it in parts"
+            ))
         }
         Code::Internal if text.contains("Unexpected EOF") => {
             Status::invalid_argument("the request was cut: its frame has fewer bytes than it says")
         }
-        Code::Internal if text.contains("Missing request message") => {
-            Status::invalid_argument("the request has no message: a frame of a flag, a length and the message would be right")
-        }
+        Code::Internal if text.contains("Missing request message") => Status::invalid_argument(
+            "the request has no message: a frame of a flag, a length and the message would be right",
+        ),
         Code::Internal if text.contains("compression flag") || text.contains("compressed-flag") => {
-            Status::invalid_argument("the request's frame is not one: its first byte must be 0, as compression is not taken")
+            Status::invalid_argument(
+                "the request's frame is not one: its first byte must be 0, as compression is not taken",
+            )
         }
         _ => return None,
     };
@@ -55,10 +59,20 @@ mod tests {
 
     #[test]
     fn only_tonics_own_are_translated() {
-        let too_large = "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes";
-        assert_eq!(code(Status::out_of_range(too_large)), Code::ResourceExhausted);
-        assert_eq!(code(Status::internal("Unexpected EOF decoding stream.")), Code::InvalidArgument);
-        assert_eq!(code(Status::out_of_range("the offset is 5")), Code::OutOfRange);
+        let too_large =
+            "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes";
+        assert_eq!(
+            code(Status::out_of_range(too_large)),
+            Code::ResourceExhausted
+        );
+        assert_eq!(
+            code(Status::internal("Unexpected EOF decoding stream.")),
+            Code::InvalidArgument
+        );
+        assert_eq!(
+            code(Status::out_of_range("the offset is 5")),
+            Code::OutOfRange
+        );
         assert_eq!(code(Status::internal("a bug")), Code::Internal);
     }
 }

@@ -30,30 +30,50 @@ pub struct Gateway {
 
 #[tonic::async_trait]
 impl gateway_server::Gateway for Gateway {
-    async fn sync(&self, request: Request<RawBatch>) -> Result<Response<proto::BatchResponse>, Status> {
+    async fn sync(
+        &self,
+        request: Request<RawBatch>,
+    ) -> Result<Response<proto::BatchResponse>, Status> {
         let principal = principal(request.extensions());
         let answer = self.batch(request, &principal).await;
-        answer.map(Response::new).map_err(|refusal| told("Sync", &principal, refusal))
+        answer
+            .map(Response::new)
+            .map_err(|refusal| told("Sync", &principal, refusal))
     }
 
     type EventsStream = EventStream;
 
-    async fn events(&self, mut request: Request<proto::EventsRequest>) -> Result<Response<EventStream>, Status> {
+    async fn events(
+        &self,
+        mut request: Request<proto::EventsRequest>,
+    ) -> Result<Response<EventStream>, Status> {
         let principal = principal(request.extensions());
         let slot = request.extensions_mut().remove::<Arc<Slot>>();
         let stream = self.open(request.into_inner(), slot, &principal);
-        stream.map(Response::new).map_err(|refusal| told("Events", &principal, refusal))
+        stream
+            .map(Response::new)
+            .map_err(|refusal| told("Events", &principal, refusal))
     }
 
-    async fn results(&self, _: Request<proto::ResultsRequest>) -> Result<Response<proto::ResultsResponse>, Status> {
+    async fn results(
+        &self,
+        _: Request<proto::ResultsRequest>,
+    ) -> Result<Response<proto::ResultsResponse>, Status> {
         Err(Status::unimplemented(
             "results can be asked for once there is a durable store; until then Events brings them, and a repeat of the packet",
         ))
     }
 
-    async fn info(&self, request: Request<proto::InfoRequest>) -> Result<Response<proto::InfoResponse>, Status> {
+    async fn info(
+        &self,
+        request: Request<proto::InfoRequest>,
+    ) -> Result<Response<proto::InfoResponse>, Status> {
         let principal = principal(request.extensions());
-        Ok(Response::new(wire::info(&self.registry, &principal, &self.node)))
+        Ok(Response::new(wire::info(
+            &self.registry,
+            &principal,
+            &self.node,
+        )))
     }
 }
 
@@ -71,7 +91,12 @@ impl Gateway {
         let client = batch.request.client.clone();
         let response = self.broker.sync(batch.request).await?;
         let client_id = client.as_ref().map_or("", |client| &client.client_id);
-        Ok(wire::response(response, &batch.misplaced, client_id, cursor))
+        Ok(wire::response(
+            response,
+            &batch.misplaced,
+            client_id,
+            cursor,
+        ))
     }
 
     fn open(
@@ -95,7 +120,10 @@ impl Gateway {
 }
 
 fn principal(extensions: &Extensions) -> Arc<Principal> {
-    extensions.get::<Arc<Principal>>().cloned().unwrap_or_default()
+    extensions
+        .get::<Arc<Principal>>()
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// One line per refused request, never its content.

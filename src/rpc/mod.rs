@@ -21,8 +21,16 @@ pub fn routes(gateway: Gateway, health: HealthServer<impl Health>) -> Routes {
     let mut routes = RoutesBuilder::default();
     routes.add_service(gateway).add_service(health);
     // Old grpcurl and most browser tools ask v1alpha, new ones v1.
-    routes.add_service(reflection().build_v1().expect("our own descriptors can be read"));
-    routes.add_service(reflection().build_v1alpha().expect("our own descriptors can be read"));
+    routes.add_service(
+        reflection()
+            .build_v1()
+            .expect("our own descriptors can be read"),
+    );
+    routes.add_service(
+        reflection()
+            .build_v1alpha()
+            .expect("our own descriptors can be read"),
+    );
     routes.routes()
 }
 

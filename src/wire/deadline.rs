@@ -39,7 +39,10 @@ mod tests {
 
     #[test]
     fn units_are_read_and_nonsense_is_not() {
-        assert_eq!(parse("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(
+            parse("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
         assert_eq!(parse("2M"), Some(Duration::from_secs(120)));
         assert_eq!(parse("1500m"), Some(Duration::from_millis(1500)));
         assert_eq!(parse("7u"), Some(Duration::from_micros(7)));

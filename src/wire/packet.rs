@@ -365,7 +365,6 @@ impl Draft {
     }
 }
 
-
 fn action(number: i32) -> Option<Action> {
     match proto::Action::try_from(number).ok()? {
         proto::Action::Unspecified => None,
@@ -403,13 +402,9 @@ fn wrong_with(file: &PacketFile) -> Option<String> {
     match &file.source {
         None => Some("has no source: give it content".into()),
         Some(Source::Upload(id)) => Some(format!("names the upload {id:?}, which is not there")),
-        Some(Source::Content(content)) if ![0, content.len() as u64].contains(&file.size) => {
-            Some(format!(
-                "says {} bytes and has {}",
-                file.size,
-                content.len()
-            ))
-        }
+        Some(Source::Content(content)) if ![0, content.len() as u64].contains(&file.size) => Some(
+            format!("says {} bytes and has {}", file.size, content.len()),
+        ),
         Some(Source::Content(_)) => None,
     }
 }

@@ -14,7 +14,8 @@ pub(crate) fn subscription(
     let client = batch::client(&request.client_id.into(), principal)?;
     if client.is_none() && request.topics.is_empty() {
         return Err(Refusal::Invalid(
-            "the stream would bring nothing: name topics, a client_id for its results, or both".into(),
+            "the stream would bring nothing: name topics, a client_id for its results, or both"
+                .into(),
         ));
     }
     if request.skip_own && client.is_none() {
@@ -85,5 +86,6 @@ fn may_read(pattern: &Pattern, principal: &Principal) -> bool {
     }
     let inbox = format!("@user.{}", encode_token(&principal.subject));
     let below = pattern.strip_prefix(&inbox);
-    !principal.subject.is_empty() && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    !principal.subject.is_empty()
+        && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -3,7 +3,10 @@
 // All of it is tests, helpers too; clippy.toml's exception reaches `#[test]` functions only.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod bad_input;
 mod contract;
 mod generated;
 mod readme;
+mod support;
 mod tidy;
+mod web;

@@ -21,8 +21,8 @@ use parking_lot::RwLock;
 use self::state::State;
 use super::packed::PackedMessage;
 use super::{
-    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, Page, PageOf, Placed, Position,
-    ScanLimit, Store, Tail, Term,
+    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, Page, PageOf, Placed,
+    Position, ScanLimit, Store, Tail, Term,
 };
 use crate::types::{ClientKey, Record, Topic};
 

@@ -1,0 +1,117 @@
+//! A gateway in this process, on a port of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tidegate::app::{App, RunError};
+use tidegate::config::Config;
+use tidegate::handler::{BatchLimits, Drive, Handler, HandlerSettings, Kind, Ordering};
+use tidegate::types::HandlerName;
+use tidegate_client::Client;
+use tidegate_client::proto::gateway_client::GatewayClient;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+
+/// A gateway to be: `gateway().start().await`.
+pub fn gateway() -> Builder {
+    Builder {
+        config: String::new(),
+        custom: Vec::new(),
+    }
+}
+
+pub struct Builder {
+    config: String,
+    custom: Vec<HandlerSettings>,
+}
+
+impl Builder {
+    /// With this configuration file.
+    pub fn config(mut self, text: &str) -> Self {
+        self.config = text.to_owned();
+        self
+    }
+
+    /// With a handler of the test's own, one action a batch and every client's packets in order.
+    pub fn handler(self, name: &str, handler: impl Handler + 'static) -> Self {
+        self.handler_with(name, handler, |_| {})
+    }
+
+    /// The same, driven otherwise.
+    pub fn handler_with(
+        mut self,
+        name: &str,
+        handler: impl Handler + 'static,
+        change: impl FnOnce(&mut HandlerSettings),
+    ) -> Self {
+        let mut settings = HandlerSettings {
+            name: HandlerName::new(name).unwrap(),
+            kind: Kind::Custom,
+            ordering: Ordering::Client,
+            mixed_actions: false,
+            isolate_tenants: false,
+            batch: BatchLimits::default(),
+            drive: Drive::Called(Arc::new(handler)),
+        };
+        change(&mut settings);
+        self.custom.push(settings);
+        self
+    }
+
+    /// Listens when this returns. Dropped, it is told to stop; [`Gateway::stop`] waits for that.
+    pub async fn start(self) -> Gateway {
+        let mut config = Config::parse(&self.config, std::iter::empty()).unwrap();
+        config.listen.set_port(0);
+        let app = App::build(config, self.custom).await.unwrap();
+        let address = app.address();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(app.run(async {
+            let _ = stopped.await;
+        }));
+        Gateway {
+            address,
+            stop,
+            running,
+        }
+    }
+}
+
+/// A gateway that runs.
+pub struct Gateway {
+    address: SocketAddr,
+    /// Dropped: it is told to stop.
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Result<(), RunError>>,
+}
+
+impl Gateway {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn uri(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A connection of its own.
+    pub async fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(self.uri()).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
+    /// The generated client, for what the thin one keeps people from doing.
+    pub async fn bare(&self) -> GatewayClient<Channel> {
+        GatewayClient::new(self.channel().await)
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(self.uri()).await.unwrap()
+    }
+
+    /// Drains it, and gives what it ended with.
+    pub async fn stop(self) -> Result<(), RunError> {
+        drop(self.stop);
+        self.running.await.unwrap()
+    }
+}
