@@ -39,10 +39,10 @@ pub enum Failure {
     Build(#[from] crate::app::BuildError),
     #[error(transparent)]
     Run(#[from] crate::app::RunError),
-    #[error(transparent)]
-    Bench(#[from] bench::Error),
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    Bench(#[from] bench::Error),
     #[error("a second signal came before everything was done")]
     Interrupted,
 }
@@ -53,7 +53,7 @@ impl Failure {
         match self {
             Self::Config(_) | Self::Build(crate::app::BuildError::Exposed(_)) => 64,
             Self::Build(crate::app::BuildError::Listen(..)) => 69,
-            Self::Run(_) | Self::Bench(_) | Self::Io(_) => 1,
+            Self::Run(_) | Self::Io(_) | Self::Bench(_) => 1,
             Self::Interrupted => 130,
         }
     }

@@ -402,6 +402,11 @@ impl Stream for Session {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         self.get_mut().poll(cx)
     }
+
+    /// What it holds already.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.ready.events.len(), None)
+    }
 }
 
 impl Drop for Session {

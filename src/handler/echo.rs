@@ -1,5 +1,104 @@
 //! Answers with its content: for trying out and measuring.
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+
+use super::{Batch, CallError, Handled, Handler, Item};
+use crate::types::{Action, Answer, Outcome, Reason, limits};
+
 /// The `echo` handler.
 #[derive(Debug)]
 pub struct Echo;
+
+impl Handler for Echo {
+    fn handle(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Handled>, CallError>> {
+        ready(Ok(batch.items.into_iter().map(echo).collect())).boxed()
+    }
+
+    fn actions(&self) -> &[Action] {
+        &Action::ALL
+    }
+}
+
+fn echo(item: Item) -> Handled {
+    let content = &item.packet.content;
+    let answer = if content.len() > limits::RESULT_BYTES {
+        let message = format!(
+            "the content has {} bytes: a result has {} at most",
+            content.len(),
+            limits::RESULT_BYTES
+        );
+        Answer::with(Outcome::Ok, Reason::TooLarge, message)
+    } else {
+        Answer {
+            content: content.clone(),
+            ..Answer::ok()
+        }
+    };
+    Handled {
+        id: item.id,
+        answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::handler::ItemId;
+    use crate::handler::testing::{origin, packet};
+    use crate::types::{Content, HandlerName, Packet};
+
+    fn echoed(packets: Vec<Packet>) -> Vec<Handled> {
+        let item = |(at, packet)| Item {
+            id: ItemId(at as u64 + 7),
+            chain: 0,
+            origin: Arc::new(origin("", "ann", "echo")),
+            packet: Arc::new(packet),
+            remaining: None,
+        };
+        let batch = Batch {
+            handler: HandlerName::new("echo").unwrap(),
+            action: None,
+            items: packets.into_iter().enumerate().map(item).collect(),
+        };
+        Echo.handle(batch).now_or_never().unwrap().unwrap()
+    }
+
+    #[test]
+    fn every_action_gets_its_content_under_its_own_id() {
+        let made = |action| Packet {
+            content: Content::text(format!("{action:?}")),
+            ..packet(action, "")
+        };
+        let packets: Vec<_> = Echo.actions().iter().copied().map(made).collect();
+        let answers = echoed(packets.clone());
+        assert_eq!(answers.len(), 7);
+        for (at, (handled, packet)) in answers.iter().zip(&packets).enumerate() {
+            assert_eq!(handled.id, ItemId(at as u64 + 7));
+            assert_eq!(handled.answer.outcome, Outcome::Ok);
+            assert_eq!(handled.answer.content, packet.content);
+        }
+    }
+
+    #[test]
+    fn a_result_over_its_limit_is_left_out() {
+        for (bytes, reason) in [
+            (limits::RESULT_BYTES, Reason::Unspecified),
+            (limits::RESULT_BYTES + 1, Reason::TooLarge),
+        ] {
+            let content = Content::bytes(Bytes::from(vec![b'x'; bytes]));
+            let sent = Packet {
+                content,
+                ..packet(Action::Call, "")
+            };
+            let answer = &echoed(vec![sent])[0].answer;
+            assert_eq!((answer.outcome, answer.reason), (Outcome::Ok, reason));
+            let kept = reason == Reason::Unspecified;
+            assert_eq!(answer.content.len(), if kept { bytes } else { 0 });
+        }
+    }
+}

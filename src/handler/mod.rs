@@ -2,8 +2,11 @@
 
 mod batch;
 mod echo;
+mod page;
 mod records;
 mod registry;
+#[cfg(test)]
+mod testing;
 mod topics;
 
 use std::sync::Arc;

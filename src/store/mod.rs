@@ -43,10 +43,11 @@ pub use commit::{
     ReqIdScope, Settle, Term, Unit,
 };
 pub use read::{
-    Entry, EntryKind, Epoch, Filter, KeptResult, Loss, LossCause, Page, PageOf, Position, ScanLimit,
+    Entry, EntryKind, Epoch, Filter, KeptResult, Loss, LossCause, Page, PageOf, Placed, Position,
+    ScanLimit,
 };
 
-use crate::types::{ClientKey, Message, Record, Topic};
+use crate::types::{ClientKey, Record, Topic};
 
 /// A store engine. See the module for what each must hold to.
 pub trait Store: std::fmt::Debug + Send + Sync {
@@ -108,7 +109,7 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         topic: &'a Topic,
         from: Position,
         limit: ScanLimit,
-    ) -> BoxFuture<'a, Result<PageOf<(Position, Arc<Message>)>, Error>>;
+    ) -> BoxFuture<'a, Result<PageOf<Placed>, Error>>;
 
     /// The kept and unsettled results of a client after `from` that no waiting call carried, in order of position.
     fn results<'a>(

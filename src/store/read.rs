@@ -44,7 +44,7 @@ pub struct KeptResult {
     /// 0: it has none.
     pub seq: u64,
     pub answer: Answer,
-    /// A waiting call carried it: no stream brings it.
+    /// A waiting call carried it: no stream brings it. An engine may leave such results out of the log.
     pub awaited: bool,
 }
 
@@ -89,6 +89,9 @@ pub enum LossCause {
     /// Damage.
     Damage,
 }
+
+/// A kept message and its place.
+pub type Placed = (Position, Arc<Message>);
 
 /// A page of anything else.
 #[derive(Debug, Clone)]

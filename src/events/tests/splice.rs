@@ -10,6 +10,7 @@ use rand::{Rng as _, SeedableRng as _};
 
 use super::log::{Log, client};
 use super::{Client, gateway_with_ring, numbers, on};
+use crate::events::cursor::{Cursor, Place};
 use crate::events::{Hub, Start, Subscription};
 use crate::store::EntryKind;
 use crate::types::ClientKey;
@@ -151,6 +152,20 @@ impl Run {
     }
 
     fn check(&self) {
+        let places = self
+            .seen
+            .iter()
+            .map(|(cursor, _)| Cursor::parse(cursor).unwrap().place);
+        let places: Vec<Place> = places.collect();
+        for pair in places.windows(2) {
+            let forward =
+                pair[0].messages <= pair[1].messages && pair[0].results <= pair[1].results;
+            assert!(
+                forward,
+                "a cursor went back with seed {}: {pair:?}",
+                self.seed
+            );
+        }
         let entries = self.log.entries();
         let is_result = |number: &u128| {
             let entry = &entries[usize::try_from(*number).unwrap()];

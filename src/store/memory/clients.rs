@@ -18,7 +18,7 @@ use crate::types::{ClientKey, HandlerName};
 /// What a kept answer costs beside its bytes.
 const KEPT_BYTES: usize = 128;
 
-/// Clients that one commit looks at for what has become too old. Every client has its turn.
+/// Rows of clients that one commit looks at for what has become too old. Every client has its turn.
 const SWEPT_AT_ONCE: usize = 8;
 
 /// Req_ids that one commit forgets for their age at most.
@@ -239,7 +239,7 @@ impl Clients {
         while self.bytes > bounds.result_bytes {
             self.drop_of_largest();
         }
-        for _ in 0..SWEPT_AT_ONCE.min(self.rows.len()) {
+        for _ in 0..SWEPT_AT_ONCE.min(self.rows.capacity()) {
             self.sweep_next(now, bounds);
         }
     }

@@ -7,6 +7,8 @@ mod clients;
 mod collections;
 mod log;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,10 +21,10 @@ use parking_lot::RwLock;
 use self::state::State;
 use super::packed::PackedMessage;
 use super::{
-    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, Page, PageOf, Position,
+    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, Page, PageOf, Placed, Position,
     ScanLimit, Store, Tail, Term,
 };
-use crate::types::{ClientKey, Message, Record, Topic};
+use crate::types::{ClientKey, Record, Topic};
 
 /// How much the engine keeps.
 #[derive(Debug, Clone)]
@@ -255,7 +257,7 @@ impl Store for Memory {
         topic: &'a Topic,
         from: Position,
         limit: ScanLimit,
-    ) -> BoxFuture<'a, Result<PageOf<(Position, Arc<Message>)>, Error>> {
+    ) -> BoxFuture<'a, Result<PageOf<Placed>, Error>> {
         let state = self.state.read();
         let found = state.log.history(tenant, topic, from.0, state.tail, limit);
         drop(state);

@@ -1,0 +1,5 @@
+//! The state machine by hand and at random, without a handler, a store or a clock.
+
+mod bench;
+mod cases;
+mod random;

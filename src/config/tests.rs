@@ -1,0 +1,95 @@
+use super::*;
+
+const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, Problems> {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Config::parse(text, environment.iter().map(owned))
+}
+
+fn handler(config: &Config) -> &HandlerConfig {
+    &config.handlers.as_ref().expect("handlers")[0]
+}
+
+#[test]
+fn the_default_file_says_the_defaults() {
+    let (written, defaults) = (parse(DEFAULTS, &[]).unwrap(), Config::default());
+    assert_eq!(format!("{written:?}"), format!("{defaults:?}"));
+}
+
+/// With every comment that is a key or a section taken in, it says what a handler and a topic have by default.
+#[test]
+fn what_the_default_file_has_in_comments_is_the_defaults_too() {
+    let is_toml = |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let uncommented = |line: &str| match line.strip_prefix("# ") {
+        Some(rest) if is_toml(rest) => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    let text: Vec<String> = DEFAULTS.lines().map(uncommented).collect();
+    let written = parse(&text.join("\n"), &[]).unwrap();
+    let least = parse("[handlers.orders]\nkind = \"records\"", &[]).unwrap();
+    assert_eq!(handler(&written), handler(&least));
+    assert!(written.topics.ephemeral.is_empty());
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let text = r#"
+        lisen = 1
+        [server]
+        listen = "here"
+        drain = 5
+        [store]
+        engine = "embedded"
+        [handlers.orders]
+        kind = "grpc"
+        mixed_actions = "yes"
+        batch = { max_packets = 0, max_bytes = "1", windows = "1ms" }
+        [handlers."a b"]
+        [topics."a..b"]
+        ephemeral = true
+    "#;
+    let problems = parse(text, &[]).unwrap_err().0;
+    for path in [
+        "lisen is not known",
+        "server.listen",
+        "server.drain",
+        "store.engine",
+        "handlers.orders.kind",
+        "handlers.orders.mixed_actions",
+        "handlers.orders.batch.max_packets",
+        "handlers.orders.batch.max_bytes",
+        "handlers.orders.batch.windows is not known",
+        "handlers.\"a b\"",
+        "topics.\"a..b\"",
+    ] {
+        assert!(problems.iter().any(|problem| problem.starts_with(path)), "{path} is not in {problems:#?}");
+    }
+    assert_eq!(problems.len(), 11, "{problems:#?}");
+}
+
+#[test]
+fn the_environment_counts_more_than_the_file() {
+    let file = "[server]\nlisten = \"127.0.0.1:1\"\n[handlers.Orders]\nkind = \"echo\"";
+    let environment = [
+        ("TIDEGATE_SERVER__LISTEN", "127.0.0.1:2"),
+        ("TIDEGATE_HANDLERS__ORDERS__KIND", "topics"),
+        ("TIDEGATE_HANDLERS__ORDERS__BATCH__CALLS", "7"),
+        ("TIDEGATE_HANDLERS__ORDERS__MIXED_ACTIONS", "false"),
+        ("TIDEGATE_LOG", "debug"),
+        ("OTHER__KEY", "1"),
+    ];
+    let config = parse(file, &environment).unwrap();
+    assert_eq!(config.listen.port(), 2);
+    let orders = handler(&config);
+    assert_eq!((orders.name.as_str(), orders.kind), ("Orders", HandlerKind::Topics));
+    assert_eq!((orders.batch.calls, orders.mixed_actions), (7, false));
+    let wrong = parse("", &[("TIDEGATE_SERVER__LISEN", "x")]).unwrap_err();
+    assert!(wrong.to_string().contains("server.lisen is not known"), "{wrong}");
+}
+
+#[test]
+fn an_empty_list_of_handlers_lists_none() {
+    assert!(parse("[handlers]", &[]).unwrap().handlers.is_none());
+    assert!(parse("[handlers.orders]", &[]).unwrap().handlers.is_some());
+}
