@@ -102,3 +102,79 @@ fn reason(reason: Reason) -> proto::Reason {
         Reason::Application => proto::Reason::Application,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::types::{Body, Content, Record};
+
+    #[test]
+    fn everything_of_an_answer_is_in_its_result() {
+        let record = Record {
+            key: "k".into(),
+            version: 3,
+            content: Some((Form::Text, Bytes::from_static(b"milk"))),
+            created_at: UNIX_EPOCH,
+            updated_at: UNIX_EPOCH + Duration::from_millis(1_500),
+            updated_by: "ann".into(),
+            deleted: false,
+        };
+        let body = Body {
+            records: vec![record],
+            messages: Vec::new(),
+            next_page_token: "next".into(),
+            code: "E1".into(),
+            headers: vec![("a".into(), "b".into())],
+        };
+        let answer = Answer {
+            content: Content::text("grüße"),
+            retry_after: Some(Duration::from_millis(2_250)),
+            replayed: true,
+            next_seq: 9,
+            body: Some(Box::new(body)),
+            ..Answer::rejected(Reason::VersionMismatch, "why")
+        };
+        let told = result(&"r1".into(), "todos", 7, answer);
+        assert_eq!(
+            (&*told.req_id, &*told.handler, told.seq),
+            ("r1", "todos", 7)
+        );
+        assert_eq!(told.outcome(), proto::Outcome::Rejected);
+        assert_eq!(told.reason(), proto::Reason::VersionMismatch);
+        assert_eq!(
+            (&*told.message, told.replayed, told.next_seq),
+            ("why", true, 9)
+        );
+        assert_eq!(
+            (told.text, told.data),
+            (vec!["grüße".to_owned()], Vec::new())
+        );
+        let after = told.retry_after.unwrap();
+        assert_eq!((after.seconds, after.nanos), (2, 250_000_000));
+        assert_eq!((&*told.next_page_token, &*told.code), ("next", "E1"));
+        assert_eq!(told.headers["a"], "b");
+        let record = &told.records[0];
+        assert_eq!(
+            (&*record.key, record.version, &*record.text),
+            ("k", 3, "milk")
+        );
+        let updated = record.updated_at.unwrap();
+        assert_eq!((updated.seconds, updated.nanos), (1, 500_000_000));
+        assert_eq!(&*record.updated_by, "ann");
+    }
+
+    #[test]
+    fn bytes_are_handed_on_and_not_copied() {
+        let data = Bytes::from(vec![1; 100]);
+        let address = data.as_ptr();
+        let answer = Answer {
+            content: Content::bytes(data),
+            ..Answer::ok()
+        };
+        assert_eq!(result(&"".into(), "h", 0, answer).data[0].as_ptr(), address);
+    }
+}

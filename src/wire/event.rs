@@ -89,3 +89,20 @@ fn event(cursor: String, event: proto::event::Event) -> proto::Event {
         event: Some(event),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn an_encoded_event_gets_another_cursor_and_nothing_else_changes() {
+        for (old, new) in [("a", "bcd"), ("abc", "d"), ("a", &*"x".repeat(127))] {
+            let told = gap(old.into(), GapCause::Slow, "chat.>", 300);
+            let moved = under_cursor(&told.encode_to_vec().into(), new);
+            let expected = gap(new.into(), GapCause::Slow, "chat.>", 300);
+            assert_eq!(proto::Event::decode(moved).unwrap(), expected);
+        }
+    }
+}

@@ -100,7 +100,7 @@ const MACHINE_PATHS: &[&[&str]] = &[
 #[test]
 fn arrows_only_go_down() {
     let files = rust_files();
-    let tests_only: Vec<PathBuf> = files.iter().flat_map(|file| test_modules(file)).collect();
+    let tests_only: Vec<PathBuf> = files.iter().flat_map(test_modules).collect();
     let mut wrong = Vec::new();
     for file in &files {
         if !file.path.starts_with("src") || tests_only.contains(&file.path) {

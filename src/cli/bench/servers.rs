@@ -1,13 +1,26 @@
 //! The two servers, in this process, each on a port of its own.
 
+use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
+use super::fan_out::TOPIC;
 use super::floor::{Floor, GatewayServer};
 use super::{Error, Server};
+use crate::app::App;
+use crate::config::Config;
+use crate::handler::TopicRules;
+use crate::types::Pattern;
+
+/// A port of this machine that is free.
+const ANY_PORT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
+
+/// Nothing is left to do when they are stopped, so this is never reached.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Both servers, from when they listen until they are stopped.
 #[derive(Debug)]
@@ -19,7 +32,7 @@ pub(super) struct Servers {
 #[derive(Debug)]
 struct Running {
     uri: String,
-    /// Dropped or sent: it stops.
+    /// It stops when this is dropped.
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -27,8 +40,8 @@ struct Running {
 impl Servers {
     pub(super) async fn start() -> Result<Self, Error> {
         Ok(Self {
-            floor: start_floor()?,
-            gateway: start_floor()?,
+            floor: start_floor().map_err(|error| Error::Start(format!("the floor: {error}")))?,
+            gateway: start_gateway().await?,
         })
     }
 
@@ -49,27 +62,54 @@ impl Servers {
     }
 }
 
-fn start_floor() -> Result<Running, Error> {
-    let cannot = |error: &dyn std::fmt::Display| Error::Start(format!("the floor: {error}"));
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let incoming = TcpIncoming::bind(address).map_err(|error| cannot(&error))?;
-    let incoming = incoming.with_nodelay(Some(true));
-    let bound = incoming.local_addr().map_err(|error| cannot(&error))?;
+/// As anyone's service is started.
+fn start_floor() -> std::io::Result<Running> {
+    let incoming = TcpIncoming::bind(SocketAddr::from(ANY_PORT))?.with_nodelay(Some(true));
+    let address = incoming.local_addr()?;
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(async move {
-        let served = tonic::transport::Server::builder()
-            .add_service(GatewayServer::new(Floor::default()))
-            .serve_with_incoming_shutdown(incoming, async {
-                let _ = stopped.await;
-            })
-            .await;
-        if let Err(error) = served {
-            tracing::error!(%error, "the floor failed");
-        }
-    });
-    Ok(Running {
-        uri: format!("http://{bound}"),
-        stop,
-        task,
-    })
+    let serving = tonic::transport::Server::builder()
+        .add_service(GatewayServer::new(Floor::default()))
+        .serve_with_incoming_shutdown(incoming, dropped(stopped));
+    Ok(Running::spawn(address, stop, serving))
+}
+
+/// As `tidegate serve` starts it, with one topic that is not kept.
+async fn start_gateway() -> Result<Running, Error> {
+    let ephemeral = Pattern::parse(TOPIC, "").expect("the benchmark's topic is a pattern");
+    let config = Config {
+        listen: SocketAddr::from(ANY_PORT),
+        topics: TopicRules {
+            ephemeral: vec![ephemeral],
+        },
+        drain: DRAIN,
+        ..Config::default()
+    };
+    let app = App::build(config, Vec::new())
+        .await
+        .map_err(|error| Error::Start(format!("the gateway: {error}")))?;
+    let address = app.address();
+    let (stop, stopped) = oneshot::channel();
+    Ok(Running::spawn(address, stop, app.run(dropped(stopped))))
+}
+
+impl Running {
+    fn spawn<E: Display + Send>(
+        address: SocketAddr,
+        stop: oneshot::Sender<()>,
+        serving: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) -> Self {
+        let task = tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!("the server at {address} ended: {error}");
+            }
+        });
+        let uri = format!("http://{address}");
+        Self { uri, stop, task }
+    }
+}
+
+/// When the other end is gone.
+async fn dropped(stopped: oneshot::Receiver<()>) {
+    // Nothing is ever sent.
+    let _ = stopped.await;
 }

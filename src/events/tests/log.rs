@@ -238,8 +238,11 @@ impl Store for Log {
     ) -> BoxFuture<'a, Result<Position, Error>> {
         let state = self.state.lock();
         let all: Vec<&Entry> = state.matching(filter, Position(0)).collect();
-        let first = all.iter().rev().take(count).last();
-        let from = first.map_or(state.tail(), |entry| Position(entry.position.0 - 1));
+        let skipped = all.len().saturating_sub(count);
+        let from = match all.get(skipped) {
+            Some(first) => Position(first.position.0 - 1),
+            None => state.tail(),
+        };
         ready(Ok(from)).boxed()
     }
 

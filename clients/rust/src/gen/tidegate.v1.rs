@@ -5,7 +5,8 @@ pub struct Record {
     /// Unique within its collection, at most 512 bytes.
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
-    /// Goes up by exactly 1 with every change and is never used again for this key, not even after a delete.
+    /// Goes up by exactly 1 with every change and is never used again for this key, not even after a delete. It starts at
+    /// 1; for a key without history in a collection that has forgotten deletions, above the highest version it forgot.
     #[prost(uint64, tag = "2")]
     pub version: u64,
     /// The content, when it was sent as bytes. Left out in the result of a write.
@@ -14,20 +15,25 @@ pub struct Record {
     /// The content, when it was sent as text. Left out in the result of a write.
     #[prost(string, tag = "4")]
     pub text: ::prost::alloc::string::String,
+    /// When the key came into being, or came back after a delete; by the gateway's clock.
     #[prost(message, optional, tag = "5")]
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When this version was made; by the gateway's clock.
     #[prost(message, optional, tag = "6")]
     pub updated_at: ::core::option::Option<::prost_types::Timestamp>,
     /// The subject whose packet made this version; empty without identity.
     #[prost(string, tag = "7")]
     pub updated_by: ::prost::alloc::string::String,
-    /// Set in the change message of a delete.
+    /// Set in the change message of a delete, and in its result. Such a record has no content.
     #[prost(bool, tag = "8")]
     pub deleted: bool,
 }
 /// One message on a topic.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Message {
+    /// Dot-separated tokens: at most 16 and 512 bytes, and 2 048 bytes below `records.`. `records.<handler>.<key…>` is
+    /// where changes of records are told; what starts with `@` is the gateway's own, `@user.<subject>` a person's inbox.
+    /// Subjects, handler names and the tokens of keys have every byte outside A-Z a-z 0-9 _ - percent-encoded.
     #[prost(string, tag = "1")]
     pub topic: ::prost::alloc::string::String,
     /// The content, when it was published as bytes.
@@ -36,15 +42,16 @@ pub struct Message {
     /// The content, when it was published as text.
     #[prost(string, tag = "3")]
     pub text: ::prost::alloc::string::String,
+    /// Those of the packet that published it.
     #[prost(map = "string, string", tag = "4")]
     pub headers: ::std::collections::HashMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// Unique, and equal when the same publication is repeated.
+    /// Unique, and equal when the same publication is repeated. Opaque.
     #[prost(string, tag = "5")]
     pub id: ::prost::alloc::string::String,
-    /// When it was committed.
+    /// When it was committed, by the gateway's clock. It does not order messages: the stream does.
     #[prost(message, optional, tag = "6")]
     pub time: ::core::option::Option<::prost_types::Timestamp>,
     /// The subject that published it; empty without identity and for handlers.
@@ -54,22 +61,27 @@ pub struct Message {
     #[prost(message, optional, tag = "8")]
     pub record: ::core::option::Option<Record>,
 }
-/// One small operation.
+/// One small operation. A packet takes at most 1 000 000 bytes as it is encoded here. One that breaks a limit is refused
+/// with REASON_INVALID_PACKET, and its neighbours in the batch are treated as if it had not been wrong.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Packet {
-    /// Correlates the result. Up to 128 printable ASCII characters, unique within the client; without a client_id, within the
-    /// subject; without a subject either it only correlates. Without `seq` it also makes a repeat safe. Empty: neither.
+    /// Correlates the result. Up to 128 printable ASCII characters, unique within the client; without a client_id, within
+    /// the subject; without a subject either it only correlates. Without `seq` it also makes a repeat safe, for as long as
+    /// it is kept (1 day, at most 1 000 000 of all clients). Empty: neither.
     #[prost(string, tag = "1")]
     pub req_id: ::prost::alloc::string::String,
-    /// Which handler: 1 to 128 of A-Z a-z 0-9 _ -.
+    /// Which handler: 1 to 128 of A-Z a-z 0-9 _ -. InfoResponse.handlers lists those there are. A packet to one that does
+    /// not exist is REASON_UNKNOWN_HANDLER and uses no place.
     #[prost(string, tag = "2")]
     pub handler: ::prost::alloc::string::String,
+    /// What it asks for. Required.
     #[prost(enumeration = "Action", tag = "3")]
     pub action: i32,
     /// The content, as the application encoded it: at most 1000 items. The gateway never looks inside.
     #[prost(bytes = "bytes", repeated, tag = "4")]
     pub data: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// The entity it is about: a record's key (1 to 14 tokens split at `.`, none empty), a topic's name. At most 512 bytes.
+    /// The entity it is about: a record's key (1 to 14 tokens split at `.`, none empty), a topic's name. At most 512
+    /// bytes. Empty where the action needs none.
     #[prost(string, tag = "5")]
     pub key: ::prost::alloc::string::String,
     /// For the handler: at most 64, 16 KiB together. `traceparent` continues a trace.
@@ -78,56 +90,72 @@ pub struct Packet {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// The content instead of `data`, when it is UTF-8 text (JSON above all). Both: REASON_INVALID_PACKET.
+    /// The content instead of `data`, when it is UTF-8 text (JSON above all): at most 1000 items. It comes back as text.
+    /// Both: REASON_INVALID_PACKET.
     #[prost(string, repeated, tag = "7")]
     pub text: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// With ACTION_CALL: the name of the handler's own action, at most 64 characters.
+    /// With ACTION_CALL: the name of the handler's own action, at most 64 characters. Otherwise empty.
     #[prost(string, tag = "8")]
     pub method: ::prost::alloc::string::String,
-    /// Apply only at this version; 0: only if there is none. Otherwise REASON_VERSION_MISMATCH with the present record.
+    /// Apply only at this version; 0: only if there is none. Otherwise REASON_VERSION_MISMATCH with the present record
+    /// (none where the key is missing). Absent: at any version. It is for one key, so not for a CREATE of several records.
     #[prost(uint64, optional, tag = "9")]
     pub if_version: ::core::option::Option<u64>,
     /// LIST: how many at most, 1 to 1000; 0 is 100. A page also ends at 1 MiB.
     #[prost(uint32, tag = "10")]
     pub page_size: u32,
-    /// LIST: `next_page_token` of the page before.
+    /// LIST: `next_page_token` of the page before. Empty: the first page. Opaque.
     #[prost(string, tag = "11")]
     pub page_token: ::prost::alloc::string::String,
-    /// Not applied later than this after it was received; absent: no limit.
+    /// Not applied later than this after it was received: then it is OUTCOME_EXPIRED. Absent: no limit.
     #[prost(message, optional, tag = "12")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
     /// Files by field name: small ones inside, large ones by the id of a finished upload.
     #[prost(map = "string, message", tag = "13")]
     pub files: ::std::collections::HashMap<::prost::alloc::string::String, File>,
-    /// This packet's place among its client's packets to its handler: 1, 2, 3 …, given when it is first sent and kept through
-    /// every retry. 0: it has no place. Needs a client_id; READ, LIST and `unordered` packets have none.
+    /// This packet's place among its client's packets to its handler: 1, 2, 3 …, given when it is first sent and kept
+    /// through every retry. 0: it has no place. Needs a client_id; READ, LIST and `unordered` packets have none (with one
+    /// they are REASON_INVALID_PACKET, which uses no place).
+    ///
+    /// Packets are taken in this order and no other. The next place is taken. An earlier one is a repeat: it gets its
+    /// first result again (`replayed`), joins the sending that is under way, or gets OUTCOME_FORGOTTEN; it is never
+    /// applied again. A later one gets OUTCOME_RETRY with REASON_EARLIER_MISSING and `next_seq`. A packet that is refused
+    /// for good uses its place up, and the next one goes on. Other content in a place that is taken is
+    /// REASON_REQ_ID_REUSED: req_id, handler, action, method, key, content, files and if_version count, headers do not.
+    ///
+    /// The gateway keeps a queue's place for 90 days after its last packet. A client that lost its queue takes a new
+    /// client_id; one that finds the gateway behind it says in `settled` how far it was.
     #[prost(uint64, tag = "14")]
     pub seq: u64,
-    /// Outside every order: neither waits for earlier packets nor holds later ones.
+    /// Outside every order: neither waits for earlier packets nor holds later ones. Has no place (`seq` must be 0).
     #[prost(bool, tag = "15")]
     pub unordered: bool,
 }
 /// A file that belongs to a packet.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct File {
+    /// What it is called where it came from; for the handler.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// Its media type, as `image/png`; for the handler. Empty: not known.
     #[prost(string, tag = "2")]
     pub content_type: ::prost::alloc::string::String,
-    /// In bytes.
+    /// Of the whole file, in bytes.
     #[prost(uint64, tag = "3")]
     pub size: u64,
-    /// 32 bytes, or empty.
+    /// The SHA-256 of its bytes: 32 bytes, or empty.
     #[prost(bytes = "bytes", tag = "4")]
     pub sha256: ::prost::bytes::Bytes,
+    /// Where its bytes are. Exactly one, except in CreateRequest.file, which has none.
     #[prost(oneof = "file::Source", tags = "5, 6")]
     pub source: ::core::option::Option<file::Source>,
 }
 /// Nested message and enum types in `File`.
 pub mod file {
+    /// Where its bytes are. Exactly one, except in CreateRequest.file, which has none.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Source {
-        /// All of it, where it is small.
+        /// All of it, where it is small: it counts into the packet's 1 000 000 bytes.
         #[prost(bytes, tag = "5")]
         Content(::prost::bytes::Bytes),
         /// A finished upload of the same caller.
@@ -135,64 +163,86 @@ pub mod file {
         UploadId(::prost::alloc::string::String),
     }
 }
-/// The answer to one packet.
+/// The answer to one packet. At most 1 MiB is kept of it: a larger one is OUTCOME_OK with REASON_TOO_LARGE and no
+/// content.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PacketResult {
+    /// The packet's, as it came.
     #[prost(string, tag = "1")]
     pub req_id: ::prost::alloc::string::String,
+    /// What became of it: the only field that a client has to act on.
     #[prost(enumeration = "Outcome", tag = "2")]
     pub outcome: i32,
+    /// Why. REASON_UNSPECIFIED where there is nothing to say.
     #[prost(enumeration = "Reason", tag = "3")]
     pub reason: i32,
-    /// For a person: what, where, and what would be right.
+    /// For a person: what, where, and what would be right. Not for programs: its words may change.
     #[prost(string, tag = "4")]
     pub message: ::prost::alloc::string::String,
+    /// The handler's answer as bytes. At most one of `data` and `text` is set, in the form that the handler chose.
     #[prost(bytes = "bytes", repeated, tag = "5")]
     pub data: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// With OUTCOME_RETRY or OUTCOME_IN_DOUBT: not before this time from now, jitter included. Absent: choose a delay.
     #[prost(message, optional, tag = "6")]
     pub retry_after: ::core::option::Option<::prost_types::Duration>,
     /// This is the result of an earlier sending, told again.
     #[prost(bool, tag = "7")]
     pub replayed: bool,
+    /// The handler's answer as text.
     #[prost(string, repeated, tag = "8")]
     pub text: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// `records`: the record that was read or written, or a page of them; with REASON_VERSION_MISMATCH the present one. In
+    /// the order of their items after a CREATE of several, in byte order of their keys after LIST.
     #[prost(message, repeated, tag = "9")]
     pub records: ::prost::alloc::vec::Vec<Record>,
     /// LIST on `topics`: its history.
     #[prost(message, repeated, tag = "10")]
     pub messages: ::prost::alloc::vec::Vec<Message>,
-    /// LIST: empty at the end.
+    /// LIST: `page_token` of the next page. Empty at the end.
     #[prost(string, tag = "11")]
     pub next_page_token: ::prost::alloc::string::String,
     /// The application's own, with REASON_APPLICATION or REASON_INVALID_DATA.
     #[prost(string, tag = "12")]
     pub code: ::prost::alloc::string::String,
+    /// From the handler.
     #[prost(map = "string, string", tag = "13")]
     pub headers: ::std::collections::HashMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// The packet's handler: with `seq` or `req_id` it tells on Events which packet this is about.
     #[prost(string, tag = "14")]
     pub handler: ::prost::alloc::string::String,
+    /// The packet's `seq`; 0: it had none.
     #[prost(uint64, tag = "15")]
     pub seq: u64,
-    /// With REASON_EARLIER_MISSING: the `seq` that is expected.
+    /// With REASON_EARLIER_MISSING: the `seq` that is expected. Otherwise 0.
     #[prost(uint64, tag = "16")]
     pub next_seq: u64,
 }
-/// What a packet asks its handler to do. A handler that does not know one answers REASON_UNSUPPORTED_ACTION.
+/// What a packet asks its handler to do. A handler that does not know one answers REASON_UNSUPPORTED_ACTION. What each
+/// does is the handler's to say; what is said here holds for the handlers that are built in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Action {
+    /// Not set: the packet is refused with REASON_INVALID_PACKET.
     Unspecified = 0,
+    /// Make something new. `records`: a record under `key`, or with an empty `key` one for each item of content (1 to 64,
+    /// all or none) under keys that are made for them; one that is there already is REASON_ALREADY_EXISTS. `topics`:
+    /// publish each item of content (1 to 64) on the topic in `key`.
     Create = 1,
-    /// One entity, by key. Never recorded: a repeat reads again.
+    /// One entity, by key. Never recorded: a repeat reads again. Has no place (`seq` must be 0) and sees what its client
+    /// sent to that handler before it.
     Read = 2,
+    /// Change what is there. `records`: the new content of the record under `key`; REASON_NOT_FOUND if there is none.
     Update = 3,
+    /// Remove what is there. `records`: the record under `key`; REASON_NOT_FOUND if there is none. A delete is a change:
+    /// it has a version and a change message.
     Delete = 4,
     /// Create or replace.
     Put = 5,
-    /// A page of entities whose keys start with `key`. Never recorded.
+    /// A page of entities whose keys start with `key`. Never recorded. `topics`: the history of the topic in `key`, oldest
+    /// first. Has no place (`seq` must be 0) and sees what its client sent to that handler before it.
     List = 6,
     /// An action of the handler's own, named by `method`.
     Call = 7,
@@ -230,25 +280,39 @@ impl Action {
     }
 }
 /// What became of a packet. It alone decides what a client does next; the set is fixed for v1.
+///
+/// Final (OK, REJECTED, EXPIRED, FORGOTTEN): take it off the queue. It is told the same way whenever this packet is sent
+/// again; to try again, make a new packet. Open (ACCEPTED, RETRY, IN_DOUBT): keep it; the same packet may be sent again,
+/// under the same `seq` or `req_id`, and then gets its final one. One with neither is a new packet each time it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Outcome {
+    /// Never sent by a gateway of v1. A client that reads it treats it as OUTCOME_IN_DOUBT.
     Unspecified = 0,
     /// Final: applied, and durable where the handler is.
+    /// The client: takes it off its queue and tells its owner.
     Ok = 1,
     /// Open: taken and durable. The final one follows on Events, through Results, and to whoever sends the packet again.
     /// Without `seq` or a req_id that makes a repeat safe: do not send it again.
+    /// The client: keeps it, goes on with the packets after it, and waits for the result on Events.
     Accepted = 2,
     /// Final: will not succeed as it stands. To try again, make a new packet.
+    /// The client: takes it off its queue and tells its owner `reason`, `code` and `message`. The packets after it go on.
     Rejected = 3,
     /// Open: was not taken. Send the same packet again, after `retry_after`.
+    /// The client: sends it again before any later packet of that queue, after `retry_after`, or after a delay with full
+    /// jitter (100 ms to 60 s). With REASON_EARLIER_MISSING it sends from `next_seq` on.
     Retry = 4,
     /// Final: its `ttl` passed before it was applied.
+    /// The client: takes it off its queue and tells its owner. The packets after it go on.
     Expired = 5,
-    /// Open: it may have been applied. The answer of a handler that is not durable was lost or did not fit, or the fate of a
-    /// commit is not known yet.
+    /// Open: it may have been applied. The answer of a handler that is not durable was lost or did not fit, or the fate of
+    /// a commit is not known yet.
+    /// The client: with a `seq` or a req_id that makes a repeat safe, at a durable handler, sends it again as after RETRY.
+    /// Otherwise a repeat may apply it twice: it tells its owner.
     InDoubt = 6,
     /// Final: it was finished earlier and its result is no longer kept. It is not applied again.
+    /// The client: takes it off its queue and tells its owner that how it ended is not known any more.
     Forgotten = 7,
 }
 impl Outcome {
@@ -287,30 +351,47 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Reason {
+    /// None: the outcome says it all.
     Unspecified = 0,
+    /// The packet breaks a rule or a limit of this contract: `message` names the field and what would be right.
     InvalidPacket = 1,
+    /// The handler cannot read the content.
     InvalidData = 2,
+    /// There is no handler of that name. Uses no place.
     UnknownHandler = 3,
+    /// The handler does not do this action, or has no method of that name.
     UnsupportedAction = 4,
-    /// With OUTCOME_OK: applied, but the result was too large to keep.
+    /// With OUTCOME_OK: applied, but the result was too large to keep (1 MiB). Otherwise something in it is too large.
     TooLarge = 5,
+    /// The caller has no right to this.
     Forbidden = 6,
+    /// What the key names is not there.
     NotFound = 7,
+    /// CREATE: what the key names is there already.
     AlreadyExists = 8,
+    /// `if_version` is not the present version. `records` has the present record, if there is one.
     VersionMismatch = 9,
-    /// The same req_id or seq came before with other content.
+    /// The same req_id or seq came before with other content. Nothing that is recorded changed.
     ReqIdReused = 10,
+    /// A queue or table of the gateway is full. Slow down: `retry_after` says for how long.
     Overloaded = 11,
+    /// The caller is over its rate.
     RateLimited = 12,
+    /// The store cannot take anything at the moment, or did not say in time whether it did.
     StoreUnavailable = 13,
+    /// The handler failed at this packet, again and again, while it did others; or its answer was lost.
     HandlerFailed = 14,
+    /// The handler cannot be reached, or fails at everything.
     HandlerUnavailable = 15,
+    /// The time to answer was over before the handler's turn or answer came.
     HandlerTimeout = 16,
     /// An earlier packet of its order was not taken in the same request.
     EarlierRefused = 17,
     /// `seq` is ahead of the one that is expected: see `next_seq`.
     EarlierMissing = 18,
+    /// A person emptied the lane that it waited in.
     Cleared = 19,
+    /// The gateway is stopping: send it to another node, or after `retry_after`.
     Draining = 20,
     /// Another node has this client's order for the moment.
     Moved = 21,
@@ -383,115 +464,156 @@ impl Reason {
         }
     }
 }
+/// A batch: what one client has to send at the moment. Over a limit of the whole request the call is RESOURCE_EXHAUSTED
+/// and nothing of it was looked at.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BatchRequest {
-    /// At most 10 000, 4 MiB together, 1 000 000 bytes each.
+    /// At most 10 000, 4 MiB together, 1 000 000 bytes each. They may go to different handlers. Packets of one client to
+    /// one handler are applied in this order; across handlers no order is promised.
     #[prost(message, repeated, tag = "1")]
     pub packets: ::prost::alloc::vec::Vec<Packet>,
-    /// One client queue: made once, kept with it. Up to 128 printable ASCII characters. Empty: the call stands alone.
+    /// One client queue: made once, kept with it. Up to 128 printable ASCII characters. Empty: the call stands alone. The
+    /// same id under another subject is another client. Two processes never share one.
     #[prost(string, tag = "2")]
     pub client_id: ::prost::alloc::string::String,
+    /// How long this call waits. ACK_APPLIED by default.
     #[prost(enumeration = "Ack", tag = "3")]
     pub ack: i32,
     /// What the client is done with, so that the gateway may forget it. Applied before the packets. At most 1 000.
     #[prost(message, repeated, tag = "4")]
     pub settled: ::prost::alloc::vec::Vec<Settled>,
     /// How long the answer may take: 10 s by default, at most 60 s, and always a little less than the call's own deadline.
+    /// What was taken and is not final by then is OUTCOME_ACCEPTED, and the rest OUTCOME_RETRY with
+    /// REASON_HANDLER_TIMEOUT. Without a durable handler what was handed over by then is OUTCOME_IN_DOUBT.
     #[prost(message, optional, tag = "5")]
     pub wait: ::core::option::Option<::prost_types::Duration>,
 }
+/// What a client is done with in one of its queues: it has dealt with these results and will not ask for them again. A
+/// repeat of a settled packet gets OUTCOME_FORGOTTEN, at once or later. Settling is never needed for what comes next; it
+/// frees room.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Settled {
+    /// The queue: this client's packets to this handler.
     #[prost(string, tag = "1")]
     pub handler: ::prost::alloc::string::String,
-    /// Every `seq` up to this one.
+    /// Every `seq` up to this one. It counts as taken, so that a gateway that lost its state never blocks a client: the
+    /// next place is at least one above. A queue's place is never lowered by it. 0: none.
     #[prost(uint64, tag = "2")]
     pub through: u64,
-    /// Packets without `seq`.
+    /// Packets without `seq`. At most 10 000 in one request.
     #[prost(string, repeated, tag = "3")]
     pub req_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// The answer to a batch; on Events, results that are told without a call.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BatchResponse {
-    /// One per packet, in the order of the request. At most 3.5 MiB together.
+    /// One per packet, in the order of the request. At most 3.5 MiB together: a result that no longer fits comes as
+    /// OUTCOME_ACCEPTED, a READ or LIST as OUTCOME_RETRY, with REASON_RESPONSE_TOO_LARGE. On Events: those that are ready,
+    /// in the order in which they became final.
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<PacketResult>,
     /// The one used.
     #[prost(string, tag = "2")]
     pub client_id: ::prost::alloc::string::String,
-    /// The place of the event log when the call came in: whoever subscribes from here misses nothing of what this answer does
-    /// not show yet.
+    /// The place of the event log when the call came in: whoever subscribes from here misses nothing of what this answer
+    /// does not show yet. Empty on Events, where Event.cursor counts.
     #[prost(string, tag = "3")]
     pub cursor: ::prost::alloc::string::String,
 }
+/// What a stream is to bring: the results of one client, the messages of some topics, or both. With neither it brings
+/// heartbeats. A pattern, cursor or client_id that cannot be read is INVALID_ARGUMENT; the whole request takes at most 4
+/// MiB.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EventsRequest {
-    /// Results that no waiting call carried and that are not settled come first; with a cursor, those after it.
+    /// Results that no waiting call carried and that are not settled come first; with a cursor, those after it. Empty: no
+    /// results. The same rules as BatchRequest.client_id.
     #[prost(string, tag = "1")]
     pub client_id: ::prost::alloc::string::String,
-    /// At most 128 patterns: `*` is one token, a last `>` one or more.
+    /// At most 128 patterns: `*` is one token, a last `>` one or more. A message that matches several comes once. `@me` as
+    /// the first token is the caller's own inbox, `@user.<subject>`; below `records.<handler>.` it is the caller's token
+    /// in the key. A wildcard in the first token matches no topic that starts with `@`.
     #[prost(string, repeated, tag = "2")]
     pub topics: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Resume after this one. Opaque, at most 512 bytes. Wins over `start` and `last`.
+    /// Resume after this one. Opaque, at most 512 bytes. Wins over `start` and `last`. One of another history is no error:
+    /// the stream starts with what is kept, after a Gap with CAUSE_HISTORY.
     #[prost(string, tag = "3")]
     pub cursor: ::prost::alloc::string::String,
+    /// Where to start without a cursor. START_NOW by default.
     #[prost(enumeration = "Start", tag = "4")]
     pub start: i32,
-    /// The last N kept messages that match, then on.
+    /// The last N kept messages that match, then on. Wins over `start`. 0: as `start` says.
     #[prost(uint32, tag = "5")]
     pub last: u32,
-    /// Not what this client_id published.
+    /// Not what this client_id published. Needs a client_id to be of use; results come all the same.
     #[prost(bool, tag = "6")]
     pub skip_own: bool,
 }
+/// One event of a stream, at most 2 MiB. Within a topic messages come in the order in which they were committed, each
+/// once.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Event {
-    /// Resume here: everything that this stream owes up to here has been sent.
+    /// Resume here: everything that this stream owes up to here has been sent. Opaque, at most 512 bytes; good for the
+    /// same client_id and patterns. Store the cursor of the last event that the application has dealt with, not of the
+    /// last that arrived. On an ephemeral message it is that of the last stored one.
     #[prost(string, tag = "1")]
     pub cursor: ::prost::alloc::string::String,
+    /// What happened. A client ignores a case that it does not know, and keeps its cursor.
     #[prost(oneof = "event::Event", tags = "2, 3, 4, 5, 6, 7")]
     pub event: ::core::option::Option<event::Event>,
 }
 /// Nested message and enum types in `Event`.
 pub mod event {
+    /// What happened. A client ignores a case that it does not know, and keeps its cursor.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Event {
         /// Always the first.
         #[prost(message, tag = "2")]
         Connected(super::Connected),
+        /// Nothing happened for a while; the cursor is the place that this stream has reached.
         #[prost(message, tag = "3")]
         Heartbeat(super::Heartbeat),
+        /// Final outcomes of the client's packets. `client_id` is set, `cursor` is not.
         #[prost(message, tag = "4")]
         Results(super::BatchResponse),
+        /// A message of a topic that was asked for.
         #[prost(message, tag = "5")]
         Message(super::Message),
+        /// Something is missing here.
         #[prost(message, tag = "6")]
         Gap(super::Gap),
+        /// Always the last, where there is time to say so.
         #[prost(message, tag = "7")]
         GoAway(super::GoAway),
     }
 }
+/// The stream is open.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Connected {
+    /// Which node answers; for logs.
     #[prost(string, tag = "1")]
     pub node: ::prost::alloc::string::String,
     /// False: the cursor could not be honoured exactly, and Gaps tell what is missing.
     #[prost(bool, tag = "2")]
     pub resumed: bool,
+    /// How often something comes at least. 15 s by default.
     #[prost(message, optional, tag = "3")]
     pub heartbeat_interval: ::core::option::Option<::prost_types::Duration>,
     /// Who the caller is to the gateway; empty without identity.
     #[prost(string, tag = "4")]
     pub subject: ::prost::alloc::string::String,
 }
+/// Says that the stream is alive when there is nothing else to say. Its cursor is worth storing: it moves on past what
+/// does not match.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {}
-/// Something that this stream would have brought is not there any more. Never omitted; may be told without need.
+/// Something that this stream would have brought is not there any more. Never omitted; may be told without need. A
+/// client that keeps a copy of what it follows reads it anew (LIST) and goes on from that answer's cursor.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gap {
+    /// Why it is missing.
     #[prost(enumeration = "gap::Cause", tag = "1")]
     pub cause: i32,
-    /// Which topics.
+    /// Which topics: one of the patterns asked for, or one topic. Empty: any that was asked for.
     #[prost(string, tag = "2")]
     pub pattern: ::prost::alloc::string::String,
     /// How many; 0: not known.
@@ -500,6 +622,7 @@ pub struct Gap {
 }
 /// Nested message and enum types in `Gap`.
 pub mod gap {
+    /// Why it is missing.
     #[derive(
         Clone,
         Copy,
@@ -513,6 +636,7 @@ pub mod gap {
     )]
     #[repr(i32)]
     pub enum Cause {
+        /// Not told.
         Unspecified = 0,
         /// The rules for keeping messages removed it.
         Retention = 1,
@@ -553,13 +677,16 @@ pub mod gap {
 /// The stream ends now. Reconnect with the last cursor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GoAway {
+    /// Why it ends.
     #[prost(enumeration = "go_away::Cause", tag = "1")]
     pub cause: i32,
+    /// Not before this time from now: each stream is given its own, so that not all come back at once. Absent: at once.
     #[prost(message, optional, tag = "2")]
     pub reconnect_after: ::core::option::Option<::prost_types::Duration>,
 }
 /// Nested message and enum types in `GoAway`.
 pub mod go_away {
+    /// Why it ends.
     #[derive(
         Clone,
         Copy,
@@ -573,8 +700,11 @@ pub mod go_away {
     )]
     #[repr(i32)]
     pub enum Cause {
+        /// Not told: reconnect.
         Unspecified = 0,
+        /// It is old enough (10 min by default, with jitter): reconnecting spreads streams over nodes and proxies.
         Age = 1,
+        /// The gateway stops, or is being taken out of service.
         Draining = 2,
         /// The token expired, or the right was taken away.
         Unauthenticated = 3,
@@ -604,55 +734,74 @@ pub mod go_away {
         }
     }
 }
+/// Which kept results are asked for: those of some packets without `seq`, those of a queue from a place on, or both.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResultsRequest {
+    /// Whose. Required; the same rules as BatchRequest.client_id.
     #[prost(string, tag = "1")]
     pub client_id: ::prost::alloc::string::String,
-    /// Of packets without `seq`.
+    /// Of packets without `seq`. At most 10 000.
     #[prost(string, repeated, tag = "2")]
     pub req_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// All kept ones of this handler, from this `seq` on.
+    /// All kept ones of this handler, from this `seq` on. Empty: none.
     #[prost(string, tag = "3")]
     pub handler: ::prost::alloc::string::String,
+    /// With `handler`: the first place asked for. 0 and 1 are the first one there is.
     #[prost(uint64, tag = "4")]
     pub from_seq: u64,
 }
 /// In order of `seq`, as many as fit 3.5 MiB: go on after the last. Open ones are told as ACCEPTED.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResultsResponse {
+    /// Those found. What was settled, or is not kept for another reason, is not among them.
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<PacketResult>,
 }
+/// Asks for nothing in particular.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InfoRequest {}
+/// What a client may want to know before it sends anything.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InfoResponse {
+    /// Of the gateway, as `0.1.0`.
     #[prost(string, tag = "1")]
     pub version: ::prost::alloc::string::String,
+    /// Which node answers; for logs.
     #[prost(string, tag = "2")]
     pub node: ::prost::alloc::string::String,
+    /// Who the caller is to the gateway; empty without identity.
     #[prost(string, tag = "3")]
     pub subject: ::prost::alloc::string::String,
+    /// Inside which all names of the caller live; empty where identities have none.
     #[prost(string, tag = "4")]
     pub tenant: ::prost::alloc::string::String,
+    /// The most packets that one request may have.
     #[prost(uint32, tag = "5")]
     pub max_packets: u32,
+    /// The most bytes that one request may have.
     #[prost(uint64, tag = "6")]
     pub max_request_bytes: u64,
+    /// The most bytes that one packet may have.
     #[prost(uint64, tag = "7")]
     pub max_packet_bytes: u64,
+    /// The handlers there are now, by name. Without a configuration file every other name becomes a `records` collection
+    /// when it is first used.
     #[prost(message, repeated, tag = "8")]
     pub handlers: ::prost::alloc::vec::Vec<HandlerInfo>,
 }
+/// One handler.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HandlerInfo {
+    /// What Packet.handler names.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// `records`, `topics`, `grpc` or `echo`. New ones may come.
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
+    /// What it does; another action is REASON_UNSUPPORTED_ACTION. Empty: not known before it is asked.
     #[prost(enumeration = "Action", repeated, tag = "3")]
     pub actions: ::prost::alloc::vec::Vec<i32>,
-    /// Names for ACTION_CALL.
+    /// Names for ACTION_CALL. Empty: any, or not known.
     #[prost(string, repeated, tag = "4")]
     pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -664,7 +813,9 @@ pub enum Ack {
     Unspecified = 0,
     /// Until every packet has its final outcome, or `wait` ends (then ACCEPTED).
     Applied = 1,
-    /// Until every packet is taken and durable (what is final by then comes final). Needs a client_id.
+    /// Until every packet is taken and durable (what is final by then comes final). Needs a client_id: without one the
+    /// call is INVALID_ARGUMENT. READ and LIST are answered as under ACK_APPLIED; a packet to a handler that is not
+    /// durable is OUTCOME_REJECTED with REASON_INVALID_PACKET.
     Accepted = 2,
 }
 impl Ack {
@@ -695,6 +846,7 @@ impl Ack {
 pub enum Start {
     /// As START_NOW.
     Unspecified = 0,
+    /// With what is committed from now on.
     Now = 1,
     /// With the oldest that is kept.
     Earliest = 2,
@@ -736,8 +888,22 @@ pub mod gateway_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// What clients call. A status other than OK is only for a call that is wrong as a whole: UNAUTHENTICATED, INVALID_ARGUMENT,
-    /// RESOURCE_EXHAUSTED (over the request's limits), UNAVAILABLE (draining). Everything about one packet is its outcome.
+    /// What clients call. A status other than OK is only for a call that is wrong as a whole; everything about one packet is
+    /// its outcome (see Outcome for what a client does with each).
+    ///
+    /// |status|what it says|what a client does|
+    /// |------|------------|------------------|
+    /// |UNAUTHENTICATED|no identity, or one that is no longer valid|gets a new token, sends the call again|
+    /// |PERMISSION_DENIED|the identity may not make this call|tells its owner: a repeat will not help|
+    /// |INVALID_ARGUMENT|the request cannot be read, or breaks a rule|tells its owner: a repeat will not help|
+    /// |RESOURCE_EXHAUSTED|the request is over its limits, or the|sends smaller batches, or opens fewer|
+    /// ||caller over its number of streams|streams|
+    /// |UNAVAILABLE|the gateway drains or cannot be reached|sends the call again after a delay with full|
+    /// |||jitter (100 ms to 60 s)|
+    /// |any other|what became of the packets is not known|as UNAVAILABLE|
+    ///
+    /// A call that is sent again has the same packets under the same `seq` or `req_id`: those that were taken are not
+    /// applied again. All limits in bytes are on the encoded bytes.
     #[derive(Debug, Clone)]
     pub struct GatewayClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -818,7 +984,8 @@ pub mod gateway_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Sends a batch of packets and gets a result for each, in order.
+        /// Sends a batch of packets and gets a result for each, in order. An empty batch gets an empty answer (and a cursor).
+        /// Hanging up takes nothing back: what was taken is applied.
         pub async fn sync(
             &mut self,
             request: impl tonic::IntoRequest<super::BatchRequest>,
@@ -837,7 +1004,9 @@ pub mod gateway_client {
             req.extensions_mut().insert(GrpcMethod::new("tidegate.v1.Gateway", "Sync"));
             self.inner.unary(req, path, codec).await
         }
-        /// Results, messages and heartbeats, from a cursor on.
+        /// Results, messages and heartbeats, from a cursor on. A stream ends with GoAway, or without it when the connection is
+        /// lost; either way the client opens the next with the last cursor that it has dealt with. At most 100 at once for
+        /// each subject. A client that does not hear anything for two heartbeat intervals takes the stream for dead.
         pub async fn events(
             &mut self,
             request: impl tonic::IntoRequest<super::EventsRequest>,
@@ -862,7 +1031,7 @@ pub mod gateway_client {
                 .insert(GrpcMethod::new("tidegate.v1.Gateway", "Events"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// The results that are kept for some packets of a client.
+        /// The results that are kept for some packets of a client: for those without a stream.
         pub async fn results(
             &mut self,
             request: impl tonic::IntoRequest<super::ResultsRequest>,
