@@ -13,7 +13,6 @@ use super::floor::{Floor, GatewayServer};
 use super::{Error, Server};
 use crate::app::App;
 use crate::config::Config;
-use crate::handler::TopicRules;
 use crate::types::Pattern;
 
 /// A port of this machine that is free.
@@ -78,9 +77,7 @@ async fn start_gateway() -> Result<Running, Error> {
     let ephemeral = Pattern::parse(TOPIC, "").expect("the benchmark's topic is a pattern");
     let config = Config {
         listen: SocketAddr::from(ANY_PORT),
-        topics: TopicRules {
-            ephemeral: vec![ephemeral],
-        },
+        ephemeral: vec![ephemeral],
         drain: DRAIN,
         ..Config::default()
     };
