@@ -89,8 +89,8 @@ pub(crate) struct Lane {
     pub(crate) ready_bytes: usize,
     /// Batches that were handed over and have no answer yet.
     pub(crate) calls: usize,
-    /// How long the handler took of late.
-    latency: Duration,
+    /// How long the handler took of late; `None` until its first call is back.
+    latency: Option<Duration>,
     /// Until nothing is ready any more, batches leave whatever their size.
     pub(crate) flushing: bool,
     /// What clients are done with: leaves with the next batch.
@@ -102,6 +102,9 @@ pub(crate) struct Lane {
     /// Whether it stands in the core's list of lanes to look at.
     pub(crate) noticed: bool,
 }
+
+/// What a handler is taken to need until it has answered once.
+const FIRST_LATENCY: Duration = Duration::from_millis(10);
 
 /// What one subject holds in a lane.
 #[derive(Debug)]
@@ -136,7 +139,7 @@ impl Lane {
             ready_packets: 0,
             ready_bytes: 0,
             calls: 0,
-            latency: Duration::ZERO,
+            latency: None,
             flushing: false,
             settles: HashMap::new(),
             due: None,
@@ -166,7 +169,7 @@ impl Lane {
         } else if self.calls == 0 {
             now
         } else {
-            oldest + self.latency
+            oldest + self.latency()
         };
         if due <= now {
             Next::Leave
@@ -177,18 +180,19 @@ impl Lane {
 
     /// A call took this long.
     pub(crate) fn took(&mut self, elapsed: Duration) {
-        self.latency = if self.latency.is_zero() {
-            elapsed
-        } else {
-            (self.latency * 7 + elapsed) / 8
-        };
+        let smoothed = |before: Duration| (before * 7 + elapsed) / 8;
+        self.latency = Some(self.latency.map_or(elapsed, smoothed));
+    }
+
+    fn latency(&self) -> Duration {
+        self.latency.unwrap_or(FIRST_LATENCY)
     }
 
     /// How long what is here will take, as far as can be told.
     pub(crate) fn backlog(&self) -> Duration {
         let limits = &self.settings.batch;
         let rounds = self.packets / (limits.max_packets * limits.calls) + 1;
-        self.latency * u32::try_from(rounds).unwrap_or(u32::MAX)
+        self.latency() * u32::try_from(rounds).unwrap_or(u32::MAX)
     }
 
     /// Whether one more packet of this subject may come in. Above half of a bound, a subject that holds its share waits.

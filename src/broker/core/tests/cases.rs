@@ -241,13 +241,12 @@ fn a_packet_has_sixteen_waiters() {
 
 #[test]
 fn what_was_not_taken_ends_its_chain_in_its_request_only() {
-    let mut bench = Bench::new(vec![one_call(called("h"))]);
     let batch = BatchLimits {
         max_packets: 2,
         calls: 1,
         ..BatchLimits::default()
     };
-    bench = Bench::with(vec![with_batch(called("h"), batch)], Settings::default());
+    let mut bench = Bench::new(vec![with_batch(called("h"), batch)]);
     let packets = (1..=4).map(|n| packet("h", n.to_string())).collect();
     let call = bench.offer("a", packets);
     let next = bench.offer("a", vec![packet("h", "5")]);
@@ -423,6 +422,7 @@ fn a_subject_that_floods_leaves_room_for_others() {
         .map(|&id| bench.core.lanes[id].packets)
         .sum();
     assert_eq!(held, 50, "half of the bound for one of two");
+    bench.answers.clear();
     let call = bench.offer("other", vec![packet("h", "1")]);
     assert!(
         bench.answers.iter().all(|(answered, _)| *answered != call),
@@ -440,12 +440,13 @@ fn shares_go_by_subject_whatever_they_send() {
     let mut bench = Bench::new(vec![with_batch(called("h"), batch)]);
     bench.offer("first", vec![packet("h", "")]);
     for client in 0..9 {
-        let packets = (0..100).map(|_| packet("h", "much")).collect();
+        let packets = (0..100).map(|n| packet("h", format!("much {n}"))).collect();
         bench.offer_as("much", &format!("c{client}"), Ack::Applied, packets);
     }
-    bench.offer("few", (0..20).map(|_| packet("h", "few")).collect());
+    let packets = (0..20).map(|n| packet("h", format!("few {n}"))).collect();
+    bench.offer("few", packets);
     bench.run_ok();
     let batch = bench.run_ok();
-    let few = batch.iter().filter(|id| *id == "few").count();
+    let few = batch.iter().filter(|id| id.starts_with("few")).count();
     assert!((16..=20).contains(&few), "{few} of 40");
 }
