@@ -97,7 +97,7 @@ fn greet(address: SocketAddr, exposure: Exposure) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "tidegate {} listens on {address}",
+        "tidegate {} is listening on {address}",
         env!("CARGO_PKG_VERSION")
     )?;
     if exposure == Exposure::Anywhere && !address.ip().is_loopback() {

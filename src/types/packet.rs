@@ -102,8 +102,9 @@ pub enum Source {
 }
 
 impl Packet {
-    pub fn method(&self) -> &str {
-        self.more.as_ref().map_or("", |more| &more.method)
+    pub fn method(&self) -> &ByteString {
+        static NONE: ByteString = ByteString::from_static("");
+        self.more.as_ref().map_or(&NONE, |more| &more.method)
     }
 
     pub fn page_size(&self) -> u32 {

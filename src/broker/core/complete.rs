@@ -3,9 +3,9 @@
 use tokio::time::Instant;
 
 use super::arena::Id;
+use super::arrival::req_id_key;
 use super::chain::{Chain, ChainKind};
 use super::job::{Job, RequestNo, State};
-use super::offer::req_id_key;
 use super::queue::Queue;
 use super::{BatchId, Core};
 use crate::types::Answer;

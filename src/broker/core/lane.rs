@@ -36,28 +36,24 @@ pub(crate) enum Class {
     Method(ByteString),
 }
 
+impl Class {
+    pub(crate) fn of(settings: &HandlerSettings, packet: &Packet) -> Self {
+        match (&settings.drive, packet.action) {
+            (Drive::Planned(_), action) if action.is_read() => Self::Reads,
+            (Drive::Planned(_), _) => Self::Mixed,
+            (Drive::Called(_), _) if settings.mixed_actions => Self::Mixed,
+            (Drive::Called(_), Action::Call) => Self::Method(packet.method().clone()),
+            (Drive::Called(_), action) => Self::Action(action),
+        }
+    }
+}
+
 impl LaneKey {
-    pub(crate) fn of(settings: &HandlerSettings, principal: &Principal, packet: &Packet) -> Self {
-        let class = match (&settings.drive, packet.action) {
-            (Drive::Planned(_), action) if action.is_read() => Class::Reads,
-            (Drive::Planned(_), _) => Class::Mixed,
-            (Drive::Called(_), _) if settings.mixed_actions => Class::Mixed,
-            (Drive::Called(_), Action::Call) => Class::Method(packet.method().into()),
-            (Drive::Called(_), action) => Class::Action(action),
-        };
+    pub(crate) fn of(settings: &HandlerSettings, principal: &Principal, class: Class) -> Self {
         Self {
             handler: settings.name.clone(),
             tenant: settings.isolate_tenants.then(|| principal.tenant.clone()),
             class,
-        }
-    }
-
-    /// Where what a client is done with goes: before the writes of the same handler.
-    pub(crate) fn for_settles(settings: &HandlerSettings, principal: &Principal) -> Self {
-        Self {
-            handler: settings.name.clone(),
-            tenant: settings.isolate_tenants.then(|| principal.tenant.clone()),
-            class: Class::Mixed,
         }
     }
 

@@ -10,6 +10,7 @@
 //! store or the handler did not take a packet of it.
 
 mod arena;
+mod arrival;
 mod chain;
 mod complete;
 mod fair;

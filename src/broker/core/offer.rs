@@ -7,47 +7,16 @@ use smallvec::{SmallVec, smallvec};
 use tokio::time::Instant;
 
 use super::arena::Id;
+use super::arrival::{Arrival, LanePart, Order, Part, order, req_id_key, unsupported};
 use super::chain::{Chain, ChainKind, KeyChain};
 use super::job::{Call, Job, RequestNo, Slot, State, Waiter};
-use super::lane::{Holder, Lane, LaneKey};
+use super::lane::{Class, Holder, Lane, LaneKey};
 use super::queue::Queue;
-use super::{CallId, Core, ReqIdKey};
+use super::{CallId, Core};
 use crate::broker::{Ack, Request, SettledPart};
-use crate::handler::{Drive, HandlerSettings, ItemId, Ordering};
-use crate::store::{Origin, QueueKey, ReqIdScope, Settle};
-use crate::types::{Action, Answer, ClientKey, Packet, Principal, Reason};
-
-/// What is the same for all packets of a request.
-struct Arrival {
-    now: Instant,
-    request: RequestNo,
-    ack: Ack,
-    principal: Arc<Principal>,
-    client: Option<Arc<ClientKey>>,
-    /// One for each handler that it names.
-    parts: Vec<Part>,
-}
-
-/// A request's packets to one handler.
-struct Part {
-    name: ByteString,
-    settings: Arc<HandlerSettings>,
-    origin: Arc<Origin>,
-    queue: Id<Queue>,
-    lanes: SmallVec<[LanePart; 1]>,
-    /// A packet of the queue was not taken: nothing later of it is, in this request.
-    ended: bool,
-    /// The same for keys, where chains are of keys.
-    ended_keys: Vec<ByteString>,
-}
-
-/// A request's packets in one lane.
-struct LanePart {
-    key: LaneKey,
-    lane: Id<Lane>,
-    /// Set once it holds one there.
-    holder: Option<Id<Holder>>,
-}
+use crate::handler::{Drive, HandlerSettings, ItemId};
+use crate::store::{Origin, QueueKey, Settle};
+use crate::types::{Answer, Packet, Reason};
 
 /// What becomes of an offered packet.
 enum Entry {
@@ -120,7 +89,7 @@ impl Core {
         if !matches!(settings.drive, Drive::Planned(_)) {
             return;
         }
-        let key = LaneKey::for_settles(&settings, &arrival.principal);
+        let key = LaneKey::of(&settings, &arrival.principal, Class::Mixed);
         let lane = self.lane(key, &settings);
         let queue = QueueKey {
             client: client.clone(),
@@ -268,14 +237,15 @@ impl Core {
         packet: &Packet,
     ) -> Result<(Id<Lane>, Option<Id<Holder>>), Answer> {
         let part = &mut arrival.parts[at];
-        let key = LaneKey::of(&part.settings, &arrival.principal, packet);
-        let found = part.lanes.iter().find(|lane| lane.key == key);
+        let class = Class::of(&part.settings, packet);
+        let found = part.lanes.iter().find(|lane| lane.class == class);
         let (lane, holder) = match found {
             Some(found) => (found.lane, found.holder),
             None => {
-                let lane = self.lane(key.clone(), &part.settings);
+                let key = LaneKey::of(&part.settings, &arrival.principal, class.clone());
+                let lane = self.lane(key, &part.settings);
                 part.lanes.push(LanePart {
-                    key,
+                    class,
                     lane,
                     holder: None,
                 });
@@ -426,93 +396,4 @@ impl Core {
         self.key_chains.insert(key, chain);
         chain
     }
-}
-
-/// Which chain a packet belongs to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Queue,
-    Key,
-    Free,
-}
-
-fn order(settings: &HandlerSettings, packet: &Packet) -> Order {
-    if packet.unordered {
-        return Order::Free;
-    }
-    match (&settings.drive, settings.ordering) {
-        // Taken and applied in one commit: the queue's order is that of the commits, and so is that of each key.
-        (Drive::Planned(_), Ordering::None) if packet.seq == 0 => Order::Free,
-        (Drive::Planned(_), _) | (_, Ordering::Client) => Order::Queue,
-        (_, Ordering::Key) if !packet.key.is_empty() => Order::Key,
-        (_, Ordering::Key | Ordering::None) => Order::Free,
-    }
-}
-
-impl Part {
-    fn has_ended(&self, order: Order, packet: &Packet) -> bool {
-        match order {
-            Order::Queue => self.ended,
-            Order::Key => self.ended_keys.contains(&packet.key),
-            Order::Free => false,
-        }
-    }
-
-    fn end(&mut self, order: Order, packet: &Packet) {
-        match order {
-            Order::Queue => self.ended = true,
-            Order::Key => self.ended_keys.push(packet.key.clone()),
-            Order::Free => {}
-        }
-    }
-}
-
-fn unsupported(settings: &HandlerSettings, packet: &Packet) -> Option<Answer> {
-    let actions = settings.drive.actions();
-    if !actions.contains(&packet.action) {
-        let names: Vec<_> = actions.iter().map(|action| action.name()).collect();
-        return Some(Answer::rejected(
-            Reason::UnsupportedAction,
-            format!(
-                "{} does not know {}; it knows {}",
-                settings.name,
-                packet.action.name(),
-                names.join(", ")
-            ),
-        ));
-    }
-    let methods = settings.drive.methods();
-    let known = |method: &str| methods.is_empty() || methods.iter().any(|name| name == method);
-    if packet.action == Action::Call && !known(packet.method()) {
-        return Some(Answer::rejected(
-            Reason::UnsupportedAction,
-            format!(
-                "{} has no method {:?}; it has {}",
-                settings.name,
-                packet.method(),
-                methods.join(", ")
-            ),
-        ));
-    }
-    None
-}
-
-/// What makes a repeat of a packet without a place known: its req_id within the client, else within the subject. With
-/// neither it only correlates.
-pub(super) fn req_id_key(origin: &Origin, packet: &Packet) -> Option<ReqIdKey> {
-    if packet.req_id.is_empty() || packet.seq != 0 {
-        return None;
-    }
-    if let Some(client) = &origin.client {
-        return Some((client.clone(), ReqIdScope::Client, packet.req_id.clone()));
-    }
-    if origin.principal.subject.is_empty() {
-        return None;
-    }
-    let subject = Arc::new(ClientKey {
-        tenant: origin.principal.tenant.clone(),
-        subject: origin.principal.subject.clone(),
-        client_id: ByteString::new(),
-    });
-    Some((subject, ReqIdScope::Subject, packet.req_id.clone()))
 }
