@@ -57,9 +57,10 @@ impl Applier {
             Drive::Planned(planner)
                 if run.items.iter().any(|item| item.packet.action.is_read()) =>
             {
-                self.read(&*planner, &run.items).await
+                Box::pin(self.read(&*planner, &run.items)).await
             }
-            Drive::Planned(planner) => self.write(&*planner, run).await,
+            // Boxed, so that what only calls a handler is small: it is moved for each batch.
+            Drive::Planned(planner) => Box::pin(self.write(&*planner, run)).await,
         }
     }
 

@@ -56,7 +56,7 @@ pub struct Settle {
 pub struct Unit {
     pub origin: Arc<Origin>,
     /// Units of one commit with the same number are one chain of one request: see [`Judged::Skipped`].
-    pub group: u32,
+    pub group: u64,
     pub place: Place,
     /// Of what must be equal in a repeat.
     pub fingerprint: u64,

@@ -92,7 +92,7 @@ pub(super) fn judge(commit: Commit, rows: &mut impl Rows) -> Result<Vec<Judged>,
         rows.settle(settle)?;
     }
     let mut all = Vec::with_capacity(commit.units.len());
-    let mut ended: SmallVec<[u32; 8]> = SmallVec::new();
+    let mut ended: SmallVec<[u64; 8]> = SmallVec::new();
     for unit in commit.units {
         if ended.contains(&unit.group) {
             all.push(Judged::Skipped);

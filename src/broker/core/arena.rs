@@ -57,6 +57,13 @@ impl<T> IndexMut<Id<T>> for Arena<T> {
     }
 }
 
+impl<T> Id<T> {
+    /// Unlike that of any other `T` that is there now.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
+
 // Derives would ask the same of `T`.
 impl<T> Clone for Id<T> {
     fn clone(&self) -> Self {

@@ -32,7 +32,7 @@ pub(crate) struct RunItem {
     /// Items with the same number are one order; 0: no order.
     pub(crate) chain: u32,
     /// Items with the same number are one chain of one request.
-    pub(crate) group: u32,
+    pub(crate) group: u64,
     pub(crate) origin: Arc<Origin>,
     pub(crate) packet: Arc<Packet>,
     pub(crate) expires: Option<Instant>,
@@ -277,8 +277,6 @@ impl Core {
         now: Instant,
     ) -> Run {
         let mut items: Vec<RunItem> = Vec::with_capacity(jobs.len());
-        let mut chains = Numbers::default();
-        let mut groups = Numbers::default();
         for &id in &jobs {
             let job = &self.desk.jobs[id];
             let chain = job.chain.filter(|&chain| self.chains[chain].is_ordered());
@@ -288,8 +286,8 @@ impl Core {
             };
             items.push(RunItem {
                 id: job.item,
-                chain: chain.map_or(0, |chain| chains.of(chain)),
-                group: groups.of((job.request, job.chain)),
+                chain: chain.map_or(0, |chain| chain.number() + 1),
+                group: group(job),
                 origin: job.origin.clone(),
                 packet,
                 expires: job.expires,
@@ -314,35 +312,10 @@ impl Core {
     }
 }
 
-/// Numbers things from 1 in the order in which they are first seen.
-#[derive(Debug)]
-struct Numbers<K> {
-    last: Option<(K, u32)>,
-    seen: hashbrown::HashMap<K, u32>,
-}
-
-impl<K> Default for Numbers<K> {
-    fn default() -> Self {
-        Self {
-            last: None,
-            seen: hashbrown::HashMap::new(),
-        }
-    }
-}
-
-impl<K: Copy + Eq + std::hash::Hash> Numbers<K> {
-    fn of(&mut self, key: K) -> u32 {
-        // Neighbours are mostly of one chain.
-        if let Some((last, number)) = self.last
-            && last == key
-        {
-            return number;
-        }
-        let next = self.seen.len() as u32 + 1;
-        let number = *self.seen.entry(key).or_insert(next);
-        self.last = Some((key, number));
-        number
-    }
+/// One number for each chain of each request, as far as one batch can tell.
+fn group(job: &Job) -> u64 {
+    let chain = job.chain.map_or(0, |chain| chain.number() + 1);
+    job.request.0 << 32 | u64::from(chain)
 }
 
 /// A packet with a place whose `ttl` passed while it waited: the place is used up by the refusal.
