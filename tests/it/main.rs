@@ -12,6 +12,8 @@ mod bad_input;
 mod contract;
 mod generated;
 mod readme;
+mod slow;
 mod support;
 mod tidy;
+mod traces;
 mod web;

@@ -8,9 +8,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Deserializer, Value};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
 use tokio::time::timeout;
+
+use crate::support::Process;
 
 /// The address in README.md.
 const PRINTED: &str = "127.0.0.1:50051";
@@ -21,10 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn shows_2_1_the_readmes_calls_by_reflection() {
     let readme = std::fs::read_to_string(in_repository("README.md")).unwrap();
     let calls = calls(&readme);
-    let gateway = Gateway::start().await;
+    let gateway = Process::start().await;
     for call in &calls {
         println!("{}", call.line);
-        let output = gateway.run(call).await;
+        let output = run(call, &gateway).await;
         assert!(
             !output.contains("\"data\""),
             "content came back as base64: {output}"
@@ -134,83 +136,44 @@ fn calls(readme: &str) -> Vec<Call> {
     calls
 }
 
-/// A gateway of its own for a test, on a free port. Its process ends when this is dropped.
-#[derive(Debug)]
-struct Gateway {
-    address: String,
-    /// Ended by its id on drop, before the pipe that it prints to is closed.
-    _process: Child,
-    _stdout: Lines<BufReader<ChildStdout>>,
-}
-
-impl Gateway {
-    async fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["serve", "--ephemeral", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("cargo built it");
-        let stdout = process.stdout.take().expect("it is piped");
-        let mut lines = BufReader::new(stdout).lines();
-        let address = timeout(PATIENCE, announced(&mut lines)).await;
-        Self {
-            address: address.expect("the gateway says in time where it listens"),
-            _process: process,
-            _stdout: lines,
-        }
-    }
-
-    /// Runs a call until it has printed what was expected (a stream has no other end), and gives everything it printed.
-    async fn run(&self, call: &Call) -> String {
-        let line = call.line.replace(PRINTED, &self.address);
-        assert_ne!(
-            line, call.line,
-            "the call goes to another address than {PRINTED}"
-        );
-        let streams = line.ends_with("/Events");
-        let mut process = Command::new("sh")
-            .args(["-c", &format!("exec {line}")])
-            .env("PATH", path_with_tools())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("there is a shell");
-        let mut stdout = process.stdout.take().expect("it is piped");
-        let mut output = String::new();
-        let reading = async {
-            let mut chunk = Vec::with_capacity(64 << 10);
-            while stdout.read_buf(&mut chunk).await.unwrap() > 0 {
-                output = String::from_utf8_lossy(&chunk).into_owned();
-                if streams && contains(&values(&output), &call.expected) {
-                    return;
-                }
+/// Runs a call until it has printed what was expected (a stream has no other end), and gives everything it printed.
+async fn run(call: &Call, gateway: &Process) -> String {
+    let line = call.line.replace(PRINTED, gateway.address());
+    assert_ne!(
+        line, call.line,
+        "the call goes to another address than {PRINTED}"
+    );
+    let streams = line.ends_with("/Events");
+    let mut process = Command::new("sh")
+        .args(["-c", &format!("exec {line}")])
+        .env("PATH", path_with_tools())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("there is a shell");
+    let mut stdout = process.stdout.take().expect("it is piped");
+    let mut output = String::new();
+    let reading = async {
+        let mut chunk = Vec::with_capacity(64 << 10);
+        while stdout.read_buf(&mut chunk).await.unwrap() > 0 {
+            output = String::from_utf8_lossy(&chunk).into_owned();
+            if streams && contains(&values(&output), &call.expected) {
+                return;
             }
-            let status = process.wait().await.unwrap();
-            assert!(
-                status.success(),
-                "{line}: {status}; is grpcurl there? `make tools` installs it"
-            );
-        };
-        let in_time = timeout(PATIENCE, reading).await.is_ok();
+        }
+        let status = process.wait().await.unwrap();
         assert!(
-            contains(&values(&output), &call.expected),
-            "{line}\nprinted (in time: {in_time}):\n{output}\nREADME.md has:\n{:#?}",
-            call.expected
+            status.success(),
+            "{line}: {status}; is grpcurl there? `make tools` installs it"
         );
-        output
-    }
-}
-
-async fn announced(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
-    while let Some(line) = lines.next_line().await.unwrap() {
-        let Some((_, rest)) = line.split_once("listening on 127.0.0.1:") else {
-            continue;
-        };
-        let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        return format!("127.0.0.1:{port}");
-    }
-    panic!("the gateway ended without saying where it listens");
+    };
+    let in_time = timeout(PATIENCE, reading).await.is_ok();
+    assert!(
+        contains(&values(&output), &call.expected),
+        "{line}\nprinted (in time: {in_time}):\n{output}\nREADME.md has:\n{:#?}",
+        call.expected
+    );
+    output
 }
 
 /// The JSON values that are there in full.

@@ -1,7 +1,13 @@
-//! The words that the tests speak: a gateway in this process, its clients, and a browser by hand.
+//! The words that the tests speak: a gateway in this process or in its own, its clients, a browser by hand, and real input.
 
 mod gateway;
+mod process;
+mod trace;
+mod watch;
 mod web;
 
 pub use gateway::{Gateway, gateway};
+pub use process::Process;
+pub use trace::Trace;
+pub use watch::message;
 pub use web::{Answer, Wire, frame, frames, post};
