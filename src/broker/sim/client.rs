@@ -135,13 +135,12 @@ impl Queue {
         Some(sent)
     }
 
-    /// When it would send something even if nothing is told before.
+    /// When it would send something even if nothing is told before: nothing overtakes the first that is to be sent.
     pub(super) fn wakes(&self) -> Option<Instant> {
-        let due = self.known.iter().filter_map(|known| match known {
+        self.known.iter().find_map(|known| match known {
             Known::Open { not_before } => Some(*not_before),
             Known::InFlight | Known::Final(_) => None,
-        });
-        due.min()
+        })
     }
 
     /// An answer arrives. One to a call that it does not wait for any more is not heard.
