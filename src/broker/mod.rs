@@ -4,6 +4,8 @@ mod apply;
 mod core;
 mod fit;
 mod settings;
+#[cfg(test)]
+mod sim;
 mod worker;
 
 use std::sync::Arc;

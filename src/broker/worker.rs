@@ -31,6 +31,9 @@ pub(super) enum Command {
     Drain(oneshot::Sender<()>),
 }
 
+/// A batch that is being carried out: ends with its answers.
+type Work = Pin<Box<dyn Future<Output = (BatchId, Vec<Answer>)> + Send>>;
+
 /// Owns the state machine. Built with its handle; whoever builds it runs and joins it.
 #[derive(Debug)]
 pub struct Worker {
@@ -38,7 +41,7 @@ pub struct Worker {
     applier: Applier,
     commands: mpsc::Receiver<Command>,
     replies: HashMap<CallId, oneshot::Sender<Response>>,
-    running: FuturesUnordered<Pin<Box<dyn Future<Output = (BatchId, Vec<Answer>)> + Send>>>,
+    running: FuturesUnordered<Work>,
     drained: Vec<oneshot::Sender<()>>,
 }
 

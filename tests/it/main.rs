@@ -9,8 +9,11 @@
 )]
 
 mod bad_input;
+mod consolidation;
 mod contract;
+mod events;
 mod generated;
+mod named_cases;
 mod readme;
 mod slow;
 mod support;

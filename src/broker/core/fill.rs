@@ -189,11 +189,8 @@ impl Core {
         for job in filling.gone {
             self.remove(job, now);
         }
-        let settles: Vec<_> = self.lanes[lane]
-            .settles
-            .drain()
-            .map(|(_, settle)| settle)
-            .collect();
+        let settles = std::mem::take(&mut self.lanes[lane].settles);
+        let settles: Vec<_> = settles.into_values().collect();
         if self.lanes[lane].oldest.is_empty() {
             self.lanes[lane].flushing = self.draining;
         }

@@ -1,6 +1,6 @@
 //! Lanes: the packets of one handler and action that may share a batch, and when a batch of them leaves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,8 +89,8 @@ pub(crate) struct Lane {
     latency: Option<Duration>,
     /// Until nothing is ready any more, batches leave whatever their size.
     pub(crate) flushing: bool,
-    /// What clients are done with: leaves with the next batch.
-    pub(crate) settles: HashMap<QueueKey, Settle>,
+    /// What clients are done with: leaves with the next batch. Ordered, so that the same inputs give the same batch.
+    pub(crate) settles: BTreeMap<QueueKey, Settle>,
     /// When to look again without being told to; what stands in the core's table.
     pub(crate) due: Option<Instant>,
     /// Set while it is empty: when it goes.
@@ -137,7 +137,7 @@ impl Lane {
             calls: 0,
             latency: None,
             flushing: false,
-            settles: HashMap::new(),
+            settles: BTreeMap::new(),
             due: None,
             idle_until: None,
             noticed: false,

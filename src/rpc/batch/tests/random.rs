@@ -118,7 +118,7 @@ fn agrees(packet: &Packet, expected: &proto::Packet) {
     };
     assert_eq!(packet.content.items.to_vec(), items);
     assert!(items.is_empty() || packet.content.form == form);
-    assert_eq!(packet.method(), expected.method);
+    assert_eq!(**packet.method(), *expected.method);
     assert_eq!(packet.page_size(), expected.page_size);
     assert_eq!(packet.page_token(), expected.page_token);
     let headers = packet

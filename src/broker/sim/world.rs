@@ -1,0 +1,482 @@
+//! The clock, and everything that happens on it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::time::Instant;
+
+use super::check::{Evidence, Name, Told};
+use super::client::{Pace, Queue, Sent};
+use super::network;
+use super::store::{Places, Unsteady};
+use crate::broker::apply::Applier;
+use crate::broker::core::{BatchId, CallId, Core, Run, Step};
+use crate::broker::{Response, Settings};
+use crate::handler::{
+    BatchLimits, Drive, HandlerSettings, Kind, Ordering, Records, Registry, TopicRules, Topics,
+    Unlisted,
+};
+use crate::store::{Entry, EntryKind, KeptResult, Tail};
+use crate::types::{Answer, HandlerName, MessageBody, Outcome, Reason};
+
+const MS: Duration = Duration::from_millis(1);
+/// What is not done by then is stuck.
+const END: Duration = Duration::from_secs(600);
+const CLIENTS: usize = 3;
+const HANDLERS: [&str; 2] = ["topics", "orders"];
+
+/// One run.
+#[derive(Debug)]
+pub(super) struct World {
+    rng: StdRng,
+    start: Instant,
+    now: Instant,
+    /// What will happen, each with a number of its own, so that two things at one time have an order.
+    events: BTreeMap<(Instant, u64), Event>,
+    last_event: u64,
+    last_call: u64,
+    core: Core,
+    applier: Applier,
+    /// Copies that are waited for at the gateway.
+    waiting: HashMap<CallId, Rc<Sent>>,
+    /// Copies that the network holds until everything in them is settled.
+    held: Vec<Rc<Sent>>,
+    queues: Vec<Queue>,
+    witness: Arc<Witness>,
+    told: Vec<Told>,
+    figures: Figures,
+    log: Vec<String>,
+}
+
+/// What happens at some time.
+#[derive(Debug)]
+enum Event {
+    /// A copy of a request arrives at the gateway.
+    Arrives(Rc<Sent>),
+    /// A copy of an answer arrives at its client.
+    Told(Rc<Sent>, Rc<Vec<(u64, Answer)>>),
+    /// The client waits no longer.
+    GivesUp(usize, u64),
+    /// A client may have something to send.
+    Wakes(usize),
+    /// A batch gets to the store.
+    Applied(Run),
+    /// The broker hears of it.
+    Completed(BatchId, Vec<Answer>),
+}
+
+/// What a run shows.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) violations: Vec<String>,
+    pub(super) figures: Figures,
+    /// What was sent, applied and told, and when.
+    pub(super) log: Vec<String>,
+}
+
+/// What was done in the runs, and what was done to them.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    packets: u64,
+    applied: u64,
+    rejected: u64,
+    expired: u64,
+    requests: u64,
+    lost: u64,
+    repeated: u64,
+    held: u64,
+    refused: u64,
+    ahead: u64,
+    in_doubt: u64,
+    forgotten: u64,
+}
+
+/// Whoever follows the store.
+#[derive(Debug, Default)]
+struct Witness {
+    applied: Mutex<Vec<Name>>,
+    results: Mutex<Vec<KeptResult>>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, pace: Pace, places: Places) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let start = Instant::now();
+        let witness = Arc::new(Witness::default());
+        let store = Unsteady::new(rng.random(), places, witness.clone());
+        let registry = Arc::new(registry(&mut rng));
+        let settings = Settings {
+            lane_packets: rng.random_range(4..20),
+            waiters: rng.random_range(1..4),
+            seed: rng.random(),
+            ..Settings::default()
+        };
+        let mut queues = Vec::new();
+        for client in 0..CLIENTS {
+            for handler in HANDLERS {
+                let (number, id) = (queues.len(), format!("c{client}"));
+                queues.push(Queue::new(number, id, handler, pace, start, &mut rng));
+            }
+        }
+        Self {
+            rng,
+            start,
+            now: start,
+            events: BTreeMap::new(),
+            last_event: 0,
+            last_call: 0,
+            core: Core::new(registry, settings),
+            applier: Applier::new(Arc::new(store)),
+            waiting: HashMap::new(),
+            held: Vec::new(),
+            queues,
+            witness,
+            told: Vec::new(),
+            figures: Figures::default(),
+            log: Vec::new(),
+        }
+    }
+
+    /// Until nothing more will happen.
+    pub(super) fn run(mut self) -> Report {
+        for queue in 0..self.queues.len() {
+            self.wake(queue);
+        }
+        loop {
+            let event = self.events.first_key_value().map(|(&(at, _), _)| at);
+            let deadline = self.core.next_deadline();
+            let Some(next) = [event, deadline].into_iter().flatten().min() else {
+                break;
+            };
+            if next > self.start + END {
+                break;
+            }
+            self.now = next;
+            if event == Some(next)
+                && let Some((_, event)) = self.events.pop_first()
+            {
+                self.happen(event);
+            }
+            self.drive();
+        }
+        self.report()
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Arrives(sent) => self.arrives(sent),
+            Event::Told(sent, answers) => {
+                let queue = &mut self.queues[sent.queue];
+                queue.hear(sent.call, &answers, self.now, &mut self.rng);
+                self.wake(sent.queue);
+            }
+            Event::GivesUp(queue, call) => {
+                self.queues[queue].give_up(call, self.now);
+                self.wake(queue);
+            }
+            Event::Wakes(queue) => self.wake(queue),
+            Event::Applied(run) => {
+                let batch = run.batch;
+                let answers = self.applier.clone().apply(run).now_or_never();
+                let answers = answers.expect("memory waits for nothing");
+                let later = MS * self.rng.random_range(0..15);
+                self.after(later, Event::Completed(batch, answers));
+            }
+            Event::Completed(batch, answers) => self.core.complete(self.now, batch, answers),
+        }
+    }
+
+    /// A client sends what it has to send.
+    fn wake(&mut self, at: usize) {
+        loop {
+            let queue = &mut self.queues[at];
+            let sent = queue.send(self.last_call + 1, self.now, &mut self.rng);
+            let Some(sent) = sent else { break };
+            self.last_call = sent.call;
+            self.figures.requests += 1;
+            self.note(|| format!("sends {sent}"));
+            let patience = MS * self.rng.random_range(100..400);
+            self.after(patience, Event::GivesUp(at, sent.call));
+            let sent = Rc::new(sent);
+            let fate = network::fate(&mut self.rng);
+            self.count(fate.arrivals.len());
+            for delay in fate.arrivals {
+                self.after(delay, Event::Arrives(sent.clone()));
+            }
+            if fate.held && !sent.packets.is_empty() {
+                self.figures.held += 1;
+                self.held.push(sent);
+            }
+        }
+        if let Some(due) = self.queues[at].wakes()
+            && due > self.now
+        {
+            self.after(due - self.now, Event::Wakes(at));
+        }
+    }
+
+    fn arrives(&mut self, sent: Rc<Sent>) {
+        self.note(|| format!("arrives {sent}"));
+        let wait = MS * self.rng.random_range(20..300);
+        let request = self.queues[sent.queue].request(&sent, wait);
+        let call = self.core.offer(self.now, request);
+        let (queue, settled) = (sent.queue, sent.settled);
+        self.waiting.insert(call, sent);
+        let done = |held: &mut Rc<Sent>| {
+            let last = held.packets.last().map_or(0, |packet| packet.seq);
+            held.queue == queue && last <= settled
+        };
+        let released: Vec<_> = self.held.extract_if(.., done).collect();
+        for held in released {
+            let delay = network::delay(&mut self.rng);
+            self.after(delay, Event::Arrives(held));
+        }
+    }
+
+    fn drive(&mut self) {
+        while let Some(step) = self.core.poll(self.now) {
+            match step {
+                Step::Answer(call, response) => self.answer(call, response),
+                Step::Overdue(call) => {
+                    let sent = &self.waiting[&call];
+                    if self.queues[sent.queue].waits_for(sent.call) {
+                        let response = self.core.time_out(call);
+                        self.answer(call, response);
+                    } else {
+                        self.core.hang_up(call);
+                        self.waiting.remove(&call);
+                    }
+                }
+                Step::Run(run) => {
+                    let later = MS * self.rng.random_range(0..15);
+                    self.after(later, Event::Applied(run));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, call: CallId, response: Response) {
+        let sent = self.waiting.remove(&call).expect("it was asked");
+        let settled = self.queues[sent.queue].settled();
+        let mut answers = Vec::with_capacity(response.answers.len());
+        for (packet, answer) in response.answers {
+            self.told.push(Told {
+                name: (sent.queue, packet.seq),
+                outcome: answer.outcome,
+                settled: packet.seq <= settled,
+            });
+            match (answer.outcome, answer.reason) {
+                (_, Reason::Overloaded) => self.figures.refused += 1,
+                (_, Reason::EarlierMissing) => self.figures.ahead += 1,
+                (Outcome::InDoubt, _) => self.figures.in_doubt += 1,
+                (Outcome::Forgotten, _) => self.figures.forgotten += 1,
+                _ => {}
+            }
+            answers.push((packet.seq, answer));
+        }
+        let outcomes = |(seq, answer): &(u64, Answer)| format!("{seq} {:?}", answer.outcome);
+        self.note(|| {
+            format!(
+                "answers {sent}: {:?}",
+                answers.iter().map(outcomes).collect::<Vec<_>>()
+            )
+        });
+        let answers = Rc::new(answers);
+        let fate = network::fate(&mut self.rng);
+        self.count(fate.arrivals.len());
+        for delay in fate.arrivals {
+            self.after(delay, Event::Told(sent.clone(), answers.clone()));
+        }
+    }
+
+    fn after(&mut self, delay: Duration, event: Event) {
+        self.last_event += 1;
+        self.events
+            .insert((self.now + delay, self.last_event), event);
+    }
+
+    fn count(&mut self, copies: usize) {
+        self.figures.lost += u64::from(copies == 0);
+        self.figures.repeated += u64::from(copies > 1);
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        let at = self.now - self.start;
+        self.log.push(format!("{at:?} {}", what()));
+    }
+
+    fn report(mut self) -> Report {
+        for result in self.witness.results.lock().iter() {
+            let of = |queue: &&Queue| {
+                queue.client == result.client && queue.handler == result.handler.as_str()
+            };
+            let queue = self.queues.iter().position(|queue| of(&queue));
+            self.told.push(Told {
+                name: (queue.expect("it is a client's"), result.seq),
+                outcome: result.answer.outcome,
+                settled: false,
+            });
+        }
+        let applied = self.witness.applied.lock().clone();
+        let mut sent = BTreeMap::new();
+        let mut ends = BTreeMap::new();
+        for (number, queue) in self.queues.iter().enumerate() {
+            sent.extend(
+                queue
+                    .packets
+                    .iter()
+                    .map(|packet| ((number, packet.seq), &**packet)),
+            );
+            ends.extend(queue.outcomes().map(|(seq, end)| ((number, seq), end)));
+        }
+        let ended = |outcome| ends.values().filter(|end| **end == Some(outcome)).count() as u64;
+        self.figures.packets = sent.len() as u64;
+        self.figures.applied = applied.len() as u64;
+        self.figures.rejected = ended(Outcome::Rejected);
+        self.figures.expired = ended(Outcome::Expired);
+        let evidence = Evidence {
+            sent,
+            ends,
+            told: &self.told,
+            applied: &applied,
+        };
+        let mut violations = evidence.violations();
+        if !self.core.is_idle() {
+            violations.push("packets are left in the broker".to_owned());
+        }
+        if !self.held.is_empty() {
+            violations.push("copies are held that were never settled".to_owned());
+        }
+        self.log.push(format!("applied {applied:?}"));
+        Report {
+            violations,
+            figures: self.figures,
+            log: self.log,
+        }
+    }
+}
+
+fn registry(rng: &mut StdRng) -> Registry {
+    let mut batch = || BatchLimits {
+        max_packets: rng.random_range(1..8),
+        max_bytes: rng.random_range(100..2000),
+        window: MS * [0, 0, 5][rng.random_range(0..3)],
+        calls: rng.random_range(1..4),
+    };
+    let mut handler = |name, kind, drive| HandlerSettings {
+        name: HandlerName::new(name).unwrap(),
+        kind,
+        ordering: Ordering::Client,
+        mixed_actions: true,
+        isolate_tenants: false,
+        batch: batch(),
+        drive,
+    };
+    let rules = TopicRules::default();
+    let topics = Drive::Planned(Arc::new(Topics { rules }));
+    let records = || Drive::Planned(Arc::new(Records));
+    let listed = vec![
+        handler("topics", Kind::Topics, topics),
+        handler("orders", Kind::Records, records()),
+    ];
+    let unlisted = handler("unlisted", Kind::Records, records());
+    Registry::new(listed, unlisted, Unlisted::AreUnknown)
+}
+
+impl Tail for Witness {
+    fn committed(&self, entries: &[Entry]) {
+        for entry in entries {
+            match &entry.kind {
+                EntryKind::Message(message) | EntryKind::Ephemeral(message) => {
+                    let content = match &message.body {
+                        MessageBody::Content(_, bytes) => bytes,
+                        MessageBody::Record(record) => {
+                            &record.content.as_ref().expect("nothing is deleted").1
+                        }
+                    };
+                    let text = std::str::from_utf8(content).unwrap();
+                    let (queue, seq) = text.split_once(':').expect("the model's own content");
+                    let name = (queue.parse().unwrap(), seq.parse().unwrap());
+                    self.applied.lock().push(name);
+                }
+                EntryKind::Result(result) => self.results.lock().push((**result).clone()),
+            }
+        }
+    }
+}
+
+impl Figures {
+    pub(super) fn add(&mut self, other: &Self) {
+        let Self {
+            packets,
+            applied,
+            rejected,
+            expired,
+            requests,
+            lost,
+            repeated,
+            held,
+            refused,
+            ahead,
+            in_doubt,
+            forgotten,
+        } = other;
+        self.packets += packets;
+        self.applied += applied;
+        self.rejected += rejected;
+        self.expired += expired;
+        self.requests += requests;
+        self.lost += lost;
+        self.repeated += repeated;
+        self.held += held;
+        self.refused += refused;
+        self.ahead += ahead;
+        self.in_doubt += in_doubt;
+        self.forgotten += forgotten;
+    }
+
+    pub(super) fn all(&self) -> [(&'static str, u64); 12] {
+        [
+            ("packets", self.packets),
+            ("applied", self.applied),
+            ("rejected", self.rejected),
+            ("expired", self.expired),
+            ("requests", self.requests),
+            ("messages lost", self.lost),
+            ("doubled", self.repeated),
+            ("held until settled", self.held),
+            ("refused by overload", self.refused),
+            ("ahead of their turn", self.ahead),
+            ("in doubt", self.in_doubt),
+            ("forgotten", self.forgotten),
+        ]
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.all().map(|(what, count)| format!("{count} {what}"));
+        f.write_str(&all.join(", "))
+    }
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seqs: Vec<_> = self.packets.iter().map(|packet| packet.seq).collect();
+        let Self {
+            queue,
+            call,
+            settled,
+            ..
+        } = self;
+        write!(f, "queue {queue} call {call} {seqs:?} settled {settled}")
+    }
+}
