@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
-use tonic::codec::{DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// A `BatchRequest` as it came, to be checked before anything is built from it.
 #[derive(Debug)]
@@ -60,6 +60,13 @@ impl Encode for EncodedEvent {
     }
 }
 
+/// What a buffer for messages starts with.
+const BUFFER: usize = 8 << 10;
+
+/// After how many bytes of a stream's messages a chunk of them goes out. With the last of them it fits a buffer of 16 KiB, as
+/// a rule, and a frame as most peers take it. tonic's own 32 KiB take one of 64, at every stream that is sent to.
+const CHUNK: usize = 15 << 10;
+
 /// The codec of all methods.
 #[derive(Debug)]
 pub struct Codec<T, U>(PhantomData<(T, U)>);
@@ -96,6 +103,10 @@ impl<T: Encode, U> Encoder for Codec<T, U> {
     fn encode(&mut self, item: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         item.encode(buffer);
         Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER, CHUNK)
     }
 }
 
