@@ -44,6 +44,27 @@ async fn shows_2_3_two_documents_under_the_same_ids_stay_apart() {
     println!("SHOWS 2.3 {}", shown.await.expect("it is done in time"));
 }
 
+#[test]
+fn a_lost_a_doubled_and_an_overtaken_patch_are_found() {
+    let trace = Trace::read("friendsforever_flat");
+    let order: Vec<usize> = (0..trace.patches.len()).collect();
+    let is_whole = |order: &[usize]| {
+        let mut copy = trace.copy();
+        order.iter().for_each(|at| copy.apply(&trace.patches[*at]));
+        copy.is_whole()
+    };
+    assert!(is_whole(&order));
+    for at in [0, 10_000, order.len() - 2] {
+        let (mut lost, mut doubled, mut overtaken) = (order.clone(), order.clone(), order.clone());
+        lost.remove(at);
+        doubled.insert(at, at);
+        overtaken.swap(at, at + 1);
+        assert!(!is_whole(&lost), "without patch {at}");
+        assert!(!is_whole(&doubled), "patch {at} twice");
+        assert!(!is_whole(&overtaken), "patch {at} after the next");
+    }
+}
+
 async fn one_document(gateway: &Gateway) -> String {
     const CUT_EVERY: usize = 5_000;
     let trace = Arc::new(Trace::read("automerge-paper"));
