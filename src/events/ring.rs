@@ -64,18 +64,18 @@ impl Ring {
         self.block.encode(event)
     }
 
-    /// The newest item stays, however large it is.
+    /// The newest item stays, however large it is. The oldest go before it comes: at the bound the items must not move to
+    /// twice the room.
     pub(super) fn push(&mut self, item: Item) {
         self.bytes += item.event.len();
-        self.items.push_back(item);
-        while self.items.len() > 1
-            && (self.items.len() > self.max_items || self.bytes > self.max_bytes)
-        {
-            if let Some(oldest) = self.items.pop_front() {
-                self.bytes -= oldest.event.len();
-                self.first += 1;
-            }
+        while self.items.len() >= self.max_items || self.bytes > self.max_bytes {
+            let Some(oldest) = self.items.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.event.len();
+            self.first += 1;
         }
+        self.items.push_back(item);
     }
 
     pub(super) fn first(&self) -> u64 {
@@ -146,5 +146,14 @@ mod tests {
         ring.push(item(1000));
         assert_eq!((ring.first(), ring.end()), (6, 7));
         assert!(ring.get(5).is_none() && ring.get(6).is_some() && ring.get(7).is_none());
+    }
+
+    #[test]
+    fn a_full_one_takes_no_more_room() {
+        let mut ring = Ring::new(1024, usize::MAX);
+        (0..1024).for_each(|_| ring.push(item(1)));
+        let room = ring.items.capacity();
+        (0..3000).for_each(|_| ring.push(item(1)));
+        assert_eq!((ring.first(), ring.items.capacity()), (3000, room));
     }
 }
