@@ -1,13 +1,16 @@
 #!/bin/sh
 # Runs the tests named shows_<issue>_<n>_*, and prints what they show: the lines that they write to stdout as
-# `SHOWS <issue>.<n> <what, with its figure>`. Everything that was printed goes to the file $1.
+# `SHOWS <issue>.<n> <what, with its figure>`. Everything that was printed goes to the file $1; what begins with $2 runs
+# alone, after the others.
 # Fails if a test fails, and if a must-show has a test but no line.
 set -u
 
 log=$1
+last=$2
+status=0
 mkdir -p "$(dirname "$log")"
-cargo test --workspace --locked --no-fail-fast shows_ -- --nocapture >"$log" 2>&1
-status=$?
+cargo test --workspace --locked --no-fail-fast shows_ -- --nocapture --skip "$last" >"$log" 2>&1 || status=1
+cargo test --locked --test it "$last" -- --nocapture >>"$log" 2>&1 || status=1
 
 # The harness may have begun a line with a test's name, so the mark is looked for anywhere in it.
 sed -n 's/^.*SHOWS \([0-9][0-9]*\.[0-9].*\)$/\1/p' "$log" | sort -t . -k 1,1n -k 2,2n >"$log.lines"

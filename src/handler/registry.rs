@@ -70,20 +70,22 @@ impl Registry {
         if let Some(settings) = self.listed.get(name) {
             return Ok(settings.clone());
         }
-        let Some(named) = &self.named else {
-            return Err(format!(
-                "there is no handler {name:?}; Info lists those there are"
-            ));
-        };
-        if let Some(settings) = named.read().get(name) {
-            return Ok(settings.clone());
-        }
+        // What is no name is not repeated: it may be as long as a packet.
         let Some(name) = HandlerName::new(name) else {
             return Err(format!(
-                "{name:?} cannot be a handler: 1 to {} of A-Z a-z 0-9 _ - are a name",
+                "handler is {} bytes that are no name: 1 to {} of A-Z a-z 0-9 _ - are",
+                name.len(),
                 limits::HANDLER_BYTES
             ));
         };
+        let Some(named) = &self.named else {
+            return Err(format!(
+                "there is no handler {name}; Info lists those there are"
+            ));
+        };
+        if let Some(settings) = named.read().get(&name) {
+            return Ok(settings.clone());
+        }
         let mut named = named.write();
         if named.len() >= limits::COLLECTIONS && !named.contains_key(&name) {
             return Err(format!(

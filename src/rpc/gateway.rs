@@ -11,12 +11,12 @@ use super::info::info;
 use super::response::response;
 use super::stream::{EventStream, stream};
 use super::subscription::subscription;
-use crate::broker::{Broker, Stopping};
+use crate::broker::{self, Broker, Stopping};
 use crate::events::Hub;
 use crate::handler::Registry;
 use crate::layers::Slot;
 use crate::store::Store;
-use crate::types::Principal;
+use crate::types::{Answer, ClientKey, Outcome, Principal};
 use crate::wire::service::gateway_server;
 use crate::wire::{RawBatch, proto, wait_within};
 
@@ -91,6 +91,7 @@ impl Gateway {
         let batch = batch::check(request.get_ref(), principal, deadline)?;
         let client = batch.request.client.clone();
         let answers = self.broker.sync(batch.request).await?;
+        tell_refused(&answers, principal, client.as_deref());
         let client_id = client.as_ref().map_or("", |client| &client.client_id);
         Ok(response(answers, &batch.misplaced, client_id, cursor))
     }
@@ -120,6 +121,28 @@ fn principal(extensions: &Extensions) -> Arc<Principal> {
         .get::<Arc<Principal>>()
         .cloned()
         .unwrap_or_default()
+}
+
+/// One line for a request with refused packets, never their content.
+fn tell_refused(answers: &broker::Response, principal: &Principal, client: Option<&ClientKey>) {
+    let refused = |(_, answer): &&(_, Answer)| {
+        matches!(answer.outcome, Outcome::Rejected | Outcome::Retry) && !answer.replayed
+    };
+    let mut all = answers.answers.iter().filter(refused);
+    let Some((packet, answer)) = all.next() else {
+        return;
+    };
+    let client = client.map_or("", |client| &client.client_id);
+    tracing::info!(
+        method = "Sync",
+        subject = %principal.subject,
+        client,
+        req_id = %packet.req_id,
+        seq = packet.seq,
+        reason = ?answer.reason,
+        more = all.count(),
+        "refused a packet"
+    );
 }
 
 /// One line per refused request, never its content.

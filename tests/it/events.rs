@@ -14,7 +14,7 @@ use tidegate_client::{Client, EventStream};
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::support::{Gateway, event, gateway, messages_until, next_message, watch};
+use crate::support::{Gateway, Watched, event, gateway, message, messages_until, watch};
 
 async fn publish(client: &Client, topic: &str, texts: &[&str]) {
     let packets = texts.iter().map(|text| Packet::publish(topic).text(*text));
@@ -53,7 +53,7 @@ async fn a_stream_resumes_from_every_cursor_of_a_run() {
         publish(&client, &format!("a.{}", number % 3), &[&text]).await;
         // What does not match moves the log on and is never seen.
         publish(&client, "b", &["not this"]).await;
-        let (cursor, message) = next_message(&mut live).await;
+        let Watched { cursor, message } = message(&mut live).await;
         assert_eq!(message.text, text);
         cursors.push(cursor);
         sent.push(text);
@@ -104,8 +104,8 @@ async fn what_is_listed_and_what_is_watched_from_there_are_everything_once() {
     for (mut keys, mut stream) in watched {
         let listed = keys.len();
         while keys.last() != all.last() {
-            let (_, message) = next_message(&mut stream).await;
-            let key = message.record.unwrap().key;
+            let record = message(&mut stream).await.message.record;
+            let key = record.unwrap().key;
             // The answer's cursor may be of before the list was made, so that what is listed comes again, and never of after.
             if !keys[..listed].contains(&key) {
                 keys.push(key);
@@ -180,7 +180,7 @@ async fn of_two_tabs_the_other_one_goes_on_whichever_is_closed() {
         let mut second = watch(&ann, EventsRequest::on(["chat"])).await;
         publish(&ann, "chat", &["both"]).await;
         for tab in [&mut first, &mut second] {
-            assert_eq!(next_message(tab).await.1.text, "both");
+            assert_eq!(message(tab).await.message.text, "both");
         }
         let mut left = if first_closes {
             drop(first);

@@ -9,6 +9,8 @@
 )]
 
 mod bad_input;
+mod bench_table;
+mod clean_clone;
 mod consolidation;
 mod contract;
 mod events;

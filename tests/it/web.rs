@@ -52,7 +52,7 @@ async fn shows_2_8_grpc_web_by_hand_split_at_every_byte() {
     drop(wire);
     gateway.stop().await.unwrap();
     println!(
-        "shows 2.8: {} splits of one unary call over one HTTP/1.1 connection",
+        "SHOWS 2.8 {} splits of one unary call over one HTTP/1.1 connection",
         request.len() + 1
     );
 }

@@ -117,3 +117,60 @@ fn is_refused_for_good(packet: &Packet) -> bool {
         || packet.key.starts_with("records.")
         || packet.if_version.is_some()
 }
+
+#[test]
+fn each_kind_of_violation_is_found() {
+    use Outcome::{Forgotten, Ok, Rejected};
+    let packet = super::client::sample();
+    let found = |ends: Option<Outcome>, told: &[(Outcome, bool)], applied: &[Name]| {
+        let name = (0, 1);
+        let told = told.iter().map(|&(outcome, settled)| Told {
+            name,
+            outcome,
+            settled,
+        });
+        let told: Vec<_> = told.collect();
+        let evidence = Evidence {
+            sent: BTreeMap::from([(name, &packet), ((0, 2), &packet)]),
+            ends: BTreeMap::from([(name, ends), ((0, 2), Some(Ok))]),
+            told: &told,
+            applied,
+        };
+        evidence.violations().join("; ")
+    };
+    let (first, second) = ((0, 1), (0, 2));
+    assert_eq!(
+        found(
+            Some(Ok),
+            &[(Ok, false), (Forgotten, true)],
+            &[first, second]
+        ),
+        ""
+    );
+    let cases = [
+        (
+            found(Some(Ok), &[], &[first, first, second]),
+            "applied twice",
+        ),
+        (found(Some(Ok), &[], &[second, first]), "applied after 2"),
+        (found(Some(Ok), &[], &[second]), "OK and lost"),
+        (found(None, &[], &[first, second]), "stuck"),
+        (found(Some(Rejected), &[], &[second]), "ended Rejected"),
+        (found(Some(Ok), &[], &[first, second, (1, 1)]), "never sent"),
+        (
+            found(Some(Ok), &[(Forgotten, false)], &[first, second]),
+            "forgotten before",
+        ),
+        (
+            found(
+                Some(Ok),
+                &[(Ok, false), (Rejected, false)],
+                &[first, second],
+            ),
+            "and then",
+        ),
+    ];
+    for (found, expected) in cases {
+        assert!(found.contains(expected), "{expected} is not in {found:?}");
+    }
+}

@@ -249,3 +249,11 @@ fn packet(queue: usize, handler: &'static str, seq: u64, rng: &mut StdRng) -> Pa
     }
     packet
 }
+
+/// A packet that a handler applies.
+pub(super) fn sample() -> Packet {
+    let mut packet = packet(0, "topics", 1, &mut rand::SeedableRng::seed_from_u64(0));
+    (packet.refusal, packet.ttl, packet.if_version) = (None, None, None);
+    (packet.action, packet.key) = (Action::Create, "news.0".into());
+    packet
+}

@@ -15,7 +15,7 @@ use self::store::Places;
 use self::world::{Figures, World};
 
 /// Each is run with one and with three requests in flight.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_000;
 /// Of those, run without the rule.
 const WITHOUT: u64 = 300;
 

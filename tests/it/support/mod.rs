@@ -3,7 +3,6 @@
 mod gateway;
 mod notes;
 mod process;
-mod stream;
 mod trace;
 mod watch;
 mod web;
@@ -11,7 +10,6 @@ mod web;
 pub use gateway::{Gateway, gateway};
 pub use notes::{Notes, echo, text};
 pub use process::Process;
-pub use stream::{event, messages_until, next_message, watch};
 pub use trace::Trace;
-pub use watch::message;
+pub use watch::{Watched, event, message, messages_until, watch};
 pub use web::{Answer, Wire, frame, frames, post};
