@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hashbrown::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::apply::Applier;
 use super::core::{BatchId, CallId, Core, Step};
@@ -43,6 +43,7 @@ pub struct Worker {
     replies: HashMap<CallId, oneshot::Sender<Response>>,
     running: FuturesUnordered<Work>,
     drained: Vec<oneshot::Sender<()>>,
+    alarm: Alarm,
 }
 
 impl Worker {
@@ -54,6 +55,7 @@ impl Worker {
             replies: HashMap::new(),
             running: FuturesUnordered::new(),
             drained: Vec::new(),
+            alarm: Alarm::default(),
         }
     }
 
@@ -72,8 +74,13 @@ impl Worker {
                     return;
                 }
             }
-            let deadline = self.core.next_deadline();
+            self.alarm.set(self.core.next_deadline());
             tokio::select! {
+                // What is done first: a handler that answers at once costs no timer and no second look at the inbox.
+                biased;
+                Some((batch, answers)) = self.running.next() => {
+                    self.core.complete(Instant::now(), batch, answers);
+                }
                 taken = self.commands.recv_many(&mut inbox, INTAKE), if open => {
                     open = taken > 0;
                     for command in inbox.drain(..) {
@@ -83,10 +90,7 @@ impl Worker {
                         self.core.drain();
                     }
                 }
-                Some((batch, answers)) = self.running.next() => {
-                    self.core.complete(Instant::now(), batch, answers);
-                }
-                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
+                () = self.alarm.rings(), if self.alarm.is_set() => {}
             }
         }
     }
@@ -141,5 +145,34 @@ impl Worker {
             // Whoever hung up does not listen; what is recorded is told when it asks again.
             let _ = reply.send(response);
         }
+    }
+}
+
+/// Rings at its time or before. Setting it to a later time does nothing, and one that rings too early only has the core looked
+/// at: so the timer is touched once in a call's whole wait, not twice in every call.
+#[derive(Debug, Default)]
+struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    fn set(&mut self, at: Option<Instant>) {
+        let Some(at) = at else { return };
+        match &mut self.sleep {
+            None => self.sleep = Some(Box::pin(sleep_until(at))),
+            Some(sleep) if at < sleep.deadline() => sleep.as_mut().reset(at),
+            Some(_) => {}
+        }
+    }
+
+    fn is_set(&self) -> bool {
+        self.sleep.is_some()
+    }
+
+    async fn rings(&mut self) {
+        if let Some(sleep) = &mut self.sleep {
+            sleep.as_mut().await;
+        }
+        self.sleep = None;
     }
 }
