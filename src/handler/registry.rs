@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use super::Drive;
-use crate::types::{BatchLimits, HandlerName, Ordering, limits};
+use crate::types::{BatchLimits, HandlerName, Ordering, beginning, limits};
 
 /// What kind of handler a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,8 @@ impl Registry {
         }
         let Some(named) = &self.named else {
             return Err(format!(
-                "there is no handler {name:?}; Info lists those there are"
+                "there is no handler {:?}; Info lists those there are",
+                beginning(name, limits::HANDLER_BYTES)
             ));
         };
         if let Some(settings) = named.read().get(name) {
@@ -80,7 +81,8 @@ impl Registry {
         }
         let Some(name) = HandlerName::new(name) else {
             return Err(format!(
-                "{name:?} cannot be a handler: 1 to {} of A-Z a-z 0-9 _ - are a name",
+                "{:?} cannot be a handler: 1 to {} of A-Z a-z 0-9 _ - are a name",
+                beginning(name, limits::HANDLER_BYTES),
                 limits::HANDLER_BYTES
             ));
         };

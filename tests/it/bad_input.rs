@@ -325,3 +325,78 @@ async fn a_gateway_that_stops_lets_go_of_its_port() {
     ));
     drop(std::net::TcpListener::bind(address).unwrap());
 }
+
+#[tokio::test]
+async fn names_that_are_too_long_do_not_crowd_out_the_answers() {
+    let gateway = gateway().start().await;
+    let long = |fill: char| fill.to_string().repeat(990_000 / fill.len_utf8());
+    let named = |handler: String, req_id: String| Packet {
+        handler,
+        req_id,
+        action: proto::Action::Create.into(),
+        ..Packet::default()
+    };
+    let packets = vec![
+        named(long('h'), String::new()),
+        named("todos".into(), long('r')),
+        named(long('\u{1}'), String::new()),
+        named(long('ü'), String::new()),
+    ];
+    let request = BatchRequest {
+        packets,
+        ..BatchRequest::default()
+    };
+    let answer = gateway.bare().await.sync(request).await.unwrap();
+    let results = answer.into_inner().results;
+    use proto::Reason::{InvalidPacket, UnknownHandler};
+    let reasons: Vec<_> = results.iter().map(proto::PacketResult::reason).collect();
+    assert_eq!(
+        reasons,
+        [
+            UnknownHandler,
+            InvalidPacket,
+            UnknownHandler,
+            UnknownHandler
+        ]
+    );
+}
+
+#[tokio::test]
+async fn large_results_leave_room_for_every_other_outcome() {
+    let gateway = gateway().start().await;
+    let mut client = gateway.bare().await;
+    let put = Packet {
+        handler: "docs".into(),
+        action: proto::Action::Put.into(),
+        key: "k".into(),
+        data: vec![vec![7; 999_000].into()],
+        ..Packet::default()
+    };
+    let one = BatchRequest {
+        packets: vec![put],
+        ..BatchRequest::default()
+    };
+    client.sync(one).await.unwrap();
+    let read = Packet {
+        handler: "docs".into(),
+        action: proto::Action::Read.into(),
+        key: "k".into(),
+        ..Packet::default()
+    };
+    let mut packets = vec![read; 3];
+    let named = |at| Packet {
+        handler: "echo".into(),
+        action: proto::Action::Create.into(),
+        req_id: format!("{at:0128}"),
+        ..Packet::default()
+    };
+    packets.extend((0..9_000).map(named));
+    let request = BatchRequest {
+        packets,
+        ..BatchRequest::default()
+    };
+    let answer = client.sync(request).await.unwrap().into_inner();
+    assert_eq!(answer.results.len(), 9_003);
+    let ok = |result: &proto::PacketResult| result.outcome() == proto::Outcome::Ok;
+    assert!(answer.results[3..].iter().all(ok));
+}
