@@ -30,6 +30,10 @@ const SERVICE: &str = crate::wire::service::gateway_server::SERVICE_NAME;
 /// Streams that are told to go reconnect within this time, each at its own moment.
 const SPREAD: Duration = Duration::from_secs(10);
 
+/// What answers and farewells get to reach their clients once everything is done. A peer that reads nothing, a suspended laptop
+/// for one, must not hold up the stop.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// A gateway that is built: its port is bound, and nothing runs yet.
 #[derive(Debug)]
 pub struct App {
@@ -149,7 +153,7 @@ impl App {
             // The worker ends with the last handle; the server has the other one.
             drop(broker);
             closing.cancel();
-            tasks.join().await
+            tasks.join(CLOSING).await
         };
         tokio::time::timeout(self.drain, drained)
             .await
@@ -180,12 +184,16 @@ impl Tasks {
         }
     }
 
-    async fn join(&mut self) -> Result<(), RunError> {
-        let served = (&mut self.server).await;
-        let worked = (&mut self.worker).await;
+    /// Every packet has its answer: what is left is to tell it. The worker ends with the last connection.
+    async fn join(&mut self, closing: Duration) -> Result<(), RunError> {
+        let Ok(served) = tokio::time::timeout(closing, &mut self.server).await else {
+            tracing::info!("some clients did not read to the end: their connections are cut");
+            return Ok(());
+        };
         served
             .map_err(|error| RunError::Server(error.to_string()))?
             .map_err(|error| RunError::Server(error.to_string()))?;
+        let worked = (&mut self.worker).await;
         worked.map_err(|error| RunError::Broker(error.to_string()))
     }
 }

@@ -2,22 +2,43 @@
 
 use std::sync::Arc;
 
-use crate::handler::Registry;
-use crate::types::{Answer, Outcome, Packet, Reason, limits};
+use bytestring::ByteString;
 
-/// Replaces the results that no longer fit by what lets the client get them otherwise.
+use crate::handler::Registry;
+use crate::types::{Answer, Content, Outcome, Packet, Reason, limits};
+
+/// What an outcome takes at least, without names.
+const LEAST: usize = 48;
+
+/// What a message may take whatever else is in the answer: those that come instead of results are shorter.
+const SHORT: usize = 80;
+
+/// Replaces the results that no longer fit by what lets the client get them otherwise. Every packet's outcome has its room
+/// before the first result has any.
 pub(crate) fn fit(answers: &mut [(Arc<Packet>, Answer)], registry: &Registry) {
-    let mut room = limits::ANSWER_BYTES;
+    let least = answers
+        .iter()
+        .map(|(packet, _)| LEAST + SHORT + names(packet));
+    let mut room = limits::ANSWER_BYTES.saturating_sub(least.sum());
     for (packet, answer) in answers {
-        let names = packet.req_id.len() + packet.handler.len() + 16;
-        let size = answer.size() + names;
-        if size <= room {
-            room -= size;
-            continue;
+        let more = answer.size().saturating_sub(LEAST + SHORT);
+        if more <= room {
+            room -= more;
+        } else if !answer.outcome.is_final() || (answer.content.is_empty() && answer.body.is_none())
+        {
+            // It has no result to ask for again: what happened stays as it is, without its description.
+            answer.message = ByteString::new();
+            answer.content = Content::default();
+            answer.body = None;
+        } else {
+            *answer = instead(packet, registry);
         }
-        *answer = instead(packet, registry);
-        room = room.saturating_sub(answer.size() + names);
     }
+}
+
+/// Results tell names up to their limit.
+fn names(packet: &Packet) -> usize {
+    packet.req_id.len().min(limits::ID_BYTES) + packet.handler.len().min(limits::HANDLER_BYTES)
 }
 
 fn instead(packet: &Packet, registry: &Registry) -> Answer {
@@ -41,4 +62,86 @@ fn instead(packet: &Packet, registry: &Registry) -> Answer {
         )
     };
     Answer::with(outcome, Reason::ResponseTooLarge, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::testing::packet;
+    use crate::handler::{BatchLimits, Drive, HandlerSettings, Kind, Ordering, Records, Unlisted};
+    use crate::types::{Action, Content, HandlerName};
+
+    fn registry() -> Registry {
+        let collection = HandlerSettings {
+            name: HandlerName::new("any").unwrap(),
+            kind: Kind::Records,
+            ordering: Ordering::Client,
+            mixed_actions: true,
+            isolate_tenants: false,
+            batch: BatchLimits::default(),
+            drive: Drive::Planned(Arc::new(Records)),
+        };
+        Registry::new(Vec::new(), collection, Unlisted::AreCollections)
+    }
+
+    fn large() -> Answer {
+        Answer {
+            content: Content::bytes(vec![0; limits::RESULT_BYTES]),
+            ..Answer::ok()
+        }
+    }
+
+    #[test]
+    fn what_was_not_taken_is_never_told_as_taken() {
+        let read = Arc::new(packet(Action::Read, "k"));
+        let write = Arc::new(packet(Action::Put, "k"));
+        let long = "x".repeat(limits::RESULT_BYTES);
+        let cases = [
+            (&read, large(), Outcome::Ok, Reason::Unspecified),
+            (&read, large(), Outcome::Ok, Reason::Unspecified),
+            (&read, large(), Outcome::Ok, Reason::Unspecified),
+            (
+                &write,
+                Answer::retry(Reason::Overloaded, &*long),
+                Outcome::Retry,
+                Reason::Overloaded,
+            ),
+            (
+                &write,
+                Answer::rejected(Reason::InvalidPacket, &*long),
+                Outcome::Rejected,
+                Reason::InvalidPacket,
+            ),
+            (&write, large(), Outcome::Accepted, Reason::ResponseTooLarge),
+            (&read, large(), Outcome::Retry, Reason::ResponseTooLarge),
+        ];
+        let given = cases.iter();
+        let mut answers: Vec<_> = given
+            .map(|(packet, answer, ..)| ((*packet).clone(), answer.clone()))
+            .collect();
+        fit(&mut answers, &registry());
+        for ((_, told), (_, _, outcome, reason)) in answers.iter().zip(cases) {
+            assert_eq!((told.outcome, told.reason), (outcome, reason));
+        }
+    }
+
+    #[test]
+    fn every_outcome_has_its_room_before_the_first_result() {
+        let named = Packet {
+            req_id: "r".repeat(limits::ID_BYTES).into(),
+            ..packet(Action::Put, "k")
+        };
+        let named = Arc::new(named);
+        let mut answers = vec![(named.clone(), large()); 3];
+        answers.resize(9_000, (named, Answer::ok()));
+        fit(&mut answers, &registry());
+        let told = |(packet, answer): &(Arc<Packet>, Answer)| answer.size() + names(packet);
+        let bytes: usize = answers.iter().map(told).sum();
+        assert!(bytes <= limits::ANSWER_BYTES, "{bytes} bytes");
+        assert!(
+            answers[3..]
+                .iter()
+                .all(|(_, answer)| *answer == Answer::ok())
+        );
+    }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout};
 
 pub use settings::Settings;
 pub use worker::Worker;
@@ -22,7 +23,7 @@ use self::core::Core;
 use self::worker::Command;
 use crate::handler::Registry;
 use crate::store::Store;
-use crate::types::{Answer, ClientKey, Packet, Principal};
+use crate::types::{Answer, ClientKey, Packet, Principal, Reason};
 
 /// How long a caller waits; it changes nothing about how a packet is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Request {
     /// Applied before the packets.
     pub settled: Vec<SettledPart>,
     pub packets: Vec<Arc<Packet>>,
+    /// Its bytes as it came: its packets share its buffer.
+    pub size: usize,
 }
 
 /// What the client is done with, in one of its queues.
@@ -82,6 +85,18 @@ pub fn build(
     (broker, worker)
 }
 
+/// The wait ended while the worker was behind.
+fn not_looked_at(request: Request) -> Response {
+    let answer = Answer::retry(
+        Reason::HandlerTimeout,
+        "the wait ended before it was its turn",
+    );
+    let answers = request.packets.into_iter();
+    Response {
+        answers: answers.map(|packet| (packet, answer.clone())).collect(),
+    }
+}
+
 /// Requests on their way to the worker at most.
 const COMMANDS: usize = 1024;
 
@@ -104,12 +119,16 @@ pub struct Broker {
 impl Broker {
     /// Hands a request over and waits for its answer. Dropping the future drops a waiter, never a packet.
     pub async fn sync(&self, request: Request) -> Result<Response, Stopping> {
-        let bytes: usize = request.packets.iter().map(|packet| packet.size).sum();
-        let permits = permits(bytes).min(self.intake_permits) as u32;
-        let room = self.intake.clone().acquire_many_owned(permits).await;
+        let received = Instant::now();
+        let permits = permits(request.size).min(self.intake_permits) as u32;
+        let room = self.intake.clone().acquire_many_owned(permits);
+        let Ok(room) = timeout(request.wait, room).await else {
+            return Ok(not_looked_at(request));
+        };
         let (reply, answer) = oneshot::channel();
         let command = Command::Sync {
             request,
+            received,
             reply,
             room: room.map_err(|_| Stopping)?,
         };

@@ -10,6 +10,8 @@ pub struct Settings {
     /// Of the packets in one lane.
     pub lane_packets: usize,
     pub lane_bytes: usize,
+    /// Clients name methods, and each has a lane: beyond this an idle one goes before its time, or a packet waits outside.
+    pub lanes: usize,
     /// Calls that wait for one packet.
     pub waiters: usize,
     /// Of requests that the broker has not looked at yet; callers wait for room.
@@ -26,6 +28,7 @@ impl Default for Settings {
             bytes: 512 << 20,
             lane_packets: 10_000,
             lane_bytes: 64 << 20,
+            lanes: 4096,
             waiters: 16,
             intake_bytes: 64 << 20,
             idle_lane: Duration::from_secs(60),

@@ -22,6 +22,8 @@ const INTAKE: usize = 256;
 pub(super) enum Command {
     Sync {
         request: Request,
+        /// From when its wait counts.
+        received: Instant,
         reply: oneshot::Sender<Response>,
         /// Room in the intake, given back once the packets are counted in their lanes.
         room: OwnedSemaphorePermit,
@@ -98,10 +100,12 @@ impl Worker {
     fn take(&mut self, command: Command) {
         match command {
             Command::Sync {
-                request,
+                mut request,
+                received,
                 reply,
                 room,
             } => {
+                request.wait = request.wait.saturating_sub(received.elapsed());
                 let call = self.core.offer(Instant::now(), request);
                 drop(room);
                 self.replies.insert(call, reply);

@@ -6,7 +6,7 @@ mod page;
 mod records;
 mod registry;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod topics;
 
 use std::sync::Arc;

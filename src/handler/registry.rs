@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use super::Drive;
-use crate::types::{BatchLimits, HandlerName, Ordering, limits};
+use crate::types::{BatchLimits, HandlerName, Ordering, beginning, limits};
 
 /// What kind of handler a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,11 +70,10 @@ impl Registry {
         if let Some(settings) = self.listed.get(name) {
             return Ok(settings.clone());
         }
-        // What is no name is not repeated: it may be as long as a packet.
         let Some(name) = HandlerName::new(name) else {
             return Err(format!(
-                "handler is {} bytes that are no name: 1 to {} of A-Z a-z 0-9 _ - are",
-                name.len(),
+                "{:?} cannot be a handler: 1 to {} of A-Z a-z 0-9 _ - are a name",
+                beginning(name, limits::HANDLER_BYTES),
                 limits::HANDLER_BYTES
             ));
         };

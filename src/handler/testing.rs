@@ -61,7 +61,7 @@ pub(super) fn origin(tenant: &str, subject: &str, handler: &str) -> Origin {
     }
 }
 
-pub(super) fn packet(action: Action, key: &str) -> Packet {
+pub(crate) fn packet(action: Action, key: &str) -> Packet {
     Packet {
         req_id: "r1".into(),
         handler: "todos".into(),

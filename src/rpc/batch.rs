@@ -57,6 +57,7 @@ pub(super) fn check(
         wait: deadline.map_or(wait, |left| wait.min(left)),
         settled,
         packets,
+        size: raw.0.len(),
     };
     Ok(Batch { request, misplaced })
 }

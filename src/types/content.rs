@@ -43,3 +43,10 @@ impl Content {
         self.items.is_empty()
     }
 }
+
+/// As much of a text as takes so many bytes, whole characters only.
+pub fn beginning(text: &str, bytes: usize) -> &str {
+    let fits = |at: &usize| text.is_char_boundary(*at);
+    let end = (0..=bytes.min(text.len())).rev().find(fits);
+    &text[..end.unwrap_or(0)]
+}

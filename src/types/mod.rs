@@ -12,7 +12,7 @@ mod record;
 mod topic;
 
 pub use answer::{Answer, Body, Outcome, Reason};
-pub use content::{Content, Form};
+pub use content::{Content, Form, beginning};
 pub use driving::{BatchLimits, Ordering};
 pub use identity::{ClientKey, HandlerName, Principal};
 pub use message::{Message, MessageBody, MessageId};

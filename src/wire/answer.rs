@@ -2,20 +2,13 @@
 
 use std::time::Duration;
 
-use bytestring::ByteString;
-
 use super::{message, proto};
 use crate::types::{Answer, Form, Outcome, Reason};
 
 /// The result of one packet, out of its answer and what correlates it.
-pub(crate) fn result(
-    req_id: &ByteString,
-    handler: &str,
-    seq: u64,
-    answer: Answer,
-) -> proto::PacketResult {
+pub(crate) fn result(req_id: &str, handler: &str, seq: u64, answer: Answer) -> proto::PacketResult {
     let mut out = proto::PacketResult {
-        req_id: req_id.to_string(),
+        req_id: req_id.to_owned(),
         outcome: outcome(answer.outcome).into(),
         reason: reason(answer.reason).into(),
         message: answer.message.to_string(),
@@ -138,7 +131,7 @@ mod tests {
             body: Some(Box::new(body)),
             ..Answer::rejected(Reason::VersionMismatch, "why")
         };
-        let told = result(&"r1".into(), "todos", 7, answer);
+        let told = result("r1", "todos", 7, answer);
         assert_eq!(
             (&*told.req_id, &*told.handler, told.seq),
             ("r1", "todos", 7)
@@ -175,6 +168,6 @@ mod tests {
             content: Content::bytes(data),
             ..Answer::ok()
         };
-        assert_eq!(result(&"".into(), "h", 0, answer).data[0].as_ptr(), address);
+        assert_eq!(result("", "h", 0, answer).data[0].as_ptr(), address);
     }
 }

@@ -9,8 +9,11 @@ use super::fingerprint::{Counted, fingerprint};
 use super::proto;
 use super::reader::{Fields, Malformed, Span, Value};
 use crate::types::{
-    Action, Answer, Content, Form, More, Packet, PacketFile, Reason, Source, limits,
+    Action, Answer, Content, Form, More, Packet, PacketFile, Reason, Source, beginning, limits,
 };
+
+/// What a refusal says at most.
+const MESSAGE_BYTES: usize = 512;
 
 /// What a packet is read in.
 #[derive(Debug)]
@@ -360,8 +363,13 @@ impl Draft {
         self.more.get_or_insert_default()
     }
 
+    /// The text may quote what the packet brought, which may be long.
     fn refuse(&mut self, wrong: impl Into<String>) {
-        self.wrong.get_or_insert_with(|| wrong.into());
+        self.wrong.get_or_insert_with(|| {
+            let mut wrong = wrong.into();
+            wrong.truncate(beginning(&wrong, MESSAGE_BYTES).len());
+            wrong
+        });
     }
 }
 

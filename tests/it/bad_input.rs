@@ -7,6 +7,8 @@ use tidegate::config::Config;
 use tidegate::handler::{Batch, CallError, Handled, Handler};
 use tidegate::types::Action;
 use tidegate_client::proto::{self, BatchRequest, Packet};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tonic::{Code, Request, Status};
 
 use crate::support::{Wire, gateway, post};
@@ -324,4 +326,95 @@ async fn a_gateway_that_stops_lets_go_of_its_port() {
         Some(proto::event::Event::GoAway(_))
     ));
     drop(std::net::TcpListener::bind(address).unwrap());
+}
+
+#[tokio::test]
+async fn names_that_are_too_long_do_not_crowd_out_the_answers() {
+    let gateway = gateway().start().await;
+    let long = |fill: char| fill.to_string().repeat(990_000 / fill.len_utf8());
+    let named = |handler: String, req_id: String| Packet {
+        handler,
+        req_id,
+        action: proto::Action::Create.into(),
+        ..Packet::default()
+    };
+    let packets = vec![
+        named(long('h'), String::new()),
+        named("todos".into(), long('r')),
+        named(long('\u{1}'), String::new()),
+        named(long('ü'), String::new()),
+    ];
+    let request = BatchRequest {
+        packets,
+        ..BatchRequest::default()
+    };
+    let answer = gateway.bare().await.sync(request).await.unwrap();
+    let results = answer.into_inner().results;
+    use proto::Reason::{InvalidPacket, UnknownHandler};
+    let reasons: Vec<_> = results.iter().map(proto::PacketResult::reason).collect();
+    assert_eq!(
+        reasons,
+        [
+            UnknownHandler,
+            InvalidPacket,
+            UnknownHandler,
+            UnknownHandler
+        ]
+    );
+}
+
+#[tokio::test]
+async fn large_results_leave_room_for_every_other_outcome() {
+    let gateway = gateway().start().await;
+    let mut client = gateway.bare().await;
+    let put = Packet {
+        handler: "docs".into(),
+        action: proto::Action::Put.into(),
+        key: "k".into(),
+        data: vec![vec![7; 999_000].into()],
+        ..Packet::default()
+    };
+    let one = BatchRequest {
+        packets: vec![put],
+        ..BatchRequest::default()
+    };
+    client.sync(one).await.unwrap();
+    let read = Packet {
+        handler: "docs".into(),
+        action: proto::Action::Read.into(),
+        key: "k".into(),
+        ..Packet::default()
+    };
+    let mut packets = vec![read; 3];
+    let named = |at| Packet {
+        handler: "echo".into(),
+        action: proto::Action::Create.into(),
+        req_id: format!("{at:0128}"),
+        ..Packet::default()
+    };
+    packets.extend((0..9_000).map(named));
+    let request = BatchRequest {
+        packets,
+        ..BatchRequest::default()
+    };
+    let answer = client.sync(request).await.unwrap().into_inner();
+    assert_eq!(answer.results.len(), 9_003);
+    let ok = |result: &proto::PacketResult| result.outcome() == proto::Outcome::Ok;
+    assert!(answer.results[3..].iter().all(ok));
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_does_not_hold_up_a_stop() {
+    let gateway = gateway().start().await;
+    let mut peer = TcpStream::connect(gateway.address()).await.unwrap();
+    // The preface of HTTP/2 and an empty SETTINGS frame, and then silence.
+    peer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    // The gateway's own SETTINGS: it knows of the connection now.
+    peer.read_exact(&mut [0; 9]).await.unwrap();
+    gateway
+        .stop()
+        .await
+        .expect("well before the 30 s of a drain");
 }

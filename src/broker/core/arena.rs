@@ -27,6 +27,10 @@ impl<T> Arena<T> {
         self.0.remove(id.0 as usize)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

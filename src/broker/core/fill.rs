@@ -74,13 +74,14 @@ impl Core {
         let (lane, size, seq) = (*lane, packet.size, packet.seq);
         self.desk.jobs[job].chain = Some(id);
         if seq != 0 && self.lanes[lane].settings.drive.is_called() {
-            let (at, ready) = (self.ahead_of(id, seq), self.chains[id].ready);
+            let (at, ready) = (self.ahead_of(id, job), self.chains[id].ready);
             if at < self.chains[id].jobs.len() {
                 if let Some(ready) = ready {
                     self.detach(id, ready);
                 }
                 self.chains[id].jobs.insert(at, job);
-                return self.attach(id, now);
+                // Who comes later never makes the others wait longer.
+                return self.attach(id, ready.map_or(now, |ready| ready.since));
             }
         }
         let cap = self.lanes[lane].settings.batch.max_packets;
@@ -103,11 +104,19 @@ impl Core {
         }
     }
 
-    /// Where a packet with this place goes in a chain that goes by places.
-    fn ahead_of(&self, chain: Id<Chain>, seq: u64) -> usize {
+    /// Where a packet with a place goes in a chain: before the first of its own queue with a later one. The chain of a key
+    /// has packets of other clients too, whose places mean nothing to it.
+    fn ahead_of(&self, chain: Id<Chain>, job: Id<Job>) -> usize {
         let jobs = &self.chains[chain].jobs;
-        let behind = |&job: &Id<Job>| self.desk.jobs[job].packet.seq > seq;
-        jobs.len() - jobs.iter().rev().take_while(|&job| behind(job)).count()
+        let Job { queue, packet, .. } = &self.desk.jobs[job];
+        if self.queues[*queue].is_last(packet.seq) {
+            return jobs.len();
+        }
+        let behind = |other: &Id<Job>| {
+            let other = &self.desk.jobs[*other];
+            other.queue == *queue && other.packet.seq > packet.seq
+        };
+        jobs.iter().position(behind).unwrap_or(jobs.len())
     }
 
     /// Makes a chain's head run ready in the lane of its head, if it has one and is not busy.
@@ -137,7 +146,11 @@ impl Core {
             bytes += job.packet.size;
         }
         // What waited behind others of its chain is ready from now on; what just came, since it came.
-        let since = if chain.is_ordered() { now } else { head.since };
+        let since = if chain.is_ordered() {
+            now
+        } else {
+            head.since.min(now)
+        };
         let held = &mut self.lanes[lane];
         let client = held.fair.attach(&head.origin, id);
         held.ready_packets += packets;
@@ -190,6 +203,7 @@ impl Core {
             self.remove(job, now);
         }
         let settles = std::mem::take(&mut self.lanes[lane].settles);
+        self.lanes[lane].settled_ids = 0;
         let settles: Vec<_> = settles.into_values().collect();
         if self.lanes[lane].oldest.is_empty() {
             self.lanes[lane].flushing = self.draining;

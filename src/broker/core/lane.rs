@@ -57,6 +57,19 @@ impl LaneKey {
         }
     }
 
+    /// Without a share of the request that brought it: a lane outlives it.
+    pub(crate) fn owned(self) -> Self {
+        let copy = |name: ByteString| ByteString::from(&*name);
+        Self {
+            handler: self.handler,
+            tenant: self.tenant.map(copy),
+            class: match self.class {
+                Class::Method(method) => Class::Method(copy(method)),
+                other => other,
+            },
+        }
+    }
+
     pub(crate) fn action(&self) -> Option<Action> {
         match self.class {
             Class::Action(action) => Some(action),
@@ -91,6 +104,8 @@ pub(crate) struct Lane {
     pub(crate) flushing: bool,
     /// What clients are done with: leaves with the next batch. Ordered, so that the same inputs give the same batch.
     pub(crate) settles: BTreeMap<QueueKey, Settle>,
+    /// How many req_ids are in `settles`.
+    pub(crate) settled_ids: usize,
     /// When to look again without being told to; what stands in the core's table.
     pub(crate) due: Option<Instant>,
     /// Set while it is empty: when it goes.
@@ -138,6 +153,7 @@ impl Lane {
             latency: None,
             flushing: false,
             settles: BTreeMap::new(),
+            settled_ids: 0,
             due: None,
             idle_until: None,
             noticed: false,

@@ -296,11 +296,7 @@ impl Core {
     /// A lane without packets goes when it has been without for a while: each look arms the next one, the second removes it.
     fn idle(&mut self, id: Id<Lane>, now: Instant) {
         match self.lanes[id].idle_until {
-            Some(until) if until <= now => {
-                self.arm(id, None);
-                let lane = self.lanes.remove(id);
-                self.lane_index.remove(&lane.key);
-            }
+            Some(until) if until <= now => self.remove_lane(id),
             Some(until) => self.arm(id, Some(until)),
             None => {
                 let until = now + self.settings.idle_lane;
@@ -308,6 +304,25 @@ impl Core {
                 self.arm(id, Some(until));
             }
         }
+    }
+
+    /// Removes the lane that goes next anyway. False: none is idle.
+    fn remove_idle_lane(&mut self) -> bool {
+        let idle = |&&(_, id): &&(Instant, Id<Lane>)| {
+            let lane = &self.lanes[id];
+            lane.is_empty() && !lane.noticed
+        };
+        let found = self.lanes_due.iter().find(idle).copied();
+        if let Some((_, lane)) = found {
+            self.remove_lane(lane);
+        }
+        found.is_some()
+    }
+
+    fn remove_lane(&mut self, id: Id<Lane>) {
+        self.arm(id, None);
+        let lane = self.lanes.remove(id);
+        self.lane_index.remove(&lane.key);
     }
 
     /// `retry_after` for what cannot come in now.

@@ -1,6 +1,7 @@
 //! What comes in: each packet of a request is refused, joined to a pending repeat, or let in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytestring::ByteString;
 use smallvec::{SmallVec, smallvec};
@@ -16,7 +17,7 @@ use super::{CallId, Core};
 use crate::broker::{Ack, Request, SettledPart};
 use crate::handler::{Drive, HandlerSettings, ItemId};
 use crate::store::{Origin, QueueKey, Settle};
-use crate::types::{Answer, Packet, Reason};
+use crate::types::{Answer, Packet, Reason, limits};
 
 /// What becomes of an offered packet.
 enum Entry {
@@ -90,24 +91,33 @@ impl Core {
             return;
         }
         let key = LaneKey::of(&settings, &arrival.principal, Class::Mixed);
-        let lane = self.lane(key, &settings);
+        let Some(lane) = self.lane(key, &settings) else {
+            return;
+        };
         let queue = QueueKey {
             client: client.clone(),
             handler: settings.name.clone(),
         };
         // A bound like that of the packets: what does not fit is told again with the client's next request.
-        let settles = &mut self.lanes[lane].settles;
-        if settles.len() >= self.settings.lane_packets && !settles.contains_key(&queue) {
+        let bound = self.settings.lane_packets;
+        let lane = &mut self.lanes[lane];
+        if lane.settles.len() >= bound && !lane.settles.contains_key(&queue) {
             return;
         }
-        let waiting = settles.entry(queue.clone()).or_insert_with(|| Settle {
+        let waiting = lane.settles.entry(queue.clone()).or_insert_with(|| Settle {
             queue,
             through: 0,
             req_ids: Vec::new(),
         });
         waiting.through = waiting.through.max(settled.through);
-        waiting.req_ids.extend(settled.req_ids);
-        self.notice(lane);
+        let known = settled.req_ids.iter();
+        let known = known.filter(|req_id| req_id.len() <= limits::ID_BYTES);
+        let room = bound.saturating_sub(lane.settled_ids);
+        let before = waiting.req_ids.len();
+        // Copies: they may wait longer than the request, whose buffer they share.
+        let copies = known.take(room).map(|req_id| ByteString::from(&**req_id));
+        waiting.req_ids.extend(copies);
+        lane.settled_ids += waiting.req_ids.len() - before;
     }
 
     fn enter(&mut self, arrival: &mut Arrival, packet: Arc<Packet>) -> Entry {
@@ -243,7 +253,15 @@ impl Core {
             Some(found) => (found.lane, found.holder),
             None => {
                 let key = LaneKey::of(&part.settings, &arrival.principal, class.clone());
-                let lane = self.lane(key, &part.settings);
+                let Some(lane) = self.lane(key, &part.settings) else {
+                    let message = format!(
+                        "{} has too many methods under way: no room for one more now",
+                        part.settings.name
+                    );
+                    let mut answer = Answer::retry(Reason::Overloaded, message);
+                    answer.retry_after = Some(self.later(Duration::from_secs(1)));
+                    return Err(answer);
+                };
                 part.lanes.push(LanePart {
                     class,
                     lane,
@@ -354,13 +372,21 @@ impl Core {
         Ok(arrival.parts.len() - 1)
     }
 
-    fn lane(&mut self, key: LaneKey, settings: &Arc<HandlerSettings>) -> Id<Lane> {
+    /// The lane of this key, if there is one or room for one. It is looked at again, whether a packet comes in or not: until
+    /// then it stays, and an empty one goes afterwards.
+    fn lane(&mut self, key: LaneKey, settings: &Arc<HandlerSettings>) -> Option<Id<Lane>> {
         if let Some(&lane) = self.lane_index.get(&key) {
-            return lane;
+            self.notice(lane);
+            return Some(lane);
         }
+        if self.lanes.len() >= self.settings.lanes && !self.remove_idle_lane() {
+            return None;
+        }
+        let key = key.owned();
         let lane = self.lanes.insert(Lane::new(key.clone(), settings.clone()));
         self.lane_index.insert(key, lane);
-        lane
+        self.notice(lane);
+        Some(lane)
     }
 
     /// Puts a packet outside every order: any batch of its lane may take it.

@@ -54,6 +54,11 @@ impl Queue {
         }
     }
 
+    /// Whether nothing with a later place is here.
+    pub(crate) fn is_last(&self, seq: u64) -> bool {
+        self.placed.back().is_none_or(|&(last, _)| last <= seq)
+    }
+
     pub(crate) fn unplace(&mut self, seq: u64) {
         // Nearly always the first: places are taken in order.
         match self.placed.front() {

@@ -206,6 +206,7 @@ impl Queue {
             client: Some(self.client.clone()),
             ack: Ack::Applied,
             wait,
+            size: 0,
             settled: vec![SettledPart {
                 handler: self.handler.into(),
                 through: sent.settled,

@@ -66,6 +66,7 @@ fn request(text: &str) -> Request {
         ack: Ack::Applied,
         wait: Duration::from_secs(30),
         settled: Vec::new(),
+        size: 0,
         packets: vec![Arc::new(packet)],
     }
 }

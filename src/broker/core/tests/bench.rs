@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::broker::core::{BatchId, CallId, Core, Run, Step};
-use crate::broker::{Ack, Request, Response, Settings};
+use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
     Batch, BatchLimits, CallError, Drive, Handled, Handler, HandlerSettings, Kind, Ordering,
     Planner, Registry, Unlisted,
@@ -124,6 +124,12 @@ impl Draft {
         self
     }
 
+    pub(super) fn method(mut self, method: &str) -> Self {
+        self.0.action = Action::Call;
+        self.0.more.get_or_insert_default().method = method.into();
+        self
+    }
+
     pub(super) fn content(mut self, fingerprint: u64) -> Self {
         self.0.fingerprint = fingerprint;
         self
@@ -174,6 +180,27 @@ impl Bench {
         ack: Ack,
         packets: Vec<Draft>,
     ) -> CallId {
+        self.offer_with(subject, client, ack, Vec::new(), packets)
+    }
+
+    /// A request that only says what a client is done with.
+    pub(super) fn offer_settled(&mut self, client: &str, handler: &str, ids: &[&str]) {
+        let settled = SettledPart {
+            handler: handler.into(),
+            through: 0,
+            req_ids: ids.iter().map(|&id| id.into()).collect(),
+        };
+        self.offer_with(client, client, Ack::Applied, vec![settled], Vec::new());
+    }
+
+    fn offer_with(
+        &mut self,
+        subject: &str,
+        client: &str,
+        ack: Ack,
+        settled: Vec<SettledPart>,
+        packets: Vec<Draft>,
+    ) -> CallId {
         let key = ClientKey {
             tenant: ByteString::new(),
             subject: subject.into(),
@@ -188,7 +215,8 @@ impl Bench {
             client: (!client.is_empty()).then(|| Arc::new(key)),
             ack,
             wait: Duration::from_secs(10),
-            settled: Vec::new(),
+            settled,
+            size: 0,
             packets: packets.into_iter().map(|draft| Arc::new(draft.0)).collect(),
         };
         let call = self.core.offer(self.now, request);
