@@ -386,19 +386,22 @@ async fn large_results_leave_room_for_every_other_outcome() {
         ..Packet::default()
     };
     let mut packets = vec![read; 3];
-    let named = |at| Packet {
-        handler: "echo".into(),
-        action: proto::Action::Create.into(),
-        req_id: format!("{at:0128}"),
-        ..Packet::default()
-    };
-    packets.extend((0..9_000).map(named));
+    // Two actions: a lane takes half of its bound from one subject.
+    for action in [proto::Action::Create, proto::Action::Update] {
+        let named = |at| Packet {
+            handler: "echo".into(),
+            action: action.into(),
+            req_id: format!("{at:0128}"),
+            ..Packet::default()
+        };
+        packets.extend((0..4_900).map(named));
+    }
     let request = BatchRequest {
         packets,
         ..BatchRequest::default()
     };
     let answer = client.sync(request).await.unwrap().into_inner();
-    assert_eq!(answer.results.len(), 9_003);
+    assert_eq!(answer.results.len(), 9_803);
     let ok = |result: &proto::PacketResult| result.outcome() == proto::Outcome::Ok;
     assert!(answer.results[3..].iter().all(ok));
 }

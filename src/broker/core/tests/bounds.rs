@@ -1,0 +1,113 @@
+//! What clients can make grow, and how places order what is there.
+
+use std::time::Duration;
+
+use super::bench::{Bench, called, packet, planned};
+use crate::broker::Settings;
+use crate::handler::{BatchLimits, HandlerSettings, Ordering};
+use crate::types::{Answer, Outcome, Reason};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// One call in flight at most, so that what comes later waits.
+fn one_call(mut settings: HandlerSettings) -> HandlerSettings {
+    settings.batch.calls = 1;
+    settings
+}
+
+#[test]
+fn clients_that_invent_methods_make_no_lanes_without_end() {
+    let settings = Settings {
+        lanes: 4,
+        ..Settings::default()
+    };
+    let mut bench = Bench::with(vec![called("h")], settings);
+    for number in 0..20 {
+        let name = format!("m{number}");
+        let call = bench.offer("a", vec![packet("h", "1").method(&name)]);
+        bench.run_ok();
+        assert_eq!(bench.answers_to(call)[0].outcome, Outcome::Ok, "{name}");
+        assert!(bench.core.lanes.len() <= 4, "idle ones make room");
+    }
+    let methods = (0..6).map(|number| packet("h", "").method(&format!("busy{number}")));
+    let call = bench.offer("a", methods.map(|packet| packet.unordered()).collect());
+    while !bench.runs.is_empty() {
+        bench.run_ok();
+    }
+    let answers = bench.answers_to(call);
+    let refused = |answer: &&Answer| answer.reason == Reason::Overloaded;
+    assert_eq!(answers.iter().filter(refused).count(), 2);
+}
+
+#[test]
+fn a_lane_whose_only_packet_was_refused_goes() {
+    let settings = Settings {
+        bytes: 10,
+        ..Settings::default()
+    };
+    let mut bench = Bench::with(vec![called("h")], settings);
+    let call = bench.offer("a", vec![packet("h", "1")]);
+    assert_eq!(bench.answers_to(call)[0].reason, Reason::Overloaded);
+    bench.advance(Duration::from_secs(61));
+    assert_eq!(bench.core.lanes.len(), 0);
+}
+
+#[test]
+fn a_place_means_nothing_to_another_client_of_the_key() {
+    let by_key = HandlerSettings {
+        ordering: Ordering::Key,
+        ..one_call(called("h"))
+    };
+    let mut bench = Bench::new(vec![by_key]);
+    bench.offer("z", vec![packet("h", "first").key("k")]);
+    bench.offer("a", vec![packet("h", "a5").key("k").seq(5)]);
+    bench.offer("b", vec![packet("h", "b1").key("k").seq(1)]);
+    bench.offer("a", vec![packet("h", "a4").key("k").seq(4)]);
+    assert_eq!(bench.run_ok(), ["first"]);
+    assert_eq!(bench.run_ok(), ["a4", "a5", "b1"]);
+}
+
+#[test]
+fn a_place_goes_before_later_ones_whatever_stands_between() {
+    let mut bench = Bench::new(vec![one_call(called("h"))]);
+    bench.offer("a", vec![packet("h", "first")]);
+    bench.offer("a", vec![packet("h", "5").seq(5), packet("h", "free")]);
+    bench.offer("a", vec![packet("h", "4").seq(4)]);
+    assert_eq!(bench.run_ok(), ["first"]);
+    assert_eq!(bench.run_ok(), ["4", "5", "free"]);
+}
+
+#[test]
+fn an_earlier_place_that_comes_later_does_not_extend_the_window() {
+    let batch = BatchLimits {
+        window: 50 * MS,
+        ..BatchLimits::default()
+    };
+    let windowed = HandlerSettings {
+        batch,
+        ..called("h")
+    };
+    let mut bench = Bench::new(vec![windowed]);
+    bench.offer("a", vec![packet("h", "2").seq(2)]);
+    bench.advance(40 * MS);
+    bench.offer("a", vec![packet("h", "1").seq(1)]);
+    bench.advance(10 * MS);
+    assert_eq!(bench.run_ok(), ["1", "2"]);
+}
+
+#[test]
+fn what_is_settled_while_the_store_is_slow_is_bounded() {
+    let settings = Settings {
+        lane_packets: 10,
+        ..Settings::default()
+    };
+    let mut bench = Bench::with(vec![one_call(planned("h"))], settings);
+    bench.offer("a", vec![packet("h", "1")]);
+    for _ in 0..5 {
+        bench.offer_settled("a", "h", &["x", "y", "z"]);
+    }
+    bench.run_ok();
+    let settles = bench.run().settles;
+    let ids: usize = settles.iter().map(|settle| settle.req_ids.len()).sum();
+    assert_eq!(ids, 10);
+}
