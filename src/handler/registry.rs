@@ -65,7 +65,8 @@ impl Registry {
         }
     }
 
-    /// The handler of this name, which comes into being where every name is a collection. The error is for a person.
+    /// The handler of this name. Where every name is a collection, this one is as it would be: it comes into being by
+    /// [`Registry::establish`]. The error is for a person.
     pub fn resolve(&self, name: &str) -> Result<Arc<HandlerSettings>, String> {
         if let Some(settings) = self.listed.get(name) {
             return Ok(settings.clone());
@@ -85,21 +86,34 @@ impl Registry {
         if let Some(settings) = named.read().get(&name) {
             return Ok(settings.clone());
         }
+        let settings = HandlerSettings {
+            name,
+            ..(*self.collection).clone()
+        };
+        Ok(Arc::new(settings))
+    }
+
+    /// Something is written to it: a collection that was only named until now is one of those there are. Reading a name that
+    /// was mistyped makes none.
+    pub fn establish(&self, settings: &Arc<HandlerSettings>) -> Result<(), String> {
+        let Some(named) = &self.named else {
+            return Ok(());
+        };
+        let name = &settings.name;
+        if self.listed.contains_key(name) || named.read().contains_key(name) {
+            return Ok(());
+        }
         let mut named = named.write();
-        if named.len() >= limits::COLLECTIONS && !named.contains_key(&name) {
+        if named.len() >= limits::COLLECTIONS && !named.contains_key(name) {
             return Err(format!(
                 "{name} would be collection number {}: list your handlers in a configuration file",
                 limits::COLLECTIONS + 1
             ));
         }
-        let settings = HandlerSettings {
-            name: name.clone(),
-            ..(*self.collection).clone()
-        };
-        Ok(named
-            .entry(name)
-            .or_insert_with(|| Arc::new(settings))
-            .clone())
+        named
+            .entry(name.clone())
+            .or_insert_with(|| settings.clone());
+        Ok(())
     }
 
     /// Every handler there is now, by name.
@@ -118,4 +132,59 @@ impl Registry {
 pub enum Unlisted {
     AreUnknown,
     AreCollections,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::Records;
+
+    fn collection() -> HandlerSettings {
+        HandlerSettings {
+            name: HandlerName::new("any").unwrap(),
+            kind: Kind::Records,
+            ordering: Ordering::Client,
+            mixed_actions: true,
+            isolate_tenants: false,
+            batch: BatchLimits::default(),
+            drive: Drive::Planned(Arc::new(Records)),
+        }
+    }
+
+    fn names(registry: &Registry) -> Vec<String> {
+        let all = registry.all();
+        all.iter()
+            .map(|settings| settings.name.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_collection_is_there_once_something_is_written() {
+        let registry = Registry::new(Vec::new(), collection(), Unlisted::AreCollections);
+        let todos = registry.resolve("todos").unwrap();
+        assert!(names(&registry).is_empty(), "naming it makes none");
+        registry.establish(&todos).unwrap();
+        registry.establish(&todos).unwrap();
+        assert_eq!(names(&registry), ["todos"]);
+    }
+
+    #[test]
+    fn there_are_so_many_collections_and_no_more() {
+        let registry = Registry::new(Vec::new(), collection(), Unlisted::AreCollections);
+        for number in 0..limits::COLLECTIONS {
+            let settings = registry.resolve(&format!("c{number}")).unwrap();
+            registry.establish(&settings).unwrap();
+        }
+        let more = registry.resolve("more").unwrap();
+        let message = registry.establish(&more).unwrap_err();
+        assert!(message.contains("collection number 1001"), "{message}");
+        assert_eq!(registry.all().len(), limits::COLLECTIONS);
+    }
+
+    #[test]
+    fn what_is_not_listed_is_unknown_where_handlers_are_listed() {
+        let registry = Registry::new(vec![collection()], collection(), Unlisted::AreUnknown);
+        assert!(registry.resolve("any").is_ok());
+        assert!(registry.resolve("other").is_err());
+    }
 }

@@ -34,6 +34,8 @@ pub(super) struct Part {
     pub(super) origin: Arc<Origin>,
     pub(super) queue: Id<Queue>,
     pub(super) lanes: SmallVec<[LanePart; 1]>,
+    /// Whether a packet of it writes: then the handler is there, if it was only a name before.
+    pub(super) established: bool,
     /// A packet of the queue was not taken: nothing later of it is, in this request.
     pub(super) ended: bool,
     /// The same for keys, where chains are of keys.

@@ -150,6 +150,12 @@ impl Core {
         if packet.action.is_read() {
             return self.enter_read(arrival, at, packet);
         }
+        if !arrival.parts[at].established {
+            if let Err(message) = self.registry.establish(&arrival.parts[at].settings) {
+                return Entry::Answered(Answer::rejected(Reason::UnknownHandler, message));
+            }
+            arrival.parts[at].established = true;
+        }
         self.enter_write(arrival, at, packet)
     }
 
@@ -366,6 +372,7 @@ impl Core {
             origin,
             queue,
             lanes: SmallVec::new(),
+            established: false,
             ended: false,
             ended_keys: Vec::new(),
         });
@@ -383,7 +390,9 @@ impl Core {
             return None;
         }
         let key = key.owned();
-        let lane = self.lanes.insert(Lane::new(key.clone(), settings.clone()));
+        let mut lane = Lane::new(key.clone(), settings.clone());
+        lane.flushing = self.draining;
+        let lane = self.lanes.insert(lane);
         self.lane_index.insert(key, lane);
         self.notice(lane);
         Some(lane)
