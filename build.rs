@@ -1,7 +1,8 @@
 //! Compiles the contract with protox, so that no `protoc` is needed.
 //!
-//! Three passes: messages first, then the service traits over them. In the second pass two messages are replaced by types of
-//! ours: a batch is checked on its bytes before anything is built from it, and an event is encoded once for all its streams.
+//! Three passes: messages first, then the service traits over them. In the second pass three messages are replaced by types
+//! of ours: a batch is checked on its bytes before anything is built from it, its answer is encoded result by result, and an
+//! event is encoded once for all its streams.
 //! The third makes the same service without that, as any service would: the floor that `tidegate bench` measures against.
 
 use std::error::Error;
@@ -49,6 +50,7 @@ fn services(out: &PathBuf, mut descriptors: FileDescriptorSet) -> Result<(), Box
         .codec_path("crate::wire::Codec")
         .extern_path(".tidegate.v1", "crate::wire::proto")
         .extern_path(".tidegate.v1.BatchRequest", "crate::wire::RawBatch")
+        .extern_path(".tidegate.v1.BatchResponse", "crate::wire::EncodedAnswer")
         .extern_path(".tidegate.v1.Event", "crate::wire::EncodedEvent")
         .compile_fds(descriptors)?;
     Ok(())

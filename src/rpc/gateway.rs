@@ -18,7 +18,7 @@ use crate::layers::Slot;
 use crate::store::Store;
 use crate::types::{Answer, ClientKey, Outcome, Principal};
 use crate::wire::service::gateway_server;
-use crate::wire::{RawBatch, proto, wait_within};
+use crate::wire::{EncodedAnswer, RawBatch, proto, wait_within};
 
 /// What the methods call.
 #[derive(Debug)]
@@ -35,10 +35,7 @@ pub struct Gateway {
 
 #[tonic::async_trait]
 impl gateway_server::Gateway for Gateway {
-    async fn sync(
-        &self,
-        request: Request<RawBatch>,
-    ) -> Result<Response<proto::BatchResponse>, Status> {
+    async fn sync(&self, request: Request<RawBatch>) -> Result<Response<EncodedAnswer>, Status> {
         let principal = principal(request.extensions());
         let answer = self.batch(request, &principal).await;
         answer
@@ -83,7 +80,7 @@ impl Gateway {
         &self,
         request: Request<RawBatch>,
         principal: &Arc<Principal>,
-    ) -> Result<proto::BatchResponse, Refusal> {
+    ) -> Result<EncodedAnswer, Refusal> {
         self.check_running()?;
         // Before anything of the call is done: whoever subscribes from here misses nothing that the answer does not show.
         let cursor = self.hub.cursor(&*self.store);

@@ -2,46 +2,88 @@
 
 use std::time::Duration;
 
-use super::{message, proto};
+use bytes::BytesMut;
+use prost::Message;
+use prost::encoding::message;
+
+use super::message as conversion;
+use super::{EncodedAnswer, proto};
 use crate::types::{Answer, Form, Outcome, Reason};
 
 /// The result of one packet, out of its answer and what correlates it.
 pub(crate) fn result(req_id: &str, handler: &str, seq: u64, answer: Answer) -> proto::PacketResult {
-    let mut out = proto::PacketResult {
-        req_id: req_id.to_owned(),
-        outcome: outcome(answer.outcome).into(),
-        reason: reason(answer.reason).into(),
-        message: answer.message.to_string(),
-        retry_after: answer.retry_after.map(duration),
-        replayed: answer.replayed,
-        handler: handler.to_owned(),
-        seq,
-        next_seq: answer.next_seq,
-        ..proto::PacketResult::default()
-    };
-    match answer.content.form {
-        Form::Bytes => out.data = answer.content.items.into_iter().collect(),
-        Form::Text => {
-            out.text = answer
-                .content
-                .items
-                .into_iter()
-                .map(message::text)
-                .collect()
+    let mut out = proto::PacketResult::default();
+    fill(&mut out, req_id, handler, seq, answer);
+    out
+}
+
+/// Encodes a `BatchResponse` result by result. One `PacketResult` serves for all of them: names cost no allocation each.
+#[derive(Debug, Default)]
+pub(crate) struct BatchAnswer {
+    out: BytesMut,
+    scratch: proto::PacketResult,
+}
+
+impl BatchAnswer {
+    /// `bytes`: about how many there will be.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self {
+            out: BytesMut::with_capacity(bytes),
+            scratch: proto::PacketResult::default(),
         }
     }
-    if let Some(body) = answer.body {
-        out.records = body.records.into_iter().map(message::record).collect();
-        out.messages = body
-            .messages
-            .iter()
-            .map(|kept| message::message(kept))
-            .collect();
-        out.next_page_token = body.next_page_token.to_string();
-        out.code = body.code.to_string();
-        out.headers = message::headers(&body.headers);
+
+    pub(crate) fn push(&mut self, req_id: &str, handler: &str, seq: u64, answer: Answer) {
+        const RESULTS: u32 = 1;
+        fill(&mut self.scratch, req_id, handler, seq, answer);
+        message::encode(RESULTS, &self.scratch, &mut self.out);
     }
-    out
+
+    pub(crate) fn finish(mut self, client_id: &str, cursor: String) -> EncodedAnswer {
+        let rest = proto::BatchResponse {
+            results: Vec::new(),
+            client_id: client_id.to_owned(),
+            cursor,
+        };
+        // Fields may come in any order and in parts: what stands behind the results is the rest of the message.
+        rest.encode_raw(&mut self.out);
+        EncodedAnswer(self.out.freeze())
+    }
+}
+
+/// Overwrites every field.
+fn fill(out: &mut proto::PacketResult, req_id: &str, handler: &str, seq: u64, answer: Answer) {
+    overwrite(&mut out.req_id, req_id);
+    overwrite(&mut out.handler, handler);
+    overwrite(&mut out.message, &answer.message);
+    out.outcome = outcome(answer.outcome).into();
+    out.reason = reason(answer.reason).into();
+    out.retry_after = answer.retry_after.map(duration);
+    out.replayed = answer.replayed;
+    out.seq = seq;
+    out.next_seq = answer.next_seq;
+    out.data.clear();
+    out.text.clear();
+    let items = answer.content.items.into_iter();
+    match answer.content.form {
+        Form::Bytes => out.data.extend(items),
+        Form::Text => out.text.extend(items.map(conversion::text)),
+    }
+    let body = answer.body.map(|body| *body).unwrap_or_default();
+    out.records.clear();
+    out.records
+        .extend(body.records.into_iter().map(conversion::record));
+    out.messages.clear();
+    let messages = body.messages.iter().map(|kept| conversion::message(kept));
+    out.messages.extend(messages);
+    overwrite(&mut out.next_page_token, &body.next_page_token);
+    overwrite(&mut out.code, &body.code);
+    out.headers = conversion::headers(&body.headers);
+}
+
+fn overwrite(out: &mut String, with: &str) {
+    out.clear();
+    out.push_str(with);
 }
 
 /// A span of ours, which never comes near the 10 000 years that the wire can say.
@@ -158,6 +200,36 @@ mod tests {
         let updated = record.updated_at.unwrap();
         assert_eq!((updated.seconds, updated.nanos), (1, 500_000_000));
         assert_eq!(&*record.updated_by, "ann");
+    }
+
+    #[test]
+    fn results_one_by_one_are_the_whole_message() {
+        let answers = [
+            Answer {
+                content: Content::text("a text"),
+                next_seq: 3,
+                ..Answer::retry(Reason::EarlierMissing, "why")
+            },
+            Answer {
+                content: Content::bytes(vec![1, 2, 3]),
+                ..Answer::ok()
+            },
+            Answer::ok(),
+        ];
+        let whole = proto::BatchResponse {
+            results: answers
+                .iter()
+                .map(|answer| result("r", "h", 1, answer.clone()))
+                .collect(),
+            client_id: "c".into(),
+            cursor: "here".into(),
+        };
+        let mut parts = BatchAnswer::with_capacity(16);
+        for answer in answers {
+            parts.push("r", "h", 1, answer);
+        }
+        let EncodedAnswer(bytes) = parts.finish("c", "here".into());
+        assert_eq!(proto::BatchResponse::decode(bytes).unwrap(), whole);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How messages get onto the wire and off it: with prost, but for the two that the hot path handles as bytes.
+//! How messages get onto the wire and off it: with prost, but for those that the hot path handles as bytes.
 
 use std::marker::PhantomData;
 
@@ -9,6 +9,10 @@ use tonic::codec::{BufferSettings, DecodeBuf, Decoder, EncodeBuf, Encoder};
 /// A `BatchRequest` as it came, to be checked before anything is built from it.
 #[derive(Debug)]
 pub struct RawBatch(pub Bytes);
+
+/// A `BatchResponse`, encoded result by result.
+#[derive(Debug)]
+pub struct EncodedAnswer(pub Bytes);
 
 /// An `Event` that was encoded once for every stream that it goes to.
 #[derive(Debug, Clone)]
@@ -51,6 +55,12 @@ impl Decode for RawBatch {
 impl<M: prost::Message> Encode for M {
     fn encode(self, buffer: &mut EncodeBuf<'_>) {
         self.encode_raw(buffer);
+    }
+}
+
+impl Encode for EncodedAnswer {
+    fn encode(self, buffer: &mut EncodeBuf<'_>) {
+        buffer.put(self.0);
     }
 }
 

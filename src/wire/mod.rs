@@ -25,5 +25,6 @@ mod message;
 pub(crate) mod packet;
 pub(crate) mod reader;
 
-pub use codec::{Codec, EncodedEvent, RawBatch};
+pub(crate) use answer::BatchAnswer;
+pub use codec::{Codec, EncodedAnswer, EncodedEvent, RawBatch};
 pub(crate) use deadline::wait_within;
