@@ -71,6 +71,12 @@ impl Registry {
             return Ok(settings.clone());
         }
         // What is no name is not repeated: it may be as long as a packet.
+        if name.is_empty() {
+            return Err(format!(
+                "handler is empty: name one, with 1 to {} of A-Z a-z 0-9 _ -",
+                limits::HANDLER_BYTES
+            ));
+        }
         let Some(name) = HandlerName::new(name) else {
             return Err(format!(
                 "handler is {} bytes that are no name: 1 to {} of A-Z a-z 0-9 _ - are",
