@@ -1,10 +1,12 @@
 use std::process::ExitCode;
 
-use clap::Parser;
-use tidegate::cli::{self, Arguments};
+use tidegate::cli;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match cli::typed() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     match cli::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => cli::report(&failure),

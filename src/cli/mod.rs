@@ -14,16 +14,11 @@ use serve::Serve;
 
 /// What was typed.
 #[derive(Debug, Parser)]
-#[command(
-    name = "tidegate",
-    version,
-    about,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "tidegate", version, about)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Without a command, it serves.
+    /// Without a command, it serves. What stands before `serve` counts as if it stood behind it.
     #[command(flatten)]
     serve: Serve,
 }
@@ -34,6 +29,9 @@ enum Command {
     Serve(Serve),
     Bench(bench::Args),
 }
+
+/// Wrong usage, on the command line or in a configuration; as sysexits names it.
+const USAGE: u8 = 64;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -48,15 +46,19 @@ pub enum Failure {
     Io(#[from] io::Error),
     #[error(transparent)]
     Bench(#[from] bench::Error),
+    #[error("what stands before `bench` is for `serve`: leave it out")]
+    Misplaced,
     #[error("a second signal came before everything was done")]
     Interrupted,
 }
 
 impl Failure {
-    /// As sysexits names them where it has a name: 64 is wrong usage, 69 what is needed is not there.
+    /// As sysexits names them where it has a name: 69 is that what is needed is not there.
     fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Build(crate::app::BuildError::Exposed(_)) => 64,
+            Self::Config(_) | Self::Misplaced | Self::Build(crate::app::BuildError::Exposed(_)) => {
+                USAGE
+            }
             Self::Build(crate::app::BuildError::Listen(..)) => 69,
             Self::Run(_) | Self::Io(_) | Self::Bench(_) => 1,
             Self::Interrupted => 130,
@@ -64,10 +66,23 @@ impl Failure {
     }
 }
 
+/// What was typed, or the code to end with when that was told (help, wrong usage).
+pub fn typed() -> Result<Arguments, ExitCode> {
+    Arguments::try_parse().map_err(|told| {
+        // Whoever closed the pipe does not want to know.
+        let _ = told.print();
+        match told.use_stderr() {
+            true => ExitCode::from(USAGE),
+            false => ExitCode::SUCCESS,
+        }
+    })
+}
+
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         None => serve::run(&arguments.serve),
-        Some(Command::Serve(serve)) => serve::run(&serve),
+        Some(Command::Serve(serve)) => serve::run(&serve.over(arguments.serve)),
+        Some(Command::Bench(_)) if arguments.serve != Serve::default() => Err(Failure::Misplaced),
         Some(Command::Bench(args)) => Ok(bench::run(&args)?),
     }
 }

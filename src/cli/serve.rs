@@ -9,13 +9,16 @@ use tokio::sync::oneshot;
 use super::signals::Signals;
 use super::{Failure, logs};
 use crate::app::App;
-use crate::config::{Config, Exposure};
+use crate::config::{Config, Exposure, HandlerKind};
+
+/// What is logged, where the command line does not say it.
+const LOG: &str = "TIDEGATE_LOG";
 
 /// What `serve` takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, PartialEq, clap::Args)]
 pub(super) struct Serve {
     /// Where clients come in; port 0 is one that is free [default: 127.0.0.1:50051]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Keep everything in memory: for trying out. So far there is no other way
     #[arg(long)]
@@ -26,19 +29,20 @@ pub(super) struct Serve {
     /// Listen where others can reach it although it believes whoever calls
     #[arg(long)]
     insecure: bool,
-    /// What is logged, such as `info` or `tidegate=debug`
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "TIDEGATE_LOG",
-        default_value = "info"
-    )]
-    log: String,
+    /// What is logged, such as `tidegate=debug`; else TIDEGATE_LOG says it [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "an IP address and a port would be right, as 127.0.0.1:50051")
 }
 
 pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
     let config = serve.config()?;
-    logs::start(config.log, &serve.log);
+    let filter = serve.log.clone().or_else(|| std::env::var(LOG).ok());
+    logs::start(config.log, filter.as_deref().unwrap_or("info"));
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(until_stopped(config));
     // What did not end in time must not keep the process.
@@ -47,6 +51,17 @@ pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
 }
 
 impl Serve {
+    /// What this one leaves open is as in `before`.
+    pub(super) fn over(self, before: Self) -> Self {
+        Self {
+            listen: self.listen.or(before.listen),
+            ephemeral: self.ephemeral || before.ephemeral,
+            config: self.config.or(before.config),
+            insecure: self.insecure || before.insecure,
+            log: self.log.or(before.log),
+        }
+    }
+
     /// The command line over the environment over the file.
     fn config(&self) -> Result<Config, Failure> {
         let mut config = Config::load(self.config.as_deref(), environment())?;
@@ -72,9 +87,9 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 /// The first signal drains, the second ends it.
 async fn until_stopped(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    let exposure = config.exposure;
+    let (exposure, to_try) = (config.exposure, ToTry::of(&config));
     let app = App::build(config, Vec::new()).await?;
-    greet(app.address(), exposure)?;
+    greet(app.address(), exposure, &to_try)?;
 
     let (stop, stopped) = oneshot::channel::<()>();
     let running = app.run(async {
@@ -87,13 +102,45 @@ async fn until_stopped(config: Config) -> Result<(), Failure> {
         signals.next().await;
     };
     tokio::select! {
-        outcome = running => Ok(outcome?),
+        outcome = running => {
+            outcome?;
+            tracing::info!("stopped");
+            Ok(())
+        }
         () = signalled => Err(Failure::Interrupted),
     }
 }
 
+/// A handler to try the gateway with: one that there is.
+enum ToTry {
+    Collection(String),
+    /// No collection is configured, but `topics` is always there.
+    Topics,
+}
+
+impl ToTry {
+    fn of(config: &Config) -> Self {
+        let Some(handlers) = &config.handlers else {
+            return Self::Collection("todos".into());
+        };
+        let mut handlers = handlers.iter();
+        match handlers.find(|handler| handler.kind == HandlerKind::Records) {
+            Some(handler) => Self::Collection(handler.name.to_string()),
+            None => Self::Topics,
+        }
+    }
+
+    /// The handler, the key to create and to list under, and the topic on which that is told.
+    fn parts(&self) -> (&str, &str, String) {
+        match self {
+            Self::Collection(name) => (name, "", format!("records.{name}.>")),
+            Self::Topics => ("topics", r#""key":"chat.kitchen","#, "chat.>".into()),
+        }
+    }
+}
+
 /// On stdout, as it is what the command was typed for.
-fn greet(address: SocketAddr, exposure: Exposure) -> io::Result<()> {
+fn greet(address: SocketAddr, exposure: Exposure, to_try: &ToTry) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -106,13 +153,18 @@ fn greet(address: SocketAddr, exposure: Exposure) -> io::Result<()> {
             "others can reach it, and whoever calls is believed: for trying out only"
         )?;
     }
+    writeln!(
+        out,
+        "everything is kept in memory, and is gone when the process ends"
+    )?;
+    let (handler, key, topic) = to_try.parts();
     let to_try = format!(
         r#"
 Try it, with grpcurl:
 
-  grpcurl -plaintext -d '{{"packets":[{{"handler":"todos","action":1,"text":["buy milk"]}}]}}' {address} tidegate.v1.Gateway/Sync
-  grpcurl -plaintext -d '{{"packets":[{{"handler":"todos","action":6}}]}}' {address} tidegate.v1.Gateway/Sync
-  grpcurl -plaintext -d '{{"topics":["records.todos.>"],"start":2}}' {address} tidegate.v1.Gateway/Events
+  grpcurl -plaintext -d '{{"packets":[{{"handler":"{handler}","action":"ACTION_CREATE",{key}"text":["buy milk"]}}]}}' {address} tidegate.v1.Gateway/Sync
+  grpcurl -plaintext -d '{{"packets":[{{"handler":"{handler}",{key}"action":"ACTION_LIST"}}]}}' {address} tidegate.v1.Gateway/Sync
+  grpcurl -plaintext -d '{{"topics":["{topic}"],"start":"START_EARLIEST"}}' {address} tidegate.v1.Gateway/Events
 "#
     );
     writeln!(out, "{to_try}")?;

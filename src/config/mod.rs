@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::types::{BatchLimits, HandlerName, Ordering, Pattern};
+use written::Sources;
 
 /// What is true.
 #[derive(Debug, Clone)]
@@ -116,7 +117,7 @@ impl Config {
                 Problems(vec![format!("{} cannot be read: {error}", path.display())])
             })?,
         };
-        Self::parse(&text, environment)
+        Self::checked(&text, Sources::of(file), environment)
     }
 
     /// The same from the text of a file.
@@ -124,9 +125,17 @@ impl Config {
         text: &str,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Problems> {
+        Self::checked(text, Sources::default(), environment)
+    }
+
+    fn checked(
+        text: &str,
+        mut sources: Sources,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let table = written::table(text, environment, &mut problems);
-        let config = read::config(table, &mut problems);
+        let table = written::table(text, environment, &mut sources, &mut problems);
+        let config = read::config(table, &sources, &mut problems);
         if problems.0.is_empty() {
             Ok(config)
         } else {

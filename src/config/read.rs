@@ -3,12 +3,13 @@
 use toml::Table;
 
 use super::section::Section;
+use super::written::Sources;
 use super::{Config, HandlerConfig, HandlerKind, LogFormat, Problems, StoreConfig};
 use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, limits};
 
-pub(super) fn config(table: Table, problems: &mut Problems) -> Config {
+pub(super) fn config(table: Table, sources: &Sources, problems: &mut Problems) -> Config {
     let mut config = Config::default();
-    let mut root = Section::new(String::new(), table, problems);
+    let mut root = Section::root(table, sources, problems);
     if let Some(section) = root.section("server") {
         server(section, &mut config);
     }
@@ -33,10 +34,10 @@ fn server(mut section: Section<'_>, config: &mut Config) {
     if let Some(listen) = section.string("listen") {
         match listen.parse() {
             Ok(listen) => config.listen = listen,
-            Err(_) => section.refuse("listen", &format!("is {listen:?}: an address and a port such as \"127.0.0.1:50051\" would be right")),
+            Err(_) => section.refuse("listen", &format!("is {listen:?}: an IP address and a port such as \"127.0.0.1:50051\" would be right")),
         }
     }
-    if let Some(drain) = section.duration("drain") {
+    if let Some(drain) = section.duration("drain", "30s") {
         config.drain = drain;
     }
     section.finish();
@@ -102,9 +103,19 @@ fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
         "on_dead",
         "publish",
     ]);
-    let kind = section
-        .choice("kind", &KINDS)
-        .unwrap_or(HandlerKind::Records);
+    let is_topics = name == "topics";
+    let default = if is_topics {
+        HandlerKind::Topics
+    } else {
+        HandlerKind::Records
+    };
+    let kind = section.choice("kind", &KINDS).unwrap_or(default);
+    if is_topics && kind != HandlerKind::Topics {
+        section.refuse(
+            "kind",
+            "is another than \"topics\": clients publish with the handler of this name, so give yours another name",
+        );
+    }
     let ordering = section.choice("ordering", &ORDERINGS).unwrap_or_default();
     let mixed_actions = section
         .boolean("mixed_actions")
@@ -138,7 +149,7 @@ fn batch(mut section: Section<'_>, batch: &mut BatchLimits) {
     let default = *batch;
     batch.max_packets = section.count("max_packets").unwrap_or(default.max_packets);
     batch.max_bytes = section.bytes("max_bytes").unwrap_or(default.max_bytes);
-    batch.window = section.duration("window").unwrap_or(default.window);
+    batch.window = section.duration("window", "50ms").unwrap_or(default.window);
     batch.calls = section.count("calls").unwrap_or(default.calls);
     section.finish();
 }
@@ -148,6 +159,10 @@ fn topics(section: Section<'_>, patterns: &mut Vec<Pattern>) {
         section.later(&["keep"]);
         let ephemeral = section.boolean("ephemeral").unwrap_or(false);
         match Pattern::parse(pattern, "") {
+            Ok(pattern) if ephemeral && pattern.is_reserved() => section.refuse(
+                "ephemeral",
+                "is for topics that clients publish on: those that start with `records.` or `@` are the gateway's, and are kept",
+            ),
             Ok(pattern) if ephemeral => patterns.push(pattern),
             Ok(_) => {}
             Err(error) => section.refuse_all(&format!("is not a pattern: {error}")),

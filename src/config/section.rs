@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
+use super::written::{Sources, path_of};
 use super::{Problems, units};
 
 /// A table and where it stands.
@@ -13,15 +14,18 @@ pub(super) struct Section<'a> {
     table: Table,
     /// The keys that were asked for, to be named where an unknown one stands.
     known: Vec<&'static str>,
+    sources: &'a Sources,
     problems: &'a mut Problems,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(path: String, table: Table, problems: &'a mut Problems) -> Self {
+    /// The whole of what was written.
+    pub(super) fn root(table: Table, sources: &'a Sources, problems: &'a mut Problems) -> Self {
         Self {
-            path,
+            path: String::new(),
             table,
             known: Vec::new(),
+            sources,
             problems,
         }
     }
@@ -60,14 +64,19 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
+    /// `example`: one that would be right.
+    pub(super) fn duration(&mut self, key: &'static str, example: &str) -> Option<Duration> {
         let value = self.take(key)?;
         match value
             .as_str()
             .and_then(|text| humantime::parse_duration(text).ok())
         {
             Some(duration) => Some(duration),
-            None => self.wrong(key, &value, "a time with its unit, such as \"50ms\""),
+            None => self.wrong(
+                key,
+                &value,
+                &format!("a time with its unit, such as {example:?}"),
+            ),
         }
     }
 
@@ -92,7 +101,7 @@ impl<'a> Section<'a> {
         match self.take(key)? {
             Value::Table(table) => {
                 let path = self.path_of(key);
-                Some(Section::new(path, table, self.problems))
+                Some(self.below(path, table))
             }
             other => self.wrong(key, &other, "a section"),
         }
@@ -103,7 +112,7 @@ impl<'a> Section<'a> {
         for (key, value) in std::mem::take(&mut self.table) {
             let path = self.path_of(&key);
             match value {
-                Value::Table(table) => read(&key, Section::new(path, table, self.problems)),
+                Value::Table(table) => read(&key, self.below(path, table)),
                 other => self.problem(
                     &path,
                     &format!(
@@ -160,21 +169,23 @@ impl<'a> Section<'a> {
         None
     }
 
-    fn path_of(&self, key: &str) -> String {
-        let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-<>".contains(&byte);
-        let key = if key.bytes().all(bare) {
-            key.to_owned()
-        } else {
-            format!("{key:?}")
-        };
-        match self.path.as_str() {
-            "" => key,
-            path => format!("{path}.{key}"),
+    fn below(&mut self, path: String, table: Table) -> Section<'_> {
+        Section {
+            path,
+            table,
+            known: Vec::new(),
+            sources: self.sources,
+            problems: self.problems,
         }
     }
 
+    fn path_of(&self, key: &str) -> String {
+        path_of(&self.path, key)
+    }
+
     fn problem(&mut self, path: &str, problem: &str) {
-        self.problems.0.push(format!("{path} {problem}"));
+        let source = self.sources.prefix(path);
+        self.problems.0.push(format!("{source}{path} {problem}"));
     }
 }
 

@@ -103,6 +103,63 @@ fn the_environment_counts_more_than_the_file() {
 }
 
 #[test]
+fn a_problem_says_where_its_value_came_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |text: &str, environment: &[(&str, &str)]| {
+        let file = folder.path().join("gate.toml");
+        std::fs::write(&file, text).unwrap();
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<_> = environment.iter().map(owned).collect();
+        let problems = Config::load(Some(&file), environment.into_iter()).unwrap_err();
+        problems.0.join("\n")
+    };
+    let told = load(
+        "[server]\nlisten = \"here\"\ndrain = 5",
+        &[
+            ("TIDEGATE_FOO", "1"),
+            ("TIDEGATE_SERVER__LISTEN", "localhost"),
+            ("TIDEGATE_HANDLERS__ORDERS__BATCH", "{ calls = 0 }"),
+            ("TIDEGATE_HANDLERS__BILLS__KIND", "none"),
+        ],
+    );
+    for part in [
+        "gate.toml: server.drain is 5: a time with its unit, such as \"30s\"",
+        "TIDEGATE_FOO: foo is not known: server, ",
+        "TIDEGATE_SERVER__LISTEN: server.listen is \"localhost\": an IP address",
+        "TIDEGATE_HANDLERS__ORDERS__BATCH: handlers.orders.batch.calls is 0",
+        "TIDEGATE_HANDLERS__BILLS__KIND: handlers.bills.kind is",
+    ] {
+        assert!(told.contains(part), "{part} is not in:\n{told}");
+    }
+    assert_eq!(told.lines().count(), 5, "{told}");
+    let told = load("[server]\nlisten = = 1", &[]);
+    assert!(told.contains("gate.toml is not TOML"), "{told}");
+    assert!(told.contains("line 2, column 10"), "{told}");
+}
+
+#[test]
+fn what_is_the_gateways_own_cannot_be_taken() {
+    for (text, path) in [
+        ("[handlers.topics]\nkind = \"echo\"", "handlers.topics.kind"),
+        (
+            "[topics.\"records.>\"]\nephemeral = true",
+            "topics.\"records.>\".ephemeral",
+        ),
+        (
+            "[topics.\"@user.*\"]\nephemeral = true",
+            "topics.\"@user.*\".ephemeral",
+        ),
+    ] {
+        let problems = parse(text, &[]).unwrap_err().0;
+        assert!(problems[0].starts_with(path), "{problems:?}");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+    let plain = parse("[handlers.topics]\n[topics.\">\"]\nephemeral = true", &[]).unwrap();
+    assert_eq!(handler(&plain).kind, HandlerKind::Topics);
+    assert_eq!(plain.ephemeral.len(), 1);
+}
+
+#[test]
 fn an_empty_list_of_handlers_lists_none() {
     assert!(parse("[handlers]", &[]).unwrap().handlers.is_none());
     assert!(parse("[handlers.orders]", &[]).unwrap().handlers.is_some());

@@ -2,6 +2,7 @@
 
 mod batch;
 mod echo;
+mod fields;
 mod page;
 mod records;
 mod registry;

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use smallvec::{SmallVec, smallvec};
 
 use super::Planner;
+use super::fields;
 use super::page::{self, After};
 use crate::store::{Change, Effect, Op, Origin, Store};
 use crate::types::{Action, Answer, Packet, Reason, limits, record_key, record_prefix};
@@ -37,6 +38,7 @@ impl Planner for Records {
         packet: &'a Packet,
     ) -> BoxFuture<'a, Answer> {
         let answer = async move {
+            fields::check(packet)?;
             match packet.action {
                 Action::List => list(store, origin, packet).await,
                 _ => read(store, origin, packet).await,
@@ -62,6 +64,7 @@ impl Planner for Records {
 
 /// What the packet changes, or why it cannot be.
 fn changes(origin: &Origin, packet: &Packet) -> Result<SmallVec<[Change; 1]>, Answer> {
+    fields::check(packet)?;
     if packet
         .more
         .as_ref()
@@ -144,7 +147,7 @@ async fn read(store: &dyn Store, origin: &Origin, packet: &Packet) -> Result<Ans
     match store.record(&collection(origin), &key).await {
         Ok(Some(record)) => Ok(Answer::records(vec![record])),
         Ok(None) => {
-            let message = format!("{key:?} has no record");
+            let message = format!("there is no record under the key {key:?}");
             Err(Answer::rejected(Reason::NotFound, message))
         }
         Err(error) => Err(Answer::retry(Reason::StoreUnavailable, error.to_string())),
@@ -154,7 +157,10 @@ async fn read(store: &dyn Store, origin: &Origin, packet: &Packet) -> Result<Ans
 async fn list(store: &dyn Store, origin: &Origin, packet: &Packet) -> Result<Answer, Answer> {
     let subject = &origin.principal.subject;
     let prefix = record_prefix(&packet.key, subject).map_err(|error| invalid(error.0))?;
-    let after = match page::after(packet)? {
+    let collection = collection(origin);
+    // What a page's token is good for.
+    let listed = format!("{collection}.{prefix}");
+    let after = match page::after(packet, &listed)? {
         None => None,
         Some(After::Key(key)) => Some(key),
         Some(After::Position(_)) => {
@@ -163,14 +169,13 @@ async fn list(store: &dyn Store, origin: &Origin, packet: &Packet) -> Result<Ans
             ));
         }
     };
-    let collection = collection(origin);
-    let listed = store.list(&collection, &prefix, after.as_deref(), page::limit(packet));
-    let listed = listed
+    let page = store.list(&collection, &prefix, after.as_deref(), page::limit(packet));
+    let page = page
         .await
         .map_err(|error| Answer::retry(Reason::StoreUnavailable, error.to_string()))?;
-    let last = listed.items.last().filter(|_| listed.more);
-    let next = last.map(|record| page::token(&After::Key(record.key.to_string())));
-    let mut answer = Answer::records(listed.items);
+    let last = page.items.last().filter(|_| page.more);
+    let next = last.map(|record| page::token(&After::Key(record.key.to_string()), &listed));
+    let mut answer = Answer::records(page.items);
     if let (Some(body), Some(next)) = (&mut answer.body, next) {
         body.next_page_token = next.into();
     }
@@ -326,14 +331,15 @@ mod tests {
         for key in ["l.1", "l.2", "l.3", "m"] {
             done(&*store, &ann, &with(Action::Put, key, &["x"])).await;
         }
-        let list = |token: &str, page_size| Packet {
+        let page = |prefix: &str, token: &str, page_size| Packet {
             more: Some(Box::new(More {
                 page_token: token.into(),
                 page_size,
                 ..More::default()
             })),
-            ..packet(Action::List, "l.")
+            ..packet(Action::List, prefix)
         };
+        let list = |token: &str, page_size| page("l.", token, page_size);
         let first = done(&*store, &ann, &list("", 2)).await;
         assert_eq!(keys(&first), ["l.1", "l.2"]);
         let second = done(&*store, &ann, &list(&body(&first).next_page_token, 2)).await;
@@ -345,9 +351,16 @@ mod tests {
             "",
             "nothing is behind a full last page"
         );
-        for wrong in ["what", "p1"] {
+        let position = page::token(&After::Position(1), "todos.l.");
+        for wrong in ["what", &position] {
             let answer = done(&*store, &ann, &list(wrong, 2)).await;
             assert_eq!(answer.reason, Reason::InvalidPacket, "{wrong}");
+        }
+        let token = &body(&first).next_page_token;
+        let others = origin("", "ann", "others");
+        for (origin, prefix) in [(&ann, ""), (&ann, "l"), (&others, "l.")] {
+            let answer = done(&*store, origin, &page(prefix, token, 2)).await;
+            assert!(answer.message.contains("another list"), "{answer:?}");
         }
     }
 

@@ -71,6 +71,12 @@ impl Registry {
         if let Some(settings) = self.listed.get(name) {
             return Ok(settings.clone());
         }
+        if name.is_empty() {
+            return Err(format!(
+                "handler is empty: name one, with 1 to {} of A-Z a-z 0-9 _ -",
+                limits::HANDLER_BYTES
+            ));
+        }
         let Some(name) = HandlerName::new(name) else {
             return Err(format!(
                 "{:?} cannot be a handler: 1 to {} of A-Z a-z 0-9 _ - are a name",

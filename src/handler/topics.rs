@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Planner;
+use super::fields;
 use super::page::{self, After};
 use crate::store::{Draft, Effect, Origin, Position, Store};
 use crate::types::{Action, Answer, Body, MessageId, Packet, Pattern, Reason, Topic, limits};
@@ -53,6 +54,7 @@ impl Topics {
         if packet.action != Action::Create {
             return Err(unsupported(packet));
         }
+        fields::check(packet)?;
         if packet
             .more
             .as_ref()
@@ -66,7 +68,7 @@ impl Topics {
         let topic = topic(origin, packet)?;
         if topic.is_reserved() {
             let message = format!(
-                "nobody publishes on {}: names below records. and with @ are the gateway's own",
+                "clients cannot publish on {}: topics that start with `records.` or `@` are the gateway's",
                 topic.as_str()
             );
             return Err(Answer::rejected(Reason::Forbidden, message));
@@ -107,12 +109,17 @@ async fn history(store: &dyn Store, origin: &Origin, packet: &Packet) -> Result<
     if packet.action != Action::List {
         return Err(unsupported(packet));
     }
+    fields::check(packet)?;
     let topic = topic(origin, packet)?;
     if topic.is_private_to_another(&origin.principal.subject) {
-        let message = format!("{} is not yours to read", topic.as_str());
+        let why = match &*origin.principal.subject {
+            "" => "an inbox needs a subject, and the caller has none",
+            _ => "your own inbox is @me",
+        };
+        let message = format!("{} is not yours to read: {why}", topic.as_str());
         return Err(Answer::rejected(Reason::Forbidden, message));
     }
-    let from = match page::after(packet)? {
+    let from = match page::after(packet, topic.as_str())? {
         None => Position(0),
         Some(After::Position(position)) => Position(position),
         Some(After::Key(_)) => {
@@ -127,7 +134,7 @@ async fn history(store: &dyn Store, origin: &Origin, packet: &Packet) -> Result<
         .await;
     let page = page.map_err(|error| Answer::retry(Reason::StoreUnavailable, error.to_string()))?;
     let last = page.items.last().filter(|_| page.more);
-    let next = last.map(|(position, _)| page::token(&After::Position(position.0)));
+    let next = last.map(|(position, _)| page::token(&After::Position(position.0), topic.as_str()));
     let body = Body {
         messages: page.items.into_iter().map(|(_, message)| message).collect(),
         next_page_token: next.unwrap_or_default().into(),
@@ -240,16 +247,18 @@ mod tests {
             let plan = topics(&[]).plan(&ann, &publish("chat.room", items));
             assert_eq!(apply(&*store, &ann, plan).await, Answer::ok());
         }
-        let list = |token: &str, page_size| Packet {
+        let list = |topic: &str, token: &str, page_size| Packet {
             more: Some(Box::new(More {
                 page_token: token.into(),
                 page_size,
                 ..More::default()
             })),
-            ..packet(Action::List, "chat.room")
+            ..packet(Action::List, topic)
         };
         let page = async |token: &str| {
-            let answer = topics(&[]).read(&*store, &ann, &list(token, 2)).await;
+            let answer = topics(&[])
+                .read(&*store, &ann, &list("chat.room", token, 2))
+                .await;
             let body = answer.body.expect("a page");
             let texts: Vec<_> = body.messages.iter().map(text).collect();
             (texts.concat(), body.next_page_token)
@@ -257,8 +266,13 @@ mod tests {
         let (first, token) = page("").await;
         assert_eq!(first, "ab");
         assert_eq!(page(&token).await, ("c".into(), "".into()));
-        let wrong = topics(&[]).read(&*store, &ann, &list("k61", 2)).await;
-        assert_eq!(wrong.reason, Reason::InvalidPacket);
+        let of_records = page::token(&After::Key("a".into()), "chat.room");
+        for (topic, token) in [("chat.room", &*of_records), ("chat.hall", &*token)] {
+            let wrong = topics(&[])
+                .read(&*store, &ann, &list(topic, token, 2))
+                .await;
+            assert_eq!(wrong.reason, Reason::InvalidPacket, "{topic}");
+        }
     }
 
     #[tokio::test]
@@ -274,10 +288,10 @@ mod tests {
             (
                 publish("records.todos.k", &["x"]),
                 Forbidden,
-                "gateway's own",
+                "are the gateway's",
             ),
-            (publish("@me", &["x"]), Forbidden, "gateway's own"),
-            (publish("@user.bob", &["x"]), Forbidden, "gateway's own"),
+            (publish("@me", &["x"]), Forbidden, "are the gateway's"),
+            (publish("@user.bob", &["x"]), Forbidden, "are the gateway's"),
             (packet(Action::Put, "chat"), UnsupportedAction, "no PUT"),
         ];
         for (packet, reason, why) in cases {
@@ -296,6 +310,10 @@ mod tests {
                 .await;
             assert_eq!(answer.outcome, outcome, "{topic}");
         }
+        let nobody = origin("", "", "topics");
+        let inbox = packet(Action::List, "@user.bob");
+        let answer = topics(&[]).read(&*store, &nobody, &inbox).await;
+        assert!(answer.message.contains("needs a subject"), "{answer:?}");
     }
 
     #[test]

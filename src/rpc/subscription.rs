@@ -70,8 +70,12 @@ fn patterns(topics: &[String], principal: &Principal) -> Result<Vec<Pattern>, Re
         let pattern = Pattern::parse(topic, &principal.subject)
             .map_err(|error| Refusal::Invalid(format!("topics[{index}]: {error}")))?;
         if !may_read(&pattern, principal) {
+            let why = match &*principal.subject {
+                "" => "an inbox needs a subject, and the caller has none",
+                _ => "your own inbox is @me",
+            };
             return Err(Refusal::Forbidden(format!(
-                "topics[{index}]: {topic} is not yours to read; your own inbox is @me"
+                "topics[{index}]: {topic} is not yours to read: {why}"
             )));
         }
         patterns.push(pattern);

@@ -224,7 +224,9 @@ fn refusal(change: &Change, present: Option<&Record>) -> Option<Answer> {
     let key = &change.key;
     match (change.if_version, present) {
         (Some(wanted @ 1..), None) => {
-            let message = format!("{key:?} has no record, and if_version asks for {wanted}");
+            let message = format!(
+                "there is no record under the key {key:?}, and if_version asks for {wanted}"
+            );
             return Some(Answer::rejected(Reason::VersionMismatch, message));
         }
         (Some(wanted), Some(record)) if record.version != wanted => {
@@ -249,7 +251,7 @@ fn refusal(change: &Change, present: Option<&Record>) -> Option<Answer> {
             Some(Answer::rejected(Reason::AlreadyExists, message))
         }
         (Op::Update | Op::Delete, None) => {
-            let message = format!("{key:?} has no record");
+            let message = format!("there is no record under the key {key:?}");
             Some(Answer::rejected(Reason::NotFound, message))
         }
         _ => None,

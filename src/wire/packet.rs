@@ -15,6 +15,9 @@ use crate::types::{
 /// What a refusal says at most.
 const MESSAGE_BYTES: usize = 512;
 
+/// For who wrote none of them, or one that is not known.
+const ACTIONS: &str = "ACTION_CREATE, ACTION_READ, ACTION_UPDATE, ACTION_DELETE, ACTION_PUT, ACTION_LIST and ACTION_CALL";
+
 /// What a packet is read in.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -62,7 +65,7 @@ pub(crate) fn read(bytes: Span<'_>, context: &mut Context) -> Read {
     }
     if bytes.len() > limits::PACKET_BYTES {
         draft.refuse(format!(
-            "has {} bytes: at most {} are taken; send a large file as an upload",
+            "has {} bytes: at most {} are taken; send it as several smaller ones",
             bytes.len(),
             limits::PACKET_BYTES
         ));
@@ -200,9 +203,9 @@ impl Draft {
         let method = self.more.as_ref().map_or("", |more| &*more.method);
         let chars = method.chars().count();
         match (action, chars) {
-            (None, _) if self.action == 0 => self.refuse("has no action: give it one of 1 to 7"),
+            (None, _) if self.action == 0 => self.refuse(format!("has no action: {ACTIONS} are")),
             (None, _) => self.refuse(format!(
-                "action {} is not known here: 1 to 7 are",
+                "action {} is not known here: {ACTIONS} are",
                 self.action
             )),
             (Some(Action::Call), 0) => self.refuse("is a CALL without method: name one"),

@@ -421,3 +421,28 @@ async fn a_peer_that_reads_nothing_does_not_hold_up_a_stop() {
         .await
         .expect("well before the 30 s of a drain");
 }
+
+#[test]
+fn wrong_usage_ends_with_64_and_says_what_would_be_right() {
+    for (arguments, said) in [
+        (
+            &["--listen", "localhost:50062"][..],
+            "an IP address and a port would be right, as 127.0.0.1:50051",
+        ),
+        (&["serve", "--listen", "50062"], "as 127.0.0.1:50051"),
+        (&["--liste"], "--listen"),
+        (
+            &["--config", "none.toml", "serve"],
+            "none.toml cannot be read",
+        ),
+        (&["--insecure", "bench"], "before `bench`"),
+    ] {
+        let ended = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(64), "{arguments:?}: {told}");
+        assert!(told.contains(said), "{arguments:?}: {told}");
+    }
+}

@@ -13,7 +13,7 @@ pub enum Error {
         source: tonic::transport::Error,
     },
     /// Nothing that speaks HTTP/2 answered there.
-    #[error("cannot connect to {uri}")]
+    #[error("cannot connect to {uri}: {}", causes(source))]
     Connect {
         /// Where.
         uri: String,
@@ -33,6 +33,21 @@ pub enum Error {
     /// again.
     #[error("the call failed: {0}")]
     Status(#[from] tonic::Status),
+}
+
+/// The error and everything below it: tonic's own text says no more than that it is a transport error.
+fn causes(error: &tonic::transport::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some say what their cause says.
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 impl Error {

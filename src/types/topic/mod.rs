@@ -159,7 +159,10 @@ fn put_in_me<'a>(name: &'a str, subject: &str) -> Result<Cow<'a, str>, TopicErro
 /// The token that `@me` is.
 fn my_token(subject: &str) -> Result<String, TopicError> {
     if subject.is_empty() {
-        return fail("@me needs a subject, and the caller has none".into());
+        return fail(
+            "@me is the caller's own inbox or token and needs a subject, and the caller has none"
+                .into(),
+        );
     }
     Ok(encode_token(subject))
 }

@@ -36,7 +36,7 @@ impl Pattern {
                 ">" if tokens.peek().is_none() => tail = true,
                 ">" => {
                     return fail(format!(
-                        "the pattern {pattern:?} goes on behind >: it stands last, * is one token"
+                        "the pattern {pattern:?} goes on behind >: `>` matches the rest of a topic, so it must be the last token"
                     ));
                 }
                 _ if token.contains(['*', '>']) => {
@@ -76,6 +76,11 @@ impl Pattern {
                 !(text.starts_with('*') && topic.starts_with('@')) && tokens_match(text, topic)
             }
         }
+    }
+
+    /// Whether its first token names the gateway's own topics: `records.…` and everything that starts with `@`.
+    pub fn is_reserved(&self) -> bool {
+        self.text.is_reserved()
     }
 
     /// The one topic that it matches, if it has no wildcard.

@@ -81,7 +81,9 @@ pub struct Packet {
     #[prost(bytes = "bytes", repeated, tag = "4")]
     pub data: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
     /// The entity it is about: a record's key (1 to 14 tokens split at `.`, none empty), a topic's name. At most 512
-    /// bytes. Empty where the action needs none.
+    /// bytes. Empty where the action needs none. `@me` as a whole token stands for the caller's: in a record's key for its
+    /// subject as one token, as the first token of a topic for its inbox, `@user.<subject>`; a caller without a subject
+    /// has none, and is refused.
     #[prost(string, tag = "5")]
     pub key: ::prost::alloc::string::String,
     /// For the handler: at most 64, 16 KiB together. `traceparent` continues a trace.
@@ -520,9 +522,9 @@ pub struct BatchResponse {
     #[prost(string, tag = "3")]
     pub cursor: ::prost::alloc::string::String,
 }
-/// What a stream is to bring: the results of one client, the messages of some topics, or both. With neither it brings
-/// heartbeats. A pattern, cursor or client_id that cannot be read is INVALID_ARGUMENT; the whole request takes at most 4
-/// MiB.
+/// What a stream is to bring: the results of one client, the messages of some topics, or both. With neither it would
+/// bring nothing and is INVALID_ARGUMENT, as is a pattern, cursor or client_id that cannot be read; the whole request
+/// takes at most 4 MiB.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EventsRequest {
     /// Results that no waiting call carried and that are not settled come first; with a cursor, those after it. Empty: no
@@ -541,10 +543,11 @@ pub struct EventsRequest {
     /// Where to start without a cursor. START_NOW by default.
     #[prost(enumeration = "Start", tag = "4")]
     pub start: i32,
-    /// The last N kept messages that match, then on. Wins over `start`. 0: as `start` says.
+    /// The last N kept messages that match, then on. A `start` beside it is INVALID_ARGUMENT. 0: as `start` says.
     #[prost(uint32, tag = "5")]
     pub last: u32,
-    /// Not what this client_id published. Needs a client_id to be of use; results come all the same.
+    /// Not what this client_id published; results come all the same. Without a client_id: INVALID_ARGUMENT. `last` counts
+    /// before this skips: of the last N, those that this client published do not come, and no older ones take their place.
     #[prost(bool, tag = "6")]
     pub skip_own: bool,
 }
@@ -592,7 +595,9 @@ pub struct Connected {
     /// Which node answers; for logs.
     #[prost(string, tag = "1")]
     pub node: ::prost::alloc::string::String,
-    /// False: the cursor could not be honoured exactly, and Gaps tell what is missing.
+    /// The stream goes on exactly after the cursor of its request. False on every stream without a cursor, where there is
+    /// nothing to go on after and so no Gap; with a cursor, false says that it could not be honoured exactly, and Gaps
+    /// tell what is missing.
     #[prost(bool, tag = "2")]
     pub resumed: bool,
     /// How often something comes at least. 15 s by default.
@@ -900,6 +905,7 @@ pub mod gateway_client {
     /// ||caller over its number of streams|streams|
     /// |UNAVAILABLE|the gateway drains or cannot be reached|sends the call again after a delay with full|
     /// |||jitter (100 ms to 60 s)|
+    /// |UNIMPLEMENTED|this gateway does not serve the method (yet)|tells its owner: a repeat will not help|
     /// |any other|what became of the packets is not known|as UNAVAILABLE|
     ///
     /// A call that is sent again has the same packets under the same `seq` or `req_id`: those that were taken are not
@@ -1031,7 +1037,7 @@ pub mod gateway_client {
                 .insert(GrpcMethod::new("tidegate.v1.Gateway", "Events"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// The results that are kept for some packets of a client: for those without a stream.
+        /// The results that are kept for some packets of a client: for those without a stream. Not served yet: UNIMPLEMENTED.
         pub async fn results(
             &mut self,
             request: impl tonic::IntoRequest<super::ResultsRequest>,
