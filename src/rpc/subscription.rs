@@ -43,6 +43,8 @@ pub(super) fn subscription(
 
 fn start(request: &proto::EventsRequest) -> Result<Start, Refusal> {
     match (proto::Start::try_from(request.start), request.last) {
+        // It wins: a client that resumes need not take the rest out of its request.
+        (Ok(_), _) if !request.cursor.is_empty() => Ok(Start::Now),
         (Ok(proto::Start::Unspecified | proto::Start::Now), 0) => Ok(Start::Now),
         (Ok(proto::Start::Earliest), 0) => Ok(Start::Earliest),
         (Ok(proto::Start::Latest), 0) => Ok(Start::Latest),
@@ -93,4 +95,24 @@ fn may_read(pattern: &Pattern, principal: &Principal) -> bool {
     let below = pattern.strip_prefix(&inbox);
     !principal.subject.is_empty()
         && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_wins_over_start_and_last() {
+        let both = proto::EventsRequest {
+            start: proto::Start::Earliest.into(),
+            last: 3,
+            ..proto::EventsRequest::default()
+        };
+        assert!(start(&both).is_err(), "two places to start from");
+        let resumed = proto::EventsRequest {
+            cursor: "t1-…".into(),
+            ..both
+        };
+        assert!(start(&resumed).is_ok());
+    }
 }
