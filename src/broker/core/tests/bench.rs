@@ -180,7 +180,13 @@ impl Bench {
         ack: Ack,
         packets: Vec<Draft>,
     ) -> CallId {
+        let subject = ("", subject);
         self.offer_with(subject, client, ack, Vec::new(), packets)
+    }
+
+    /// A call of a subject of a tenant that stands alone.
+    pub(super) fn offer_of(&mut self, tenant: &str, subject: &str, packets: Vec<Draft>) -> CallId {
+        self.offer_with((tenant, subject), "", Ack::Applied, Vec::new(), packets)
     }
 
     /// A request that only says what a client is done with.
@@ -190,24 +196,31 @@ impl Bench {
             through: 0,
             req_ids: ids.iter().map(|&id| id.into()).collect(),
         };
-        self.offer_with(client, client, Ack::Applied, vec![settled], Vec::new());
+        self.offer_with(
+            ("", client),
+            client,
+            Ack::Applied,
+            vec![settled],
+            Vec::new(),
+        );
     }
 
     fn offer_with(
         &mut self,
-        subject: &str,
+        (tenant, subject): (&str, &str),
         client: &str,
         ack: Ack,
         settled: Vec<SettledPart>,
         packets: Vec<Draft>,
     ) -> CallId {
         let key = ClientKey {
-            tenant: ByteString::new(),
+            tenant: tenant.into(),
             subject: subject.into(),
             client_id: client.into(),
         };
         let principal = Principal {
             subject: subject.into(),
+            tenant: tenant.into(),
             ..Principal::default()
         };
         let request = Request {

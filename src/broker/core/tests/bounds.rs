@@ -111,3 +111,66 @@ fn what_is_settled_while_the_store_is_slow_is_bounded() {
     let ids: usize = settles.iter().map(|settle| settle.req_ids.len()).sum();
     assert_eq!(ids, 10);
 }
+
+#[test]
+fn all_lanes_together_hold_so_many_bytes_and_no_more() {
+    let settings = Settings {
+        bytes: 250,
+        ..Settings::default()
+    };
+    let mut bench = Bench::with(vec![called("g"), called("h")], settings);
+    bench.offer("a", vec![packet("g", "1"), packet("h", "2")]);
+    let call = bench.offer("b", vec![packet("h", "3")]);
+    assert_eq!(bench.answers_to(call)[0].reason, Reason::Overloaded);
+    bench.run_ok();
+    let call = bench.offer("b", vec![packet("h", "3")]);
+    while !bench.runs.is_empty() {
+        bench.run_ok();
+    }
+    assert_eq!(bench.answers_to(call)[0].outcome, Outcome::Ok);
+}
+
+#[test]
+fn tenants_share_a_batch_only_where_they_may() {
+    for (isolate_tenants, together) in [(false, 3), (true, 1)] {
+        let handler = HandlerSettings {
+            isolate_tenants,
+            ..one_call(called("h"))
+        };
+        let mut bench = Bench::new(vec![handler]);
+        for tenant in ["red", "blue"] {
+            bench.offer_of(tenant, "first", vec![packet("h", "")]);
+        }
+        for tenant in ["red", "blue"] {
+            bench.offer_of(tenant, "second", vec![packet("h", "")]);
+        }
+        let mut largest = 0;
+        while !bench.runs.is_empty() {
+            largest = largest.max(bench.run_ok().len());
+        }
+        assert_eq!(largest, together, "isolate_tenants = {isolate_tenants}");
+    }
+}
+
+#[test]
+fn a_tenant_gets_no_more_by_having_more_subjects() {
+    let mut handler = one_call(called("h"));
+    handler.batch.max_packets = 64;
+    let mut bench = Bench::new(vec![handler]);
+    bench.offer_of("red", "first", vec![packet("h", "")]);
+    for subject in 0..9 {
+        let packets = (0..64).map(|_| packet("h", "")).collect();
+        bench.offer_of("red", &format!("s{subject}"), packets);
+    }
+    let packets = (0..64).map(|_| packet("h", "")).collect();
+    bench.offer_of("blue", "only", packets);
+    bench.run_ok();
+    let batch = bench.run();
+    let of = |tenant: &str| {
+        let items = batch.items.iter();
+        items
+            .filter(|item| item.origin.principal.tenant == *tenant)
+            .count()
+    };
+    assert_eq!((of("red"), of("blue")), (32, 32));
+}
