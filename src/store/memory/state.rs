@@ -5,13 +5,15 @@ use std::time::SystemTime;
 
 use hashbrown::HashMap;
 
-use super::super::judge::{Finish, Identity, Keeping, Known, Rows, judge};
+use super::super::judge::{Final, Identity, Keeping, Known, Opened, Rows, Take, judge};
 use super::super::packed::PackedMessage;
 use super::Bounds;
 use super::clients::Clients;
 use super::collections::Collections;
 use super::log::Log;
-use crate::store::{Commit, Domain, Entry, EntryKind, Error, Judged, Position, Settle, Term};
+use crate::store::{
+    Commit, Domain, Entry, EntryKind, Error, Judged, Owed, Position, Settle, TakenId, Term,
+};
 use crate::types::{Message, MessageBody, Record};
 
 #[derive(Debug)]
@@ -128,7 +130,7 @@ impl Rows for State {
         }
     }
 
-    fn finish(&mut self, finish: Finish<'_>) {
+    fn finish(&mut self, finish: Final<'_>) {
         let client = match finish.identity {
             Identity::Seq(client, ..) | Identity::OfClient(client, _) => client,
             Identity::OfSubject { .. } => return self.clients.finish(finish, 0, self.now),
@@ -144,5 +146,21 @@ impl Rows for State {
             position: Position(position),
             kind: EntryKind::Result(result),
         }));
+    }
+
+    fn take(&mut self, _: Take<'_>) -> TakenId {
+        unimplemented!()
+    }
+
+    fn opened(&mut self, _: TakenId) -> Option<Opened> {
+        unimplemented!()
+    }
+
+    fn close(&mut self, _: TakenId, _: Option<Final<'_>>) {
+        unimplemented!()
+    }
+
+    fn owe(&mut self, _: &Owed) -> Result<(), Error> {
+        unimplemented!()
     }
 }
