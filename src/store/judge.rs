@@ -96,23 +96,23 @@ pub(super) trait Rows {
     fn used_version(&mut self, collection: &str, key: &str) -> Result<u64, Error>;
 
     /// Stores a record, or its deletion, and the message that tells it.
-    fn change(&mut self, collection: &Arc<str>, message: Message);
+    fn change(&mut self, collection: &Arc<str>, message: Message) -> Result<(), Error>;
 
     /// Appends a message, or has it told without keeping it.
     fn publish(&mut self, message: Message, keeping: Keeping);
 
     /// Takes the place and keeps the answer.
-    fn finish(&mut self, answer: Final<'_>);
+    fn finish(&mut self, answer: Final<'_>) -> Result<(), Error>;
 
     /// Takes the place and keeps the packet.
-    fn take(&mut self, take: Take<'_>) -> TakenId;
+    fn take(&mut self, take: Take<'_>) -> Result<TakenId, Error>;
 
     /// A packet that was taken, if it is not finished.
     fn opened(&mut self, taken: TakenId) -> Option<Opened>;
 
     /// A packet that was taken is finished: it is not open any more, and its answer is kept where it has an identity. Its
     /// place may have been settled meanwhile; then no answer is kept.
-    fn close(&mut self, taken: TakenId, answer: Option<Final<'_>>);
+    fn close(&mut self, taken: TakenId, answer: Option<Final<'_>>) -> Result<(), Error>;
 
     /// Gives a kept answer that no call carried its position.
     fn owe(&mut self, owed: &Owed) -> Result<(), Error>;
@@ -135,7 +135,7 @@ pub(super) fn judge(commit: Commit, rows: &mut impl Rows) -> Result<Vec<Judged>,
         rows.owe(owed)?;
     }
     for finish in commit.finishes {
-        close(finish, commit.now, rows);
+        close(finish, commit.now, rows)?;
     }
     let mut all = Vec::with_capacity(commit.units.len());
     let mut ended: SmallVec<[u64; 8]> = SmallVec::new();
@@ -154,7 +154,7 @@ pub(super) fn judge(commit: Commit, rows: &mut impl Rows) -> Result<Vec<Judged>,
                     req_id: &unit.req_id,
                     fingerprint: unit.fingerprint,
                     packet,
-                })),
+                })?),
                 effect => {
                     let answer = apply(effect, &unit.origin, commit.now, rows)?;
                     if let Some(identity) = identity {
@@ -165,7 +165,7 @@ pub(super) fn judge(commit: Commit, rows: &mut impl Rows) -> Result<Vec<Judged>,
                             fingerprint: unit.fingerprint,
                             awaited: unit.awaited,
                             answer: &answer,
-                        });
+                        })?;
                     }
                     Judged::Done(answer)
                 }
@@ -189,13 +189,13 @@ pub(super) fn judge(commit: Commit, rows: &mut impl Rows) -> Result<Vec<Judged>,
     Ok(all)
 }
 
-fn close(finish: Finish, now: SystemTime, rows: &mut impl Rows) {
+fn close(finish: Finish, now: SystemTime, rows: &mut impl Rows) -> Result<(), Error> {
     debug_assert!(
         finish.answer.outcome.is_final(),
         "only what is final is committed"
     );
     let Some(opened) = rows.opened(finish.taken) else {
-        return;
+        return Ok(());
     };
     for draft in finish.messages {
         let keeping = keeping(&draft);
@@ -210,7 +210,7 @@ fn close(finish: Finish, now: SystemTime, rows: &mut impl Rows) {
         awaited: finish.awaited,
         answer: &finish.answer,
     });
-    rows.close(finish.taken, answer);
+    rows.close(finish.taken, answer)
 }
 
 fn keeping(draft: &Draft) -> Keeping {
@@ -303,7 +303,7 @@ fn change_all(
     }
     let answer = Answer::records(made.iter().map(Record::without_content).collect());
     for record in made {
-        rows.change(collection, message_about(record, collection, origin, now));
+        rows.change(collection, message_about(record, collection, origin, now))?;
     }
     Ok(answer)
 }

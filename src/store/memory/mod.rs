@@ -5,7 +5,7 @@
 
 mod clients;
 mod collections;
-mod log;
+pub(super) mod log;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -111,11 +111,12 @@ impl Rows for State {
         Ok(self.collections.used_version(collection, key))
     }
 
-    fn change(&mut self, collection: &Arc<str>, message: Message) {
+    fn change(&mut self, collection: &Arc<str>, message: Message) -> Result<(), Error> {
         let message = self.append(&message);
         if let MessageBody::Record(record) = &message.body {
             self.collections.put(collection, record.clone());
         }
+        Ok(())
     }
 
     fn publish(&mut self, message: Message, keeping: Keeping) {
@@ -130,13 +131,17 @@ impl Rows for State {
         }
     }
 
-    fn finish(&mut self, finish: Final<'_>) {
+    fn finish(&mut self, finish: Final<'_>) -> Result<(), Error> {
         let client = match finish.identity {
             Identity::Seq(client, ..) | Identity::OfClient(client, _) => client,
-            Identity::OfSubject { .. } => return self.clients.finish(finish, 0, self.now),
+            Identity::OfSubject { .. } => {
+                self.clients.finish(finish, 0, self.now);
+                return Ok(());
+            }
         };
         if finish.awaited {
-            return self.clients.finish(finish, 0, self.now);
+            self.clients.finish(finish, 0, self.now);
+            return Ok(());
         }
         let position = self.next_position();
         self.clients.finish(finish, position, self.now);
@@ -146,9 +151,10 @@ impl Rows for State {
             position: Position(position),
             kind: EntryKind::Result(result),
         }));
+        Ok(())
     }
 
-    fn take(&mut self, _: Take<'_>) -> TakenId {
+    fn take(&mut self, _: Take<'_>) -> Result<TakenId, Error> {
         unimplemented!()
     }
 
@@ -156,7 +162,7 @@ impl Rows for State {
         unimplemented!()
     }
 
-    fn close(&mut self, _: TakenId, _: Option<Final<'_>>) {
+    fn close(&mut self, _: TakenId, _: Option<Final<'_>>) -> Result<(), Error> {
         unimplemented!()
     }
 
