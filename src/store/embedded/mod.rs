@@ -1,3 +1,317 @@
 //! Everything in one directory, without any other service: the default.
+//!
+//! ```text
+//!  commits ──▶ writer ──frame──▶ syncer ──▶ log, one fsync ──▶ memory ──▶ the tail, and the answers
+//!                ▲                                               │
+//!                └──── what was accepted, ahead of the disk      └── checkpoint (keeper) ──▶ parts, table
+//! ```
+//!
+//! Three threads: one judges commits into a frame ([`writer`], [`state`]); one appends a frame to the commit log and makes
+//! it durable while the next one forms, and only then puts it where readers see it ([`syncer`], [`levels`]); one moves what
+//! is in memory into immutable parts of messages and a table of rows now and then, after which the log is cut
+//! ([`keeper`]). So a commit costs one append and one fsync, whatever it changes, and what is short-lived (a packet between
+//! its taking and its answer, a result until it is settled) is never written anywhere but in the log.
+//!
+//! What is read was verified: frames, blocks of parts and pages of the table have checksums. What is damaged is told
+//! ([`damage`]), and everything else goes on.
 
+mod damage;
 mod disk;
+mod frame;
+mod keep;
+mod keeper;
+mod levels;
+mod log;
+mod meta;
+mod open;
+mod parts;
+mod reader;
+mod rows;
+mod state;
+mod syncer;
+mod table;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+pub use keep::{Keep, MessageBounds, TopicRule};
+pub use open::OpenError;
+
+use self::keeper::Wake;
+use self::levels::Shared;
+use self::rows::Seed;
+use self::writer::Input;
+use super::{
+    Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
+    Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Which,
+};
+use crate::types::{ClientKey, Record, Topic};
+
+/// How an embedded store works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub keep: Keep,
+    /// How large the commit log gets before what is in memory moves to parts and table. About as much is in memory.
+    pub checkpoint_bytes: u64,
+    /// What the commit log reserves at once.
+    pub segment_bytes: u64,
+    /// For what is read of the table, and as much for parts.
+    pub cache_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            keep: Keep::default(),
+            checkpoint_bytes: 64 << 20,
+            segment_bytes: 16 << 20,
+            cache_bytes: 32 << 20,
+        }
+    }
+}
+
+/// Bytes of commits in line at most, and commits.
+const IN_LINE_PERMITS: usize = 64 << 10;
+const PERMIT_BYTES: usize = 1 << 10;
+
+/// The engine.
+#[derive(Debug)]
+pub struct Embedded {
+    shared: Arc<Shared>,
+    seed: Seed,
+    position: Arc<AtomicU64>,
+    epochs: Arc<[Epoch]>,
+    commits: mpsc::Sender<Input>,
+    /// Bounds the bytes of commits that are not judged yet.
+    in_line: Arc<Semaphore>,
+    /// A lock and not a task: held for a look-up.
+    terms: Mutex<Terms>,
+    wake: SyncSender<Wake>,
+    /// In the order in which they end.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    _directory: Option<open::Directory>,
+}
+
+#[derive(Debug)]
+struct Terms {
+    domains: HashMap<Domain, Term>,
+    highest: u64,
+}
+
+impl From<u64> for Terms {
+    fn from(highest: u64) -> Self {
+        Self {
+            domains: HashMap::new(),
+            highest,
+        }
+    }
+}
+
+impl Embedded {
+    /// Opens a directory, which is made if it is not there. Blocks.
+    pub fn open(path: &Path, options: Options, tail: Arc<dyn Tail>) -> Result<Self, OpenError> {
+        open::open(path, options, tail)
+    }
+
+    /// Everything that was found to be damaged since it was opened, for a person.
+    pub fn damage(&self) -> Vec<String> {
+        self.shared.damages.all()
+    }
+
+    async fn accept(&self, commit: Commit) -> Result<Committing, Error> {
+        match self.terms.lock().domains.get(&commit.domain) {
+            Some(term) if commit.term < *term => return Err(Error::Fenced(*term)),
+            _ => {}
+        }
+        let permits = (commit.size() / PERMIT_BYTES + 1).min(IN_LINE_PERMITS) as u32;
+        let room = self.in_line.clone().acquire_many_owned(permits).await;
+        let room = room.map_err(|_| closed())?;
+        let (reply, answer) = oneshot::channel();
+        let commit = Input::Commit {
+            commit: Box::new(commit),
+            reply,
+            room,
+        };
+        self.commits.send(commit).await.map_err(|_| closed())?;
+        Ok(Committing::Waiting(answer))
+    }
+
+    /// Stops the threads, one after the other, each when it has done what there is.
+    fn stop(&self) {
+        let mut threads = self.threads.lock();
+        let mut threads = threads.drain(..);
+        let mut join = |name: &str| {
+            if let Some(thread) = threads.next()
+                && thread.join().is_err()
+            {
+                tracing::error!("the thread that {name} has panicked");
+            }
+        };
+        // A thread that is gone needs not be told, here and below.
+        let _ = self.commits.blocking_send(Input::Close);
+        join("judges commits");
+        let _ = self.wake.send(Wake::Close);
+        join("makes checkpoints");
+        join("syncs the log");
+    }
+}
+
+impl Drop for Embedded {
+    /// Without [`Store::close`] the threads end by themselves, and what was accepted may not be durable: as after a crash.
+    fn drop(&mut self) {
+        let _ = self.commits.try_send(Input::Close);
+        let _ = self.wake.try_send(Wake::Close);
+    }
+}
+
+fn closed() -> Error {
+    Error::Refused("it is closed".into())
+}
+
+impl Store for Embedded {
+    fn take_over(&self, domain: Domain) -> BoxFuture<'_, Result<Term, Error>> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = since.unwrap_or_default().as_millis() as u64;
+        let term = {
+            let mut terms = self.terms.lock();
+            let term = now.max(terms.highest + 1);
+            terms.highest = term;
+            terms.domains.insert(domain, Term(term));
+            term
+        };
+        async move {
+            let told = self.commits.send(Input::Term(term)).await;
+            told.map(|()| Term(term)).map_err(|_| closed())
+        }
+        .boxed()
+    }
+
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committing, Error>> {
+        self.accept(commit).boxed()
+    }
+
+    fn record<'a>(
+        &'a self,
+        collection: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Record>, Error>> {
+        reader::record(self.shared.clone(), collection, key).boxed()
+    }
+
+    fn list<'a>(
+        &'a self,
+        collection: &'a str,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<Record>, Error>> {
+        let (collection, prefix) = (collection.to_owned(), prefix.to_owned());
+        let after = after.map(str::to_owned);
+        reader::blocking(self.shared.clone(), move |shared| {
+            reader::list(shared, &collection, &prefix, after.as_deref(), limit)
+        })
+    }
+
+    fn tail(&self) -> Position {
+        Position(self.position.load(Ordering::Acquire))
+    }
+
+    fn epochs(&self) -> Arc<[Epoch]> {
+        self.epochs.clone()
+    }
+
+    fn scan<'a>(
+        &'a self,
+        filter: &'a Filter,
+        from: Position,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<Page, Error>> {
+        let filter = filter.clone();
+        reader::blocking(self.shared.clone(), move |shared| {
+            reader::scan(shared, &filter, from.0, limit)
+        })
+    }
+
+    fn last<'a>(
+        &'a self,
+        filter: &'a Filter,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Position, Error>> {
+        let filter = filter.clone();
+        reader::blocking(self.shared.clone(), move |shared| {
+            reader::last(shared, &filter, count)
+        })
+    }
+
+    fn latest<'a>(
+        &'a self,
+        filter: &'a Filter,
+    ) -> BoxFuture<'a, Result<(Vec<Entry>, Position), Error>> {
+        let filter = filter.clone();
+        reader::blocking(self.shared.clone(), move |shared| reader::latest(shared, &filter))
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a str,
+        topic: &'a Topic,
+        from: Position,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<Placed>, Error>> {
+        let (tenant, topic) = (tenant.to_owned(), topic.clone());
+        reader::blocking(self.shared.clone(), move |shared| {
+            reader::history(shared, &tenant, &topic, from.0, limit)
+        })
+    }
+
+    fn results<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        from: Position,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<ResultsPage, Error>> {
+        let (seed, client) = (self.seed, client.clone());
+        reader::blocking(self.shared.clone(), move |shared| {
+            reader::results(shared, seed, &client, from.0, limit)
+        })
+    }
+
+    fn kept<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        which: &'a Which,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
+        let (seed, client, which) = (self.seed, client.clone(), which.clone());
+        reader::blocking(self.shared.clone(), move |shared| {
+            reader::kept(shared, seed, &client, &which, limit)
+        })
+    }
+
+    fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
+        async {
+            let (reply, answer) = oneshot::channel();
+            self.commits.send(Input::OpenRuns(reply)).await.map_err(|_| closed())?;
+            answer.await.map_err(|_| closed())?
+        }
+        .boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.in_line.close();
+        async { tokio::task::block_in_place(|| self.stop()) }.boxed()
+    }
+}

@@ -1,0 +1,87 @@
+//! What is read: only what is durable, from the newest level down.
+
+mod messages;
+mod results;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+pub(super) use messages::{history, last, latest, scan};
+pub(super) use results::{kept, results};
+
+use super::levels::Shared;
+use super::rows::{Key, Space, end_of};
+use crate::store::coding::Reader;
+use crate::store::{Error, PageOf, ScanLimit};
+use crate::types::Record;
+
+/// Rows of a list that are read at once.
+const TOGETHER: usize = 256;
+
+/// What may wait for the disk runs where it holds up nobody.
+pub(super) fn blocking<T: Send + 'static>(
+    shared: Arc<Shared>,
+    read: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
+) -> BoxFuture<'static, Result<T, Error>> {
+    async move {
+        let read = tokio::task::spawn_blocking(move || read(&shared)).await;
+        read.unwrap_or_else(|_| Err(Error::Unavailable("reading it has panicked".into())))
+    }
+    .boxed()
+}
+
+pub(super) async fn record(
+    shared: Arc<Shared>,
+    collection: &str,
+    key: &str,
+) -> Result<Option<Record>, Error> {
+    let key = Key::record(Space::Record, collection, key);
+    let row = match shared.in_memory(&key) {
+        Some(row) => row,
+        None => blocking(shared, move |shared| shared.get(&key)).await?,
+    };
+    Ok(row.map(|row| Reader(row).record()))
+}
+
+pub(super) fn list(
+    shared: &Shared,
+    collection: &str,
+    prefix: &str,
+    after: Option<&str>,
+    limit: ScanLimit,
+) -> Result<PageOf<Record>, Error> {
+    let first = Key::record(Space::Record, collection, prefix);
+    let end = end_of(&first);
+    let mut from = match after {
+        Some(after) if after >= prefix => Key::record(Space::Record, collection, after).next(),
+        _ => first,
+    };
+    let mut page = PageOf {
+        items: Vec::new(),
+        more: false,
+    };
+    let mut bytes = 0;
+    loop {
+        let (rows, more) = shared.range(&BTreeMap::new(), &from, &end, TOGETHER)?;
+        let Some((last, _)) = rows.last() else {
+            return Ok(page);
+        };
+        from = last.next();
+        for (_, row) in rows {
+            let record = Reader(row).record();
+            bytes += record.size();
+            let full = page.items.len() >= limit.items || bytes > limit.bytes;
+            if full && !page.items.is_empty() {
+                page.more = true;
+                return Ok(page);
+            }
+            page.items.push(record);
+        }
+        if !more {
+            return Ok(page);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The state as the commits that were accepted leave it, ahead of what is durable: what units are judged against. Owned by
+//! the writing thread.
+
+mod holders;
+mod once;
+mod places;
+mod records;
+mod rows;
+mod runs;
+mod trim;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+
+use self::holders::Holders;
+use self::once::{Once, StagedOnce};
+use self::places::StagedQueue;
+use self::runs::Runs;
+use super::frame::{FrameWriter, Header};
+use super::keep::Keep;
+use super::levels::Shared;
+use super::rows::{Key, QueueHash, RunRow, Seed};
+use crate::store::coding::Writer;
+use crate::store::judge::judge;
+use crate::store::{Commit, Entry, Error, Judged, OpenRun};
+use crate::types::Message;
+
+#[derive(Debug)]
+pub(super) struct State {
+    shared: Arc<Shared>,
+    keep: Keep,
+    seed: Seed,
+    header: Header,
+    /// Rows that were accepted in frames that are not durable yet, each with its frame.
+    pending: BTreeMap<Key, Option<Bytes>>,
+    /// Which rows each of those frames wrote.
+    frames: Vec<(u64, Vec<Key>)>,
+    once: Once,
+    runs: Runs,
+    holders: Holders,
+    staged: Staged,
+    swept: trim::Swept,
+}
+
+/// The frame that is being made.
+#[derive(Debug)]
+struct Staged {
+    frame: FrameWriter,
+    /// Rows that are in the frame already, the newest of each key.
+    rows: BTreeMap<Key, Option<Range<usize>>>,
+    queues: HashMap<QueueHash, StagedQueue>,
+    once: Vec<StagedOnce>,
+    runs: Vec<(u64, RunRow)>,
+    /// Runs of which some packets were finished, but not all.
+    finished: Vec<u64>,
+    /// The place of each ephemeral message: that of the stored entry before it.
+    ephemeral: Vec<(u64, Arc<Message>)>,
+    /// Whether the last thing taken in this commit may have more of its run behind it.
+    run_is_open: bool,
+    now: SystemTime,
+}
+
+impl Staged {
+    fn new() -> Self {
+        Self {
+            frame: FrameWriter::new(),
+            rows: BTreeMap::new(),
+            queues: HashMap::new(),
+            once: Vec::new(),
+            runs: Vec::new(),
+            finished: Vec::new(),
+            ephemeral: Vec::new(),
+            run_is_open: false,
+            now: SystemTime::UNIX_EPOCH,
+        }
+    }
+}
+
+/// A frame that is complete.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) payload: Bytes,
+    /// Told beside what is in the payload, each after the entry of its position.
+    pub(super) ephemeral: Vec<(u64, Arc<Message>)>,
+}
+
+impl State {
+    /// Reads what it keeps in memory: what is open, the req_ids, and who holds results.
+    pub(super) fn load(
+        shared: Arc<Shared>,
+        keep: Keep,
+        seed: Seed,
+    ) -> Result<Self, Error> {
+        let header = shared.levels.read().active.header;
+        let mut state = Self {
+            shared,
+            keep,
+            seed,
+            header,
+            pending: BTreeMap::new(),
+            frames: Vec::new(),
+            once: Once::default(),
+            runs: Runs::default(),
+            holders: Holders::default(),
+            staged: Staged::new(),
+            swept: trim::Swept::default(),
+        };
+        state.load_once()?;
+        state.load_holders()?;
+        state.load_runs()?;
+        Ok(state)
+    }
+
+    /// After frames that did not become durable: everything is as it is durably.
+    pub(super) fn reload(&mut self) -> Result<(), Error> {
+        *self = Self::load(self.shared.clone(), self.keep.clone(), self.seed)?;
+        Ok(())
+    }
+
+    /// Judges a commit into the frame that is being made. After an error nothing of that frame may be used.
+    pub(super) fn judge(&mut self, commit: Commit) -> Result<Vec<Judged>, Error> {
+        self.staged.now = commit.now;
+        self.staged.run_is_open = false;
+        self.header.time = self.header.time.max(commit.now);
+        judge(commit, self)
+    }
+
+    /// The last frame that is durable.
+    pub(super) fn last_frame(&self) -> u64 {
+        self.shared.levels.read().active.frame
+    }
+
+    pub(super) fn raise_term(&mut self, term: u64) {
+        self.header.term = self.header.term.max(term);
+    }
+
+    pub(super) fn has_changed(&self) -> bool {
+        let staged = &self.staged;
+        !staged.frame.is_empty()
+            || !staged.ephemeral.is_empty()
+            || !staged.runs.is_empty()
+            || staged.queues.values().any(StagedQueue::has_changed)
+    }
+
+    /// About how much the frame takes so far.
+    pub(super) fn staged_bytes(&self) -> usize {
+        self.staged.frame.len()
+    }
+
+    /// Completes the frame of this number: the rows of what its commits touched are written once.
+    pub(super) fn complete(&mut self, number: u64) -> Result<Frame, Error> {
+        self.write_queues()?;
+        self.write_once();
+        self.write_runs();
+        self.trim()?;
+        self.write_holders();
+        let staged = std::mem::replace(&mut self.staged, Staged::new());
+        let payload = staged.frame.close(self.header);
+        let mut keys = Vec::with_capacity(staged.rows.len());
+        for (key, range) in staged.rows {
+            let row = range.map(|range| payload.slice(range));
+            self.pending.insert(key.clone(), row);
+            keys.push(key);
+        }
+        self.frames.push((number, keys));
+        Ok(Frame {
+            payload,
+            ephemeral: staged.ephemeral,
+        })
+    }
+
+    /// A frame is durable, and in the levels that readers see.
+    pub(super) fn is_durable(&mut self, number: u64) {
+        while let Some(at) = self.frames.iter().position(|(frame, _)| *frame <= number) {
+            let (_, keys) = self.frames.remove(at);
+            for key in keys {
+                // A later frame may have written it again.
+                let again = self.frames.iter().any(|(_, later)| later.binary_search(&key).is_ok());
+                if !again {
+                    self.pending.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// What was taken and is not finished, oldest first.
+    pub(super) fn open_runs(&self) -> Result<Vec<OpenRun>, Error> {
+        self.runs.open_runs(|key| self.get(key))
+    }
+
+    fn next_position(&mut self) -> u64 {
+        self.header.tail += 1;
+        self.header.tail
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.header.number += 1;
+        self.header.number
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, Error> {
+        if let Some(range) = self.staged.rows.get(key) {
+            return Ok(range.clone().map(|range| self.staged.frame.at(range)));
+        }
+        if let Some(row) = self.pending.get(key) {
+            return Ok(row.clone());
+        }
+        self.shared.get(key)
+    }
+
+    fn put(&mut self, key: Key, write: impl FnOnce(&mut Writer)) {
+        let range = self.staged.frame.put(&key, write);
+        self.staged.rows.insert(key, Some(range));
+    }
+
+    fn delete(&mut self, key: Key) {
+        self.staged.frame.delete(&key);
+        self.staged.rows.insert(key, None);
+    }
+
+    /// Rows as the frame that is being made leaves them: what is staged and not written yet is not among them.
+    fn range(&self, from: &Key, to: &Key, limit: usize) -> Result<Vec<(Key, Bytes)>, Error> {
+        let over = self.over(from, to);
+        let (rows, _) = self.shared.range(&over, from, to, limit)?;
+        Ok(rows)
+    }
+
+    fn last(&self, from: &Key, to: &Key) -> Result<Option<(Key, Bytes)>, Error> {
+        let over = self.over(from, &to.next());
+        self.shared.last(&over, from, to)
+    }
+
+    fn over(&self, from: &Key, to: &Key) -> BTreeMap<Key, Option<Bytes>> {
+        let pending = self.pending.range(from.clone()..to.clone());
+        let mut over: BTreeMap<_, _> = pending
+            .map(|(key, row)| (key.clone(), row.clone()))
+            .collect();
+        for (key, range) in self.staged.rows.range(from.clone()..to.clone()) {
+            let row = range.clone().map(|range| self.staged.frame.at(range));
+            over.insert(key.clone(), row);
+        }
+        over
+    }
+}
+
+/// The entries that a frame brings, in order of position.
+pub(super) fn entries(payload: Bytes, ephemeral: Vec<(u64, Arc<Message>)>) -> Vec<Entry> {
+    rows::entries(payload, ephemeral)
+}

@@ -1,0 +1,285 @@
+//! Packets without a place, known by their req_ids: in memory, and as rows of results, a row for each frame, owner and handler.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use hashbrown::HashMap;
+
+use super::State;
+use crate::store::coding::Reader;
+use crate::store::embedded::rows::{Key, Owner, ResultsRow, ResultsWriter, Scope, Space, end_of};
+use crate::store::judge::{Final, Known};
+use crate::store::{Error, Owed, TakenId};
+use crate::types::{ClientKey, HandlerName};
+
+/// Rows that are read at once.
+const TOGETHER: usize = 64;
+
+/// What is known of one is forgotten with its row, the oldest row first.
+#[derive(Debug, Default)]
+pub(super) struct Once {
+    entries: HashMap<u128, Entry>,
+    pub(super) blocks: BTreeMap<u64, Block>,
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Entry {
+    Open(u64, TakenId),
+    /// The row, and where in it.
+    Kept { fingerprint: u64, number: u64, index: u32 },
+    /// Finished, and its answer settled.
+    Settled,
+}
+
+/// The req_ids of one row.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) owner: Owner,
+    pub(super) time: SystemTime,
+    hashes: Vec<u128>,
+    settled: Vec<u32>,
+    bytes: u64,
+}
+
+/// A row of the frame that is being made.
+#[derive(Debug)]
+pub(super) struct StagedOnce {
+    owner: Owner,
+    row: ResultsWriter,
+    hashes: Vec<u128>,
+}
+
+impl Once {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+impl State {
+    pub(super) fn load_once(&mut self) -> Result<(), Error> {
+        let mut from = Key::named(Space::Once, "");
+        let end = end_of(&from);
+        loop {
+            let rows = self.range(&from, &end, TOGETHER)?;
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            from = last.next();
+            for (key, row) in rows {
+                self.load_block(key.last_number(), row)?;
+            }
+        }
+    }
+
+    fn load_block(&mut self, number: u64, row: bytes::Bytes) -> Result<(), Error> {
+        let bytes = row.len() as u64;
+        let row = ResultsRow::read(row);
+        let owner = self.owner(&row.client, row.scope);
+        let mut hashes = Vec::new();
+        for (index, entry) in row.entries().enumerate() {
+            let hash = self.seed.once(owner, &entry.req_id);
+            hashes.push(hash);
+            let kept = Entry::Kept {
+                fingerprint: entry.fingerprint,
+                number,
+                index: index as u32,
+            };
+            self.once.entries.insert(hash, kept);
+        }
+        let mut settled = Vec::new();
+        if let Some(marks) = self.get(&Key::number(Space::OnceSettled, number))? {
+            let mut from = Reader(marks);
+            while !from.is_empty() {
+                let index = from.number() as u32;
+                settled.push(index);
+                self.once.entries.insert(hashes[index as usize], Entry::Settled);
+            }
+        }
+        self.once.bytes += bytes;
+        let block = Block {
+            owner,
+            time: row.time,
+            hashes,
+            settled,
+            bytes,
+        };
+        self.once.blocks.insert(number, block);
+        Ok(())
+    }
+
+    fn owner(&self, client: &ClientKey, scope: Scope) -> Owner {
+        match scope {
+            Scope::Subject => self.seed.subject(&client.tenant, &client.subject),
+            Scope::Client | Scope::Places(_) => self.seed.client(client),
+        }
+    }
+
+    pub(super) fn known_once(&self, owner: Owner, req_id: &str) -> Result<Known, Error> {
+        let hash = self.seed.once(owner, req_id);
+        Ok(match self.once.entries.get(&hash) {
+            None => Known::New,
+            Some(Entry::Settled) => Known::Forgotten,
+            Some(Entry::Open(fingerprint, taken)) => Known::Open(*fingerprint, *taken),
+            Some(&Entry::Kept {
+                fingerprint,
+                number,
+                index,
+            }) => match self.once_entry(number, index)? {
+                Some((_, entry)) => Known::Finished(fingerprint, entry.answer()),
+                None => Known::Forgotten,
+            },
+        })
+    }
+
+    fn once_entry(
+        &self,
+        number: u64,
+        index: u32,
+    ) -> Result<Option<(Option<ResultsRow>, crate::store::embedded::rows::ResultsEntry)>, Error> {
+        let staged = self.staged.once.iter().find(|staged| staged.row.number == number);
+        if let Some(staged) = staged {
+            return Ok(staged.row.entry(u64::from(index)).map(|entry| (None, entry)));
+        }
+        let row = self.get(&Key::number(Space::Once, number))?;
+        Ok(row.and_then(|row| {
+            let row = ResultsRow::read(row);
+            let entry = row.entries().nth(index as usize)?;
+            Some((Some(row), entry))
+        }))
+    }
+
+    pub(super) fn open_once(&mut self, owner: Owner, req_id: &str, fingerprint: u64, taken: TakenId) {
+        let hash = self.seed.once(owner, req_id);
+        self.once.entries.insert(hash, Entry::Open(fingerprint, taken));
+    }
+
+    /// Keeps the answer of a packet without a place.
+    pub(super) fn keep_once(
+        &mut self,
+        client: Arc<ClientKey>,
+        scope: Scope,
+        handler: &HandlerName,
+        answer: &Final<'_>,
+    ) {
+        let owner = self.owner(&client, scope);
+        let hash = self.seed.once(owner, answer.req_id);
+        let known = |staged: &StagedOnce| {
+            staged.owner == owner && staged.row.handler == *handler && staged.row.scope == scope
+        };
+        let at = match self.staged.once.iter().position(known) {
+            Some(at) => at,
+            None => {
+                let number = self.next_number();
+                let now = self.staged.now;
+                let row = ResultsWriter::new(client, handler.clone(), scope, number, now);
+                self.staged.once.push(StagedOnce {
+                    owner,
+                    row,
+                    hashes: Vec::new(),
+                });
+                self.staged.once.len() - 1
+            }
+        };
+        let position = match (scope, answer.awaited) {
+            (Scope::Subject, _) | (_, true) => 0,
+            _ => self.next_position(),
+        };
+        let staged = &mut self.staged.once[at];
+        let kept = Entry::Kept {
+            fingerprint: answer.fingerprint,
+            number: staged.row.number,
+            index: staged.row.count as u32,
+        };
+        staged.hashes.push(hash);
+        staged.row.push(position, answer.fingerprint, answer.req_id, answer.answer);
+        self.once.entries.insert(hash, kept);
+    }
+
+    pub(super) fn settle_once(&mut self, owner: Owner, req_id: &str) {
+        let hash = self.seed.once(owner, req_id);
+        let Some(&Entry::Kept { number, index, .. }) = self.once.entries.get(&hash) else {
+            return;
+        };
+        let Some(block) = self.once.blocks.get_mut(&number) else {
+            return;
+        };
+        self.once.entries.insert(hash, Entry::Settled);
+        block.settled.push(index);
+        let marks = block.settled.clone();
+        self.put(Key::number(Space::OnceSettled, number), |out| {
+            marks.iter().for_each(|index| out.number(u64::from(*index)));
+        });
+        let owed = Key::owed_once(owner, hash);
+        if let Ok(Some(row)) = self.get(&owed) {
+            let (number, bytes) = (ResultsRow::read(row.clone()).number, row.len() as u64);
+            // It only reads no more than it has read.
+            let _ = self.release(owner, number, bytes);
+            self.delete(owed);
+        }
+    }
+
+    pub(super) fn owe_once(&mut self, owed: &Owed) -> Result<(), Error> {
+        let owner = self.seed.client(&owed.queue.client);
+        let hash = self.seed.once(owner, &owed.req_id);
+        let key = Key::owed_once(owner, hash);
+        let Some(&Entry::Kept { number, index, .. }) = self.once.entries.get(&hash) else {
+            return Ok(());
+        };
+        let Some((Some(row), entry)) = self.once_entry(number, index)? else {
+            return Ok(());
+        };
+        if entry.position != 0 || self.get(&key)?.is_some() {
+            return Ok(());
+        }
+        let number = self.next_number();
+        let position = self.next_position();
+        let now = self.staged.now;
+        let mut copy = ResultsWriter::new(row.client, row.handler, Scope::Client, number, now);
+        copy.push(position, entry.fingerprint, &entry.req_id, &entry.answer());
+        self.write_results(key, &copy, None);
+        Ok(())
+    }
+
+    pub(super) fn write_once(&mut self) {
+        for staged in std::mem::take(&mut self.staged.once) {
+            let key = Key::number(Space::Once, staged.row.number);
+            self.write_results(key.clone(), &staged.row, None);
+            let range = self.staged.rows.get(&key).cloned().flatten();
+            let bytes = range.map_or(0, |range| range.len() as u64);
+            self.once.bytes += bytes;
+            let block = Block {
+                owner: staged.owner,
+                time: staged.row.time,
+                hashes: staged.hashes,
+                settled: Vec::new(),
+                bytes,
+            };
+            self.once.blocks.insert(staged.row.number, block);
+        }
+    }
+
+    /// Nothing is known of the req_ids of a row any more. Its owner's row stays to be released.
+    pub(super) fn forget_block(&mut self, number: u64) -> Result<(), Error> {
+        let Some(block) = self.once.blocks.remove(&number) else {
+            return Ok(());
+        };
+        self.once.bytes -= block.bytes;
+        for (index, hash) in block.hashes.iter().enumerate() {
+            let its_own = match self.once.entries.get(hash) {
+                Some(Entry::Kept { number: of, .. }) => *of == number,
+                Some(Entry::Settled) => block.settled.contains(&(index as u32)),
+                _ => false,
+            };
+            if its_own {
+                self.once.entries.remove(hash);
+            }
+        }
+        self.delete(Key::number(Space::Once, number));
+        if !block.settled.is_empty() {
+            self.delete(Key::number(Space::OnceSettled, number));
+        }
+        Ok(())
+    }
+}

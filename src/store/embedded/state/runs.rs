@@ -1,0 +1,290 @@
+//! What was taken and is not finished.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use hashbrown::HashMap;
+
+use super::State;
+use crate::store::coding::Reader;
+use crate::store::embedded::rows::{Key, QueueHash, RunPacket, RunRow, Space, end_of};
+use crate::store::judge::{Opened, Take};
+use crate::store::{Error, OpenPacket, OpenRun, Origin, Place, TakenId};
+
+/// Rows that are read at once.
+const TOGETHER: usize = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    runs: BTreeMap<u64, Run>,
+    /// The runs of each queue that has open ones, oldest first.
+    queues: HashMap<QueueHash, Vec<u64>>,
+}
+
+/// A run, without the bytes of its packets.
+#[derive(Debug)]
+struct Run {
+    origin: Arc<Origin>,
+    queue: Option<QueueHash>,
+    packets: Vec<Packet>,
+    open: usize,
+    /// Some are finished since the row that says so was written.
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct Packet {
+    place: Place,
+    fingerprint: u64,
+    req_id: ByteString,
+    done: bool,
+}
+
+impl Runs {
+    /// The packet that is open in a place.
+    pub(super) fn open_at(&self, queue: QueueHash, seq: u64) -> Option<(TakenId, u64)> {
+        let mut runs = self.queues.get(&queue)?.iter();
+        runs.find_map(|&run| {
+            let at = self.runs[&run].find(seq)?;
+            let packet = &self.runs[&run].packets[at];
+            let taken = TakenId {
+                run,
+                at: at as u32,
+            };
+            (!packet.done).then_some((taken, packet.fingerprint))
+        })
+    }
+
+    pub(super) fn has_open(&self, queue: QueueHash) -> bool {
+        self.queues.contains_key(&queue)
+    }
+
+    pub(super) fn opened(&self, taken: TakenId) -> Option<Opened> {
+        let run = self.runs.get(&taken.run)?;
+        let packet = run.packets.get(taken.at as usize)?;
+        (!packet.done).then(|| Opened {
+            origin: run.origin.clone(),
+            place: packet.place.clone(),
+            req_id: packet.req_id.clone(),
+            fingerprint: packet.fingerprint,
+        })
+    }
+
+    pub(super) fn open_runs(
+        &self,
+        row: impl Fn(&Key) -> Result<Option<Bytes>, Error>,
+    ) -> Result<Vec<OpenRun>, Error> {
+        let mut open = Vec::with_capacity(self.runs.len());
+        for (&id, run) in &self.runs {
+            let Some(row) = row(&Key::number(Space::Run, id))? else {
+                continue;
+            };
+            let row = RunRow::read(row);
+            let packets = row.packets.into_iter().enumerate();
+            let packets = packets.filter(|(at, _)| !run.packets[*at].done);
+            let packets = packets.map(|(at, packet)| OpenPacket {
+                at: at as u32,
+                place: packet.place,
+                fingerprint: packet.fingerprint,
+                req_id: packet.req_id,
+                packet: packet.packet,
+            });
+            open.push(OpenRun {
+                id,
+                origin: row.origin,
+                taken_at: row.taken_at,
+                packets: packets.collect(),
+            });
+        }
+        Ok(open)
+    }
+
+    fn insert(&mut self, id: u64, origin: Arc<Origin>, queue: Option<QueueHash>) {
+        if let Some(queue) = queue {
+            self.queues.entry(queue).or_default().push(id);
+        }
+        let run = Run {
+            origin,
+            queue,
+            packets: Vec::new(),
+            open: 0,
+            changed: false,
+        };
+        self.runs.insert(id, run);
+    }
+
+    fn push(&mut self, id: u64, place: Place, fingerprint: u64, req_id: ByteString) -> TakenId {
+        let run = self.runs.get_mut(&id).expect("it was put in when it began");
+        run.packets.push(Packet {
+            place,
+            fingerprint,
+            req_id,
+            done: false,
+        });
+        run.open += 1;
+        TakenId {
+            run: id,
+            at: run.packets.len() as u32 - 1,
+        }
+    }
+
+    /// True: it was the last one of its run, which is gone.
+    fn finish(&mut self, taken: TakenId) -> bool {
+        let Some(run) = self.runs.get_mut(&taken.run) else {
+            return false;
+        };
+        run.packets[taken.at as usize].done = true;
+        run.open -= 1;
+        run.changed = true;
+        if run.open > 0 {
+            return false;
+        }
+        let queue = run.queue;
+        self.runs.remove(&taken.run);
+        if let Some(queue) = queue
+            && let Some(runs) = self.queues.get_mut(&queue)
+        {
+            runs.retain(|run| *run != taken.run);
+            if runs.is_empty() {
+                self.queues.remove(&queue);
+            }
+        }
+        true
+    }
+}
+
+impl Run {
+    /// Where a place is in it. Places are taken in order, those without one in between.
+    fn find(&self, seq: u64) -> Option<usize> {
+        let first = match self.packets.first()?.place {
+            Place::Seq(first) if first <= seq => first,
+            Place::Seq(_) => return None,
+            _ => 0,
+        };
+        // Nearly always all of a run have a place.
+        let guess = usize::try_from(seq - first).ok()?;
+        let is_it = |packet: &Packet| packet.place == Place::Seq(seq);
+        if self.packets.get(guess).is_some_and(is_it) {
+            return Some(guess);
+        }
+        self.packets.iter().position(is_it)
+    }
+}
+
+impl State {
+    pub(super) fn load_runs(&mut self) -> Result<(), Error> {
+        let mut from = Key::named(Space::Run, "");
+        let end = end_of(&from);
+        loop {
+            let rows = self.range(&from, &end, TOGETHER)?;
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            from = last.next();
+            for (key, row) in rows {
+                self.load_run(key.last_number(), RunRow::read(row))?;
+            }
+        }
+    }
+
+    fn load_run(&mut self, id: u64, row: RunRow) -> Result<(), Error> {
+        let queue = self.queue_of(&row.origin);
+        self.runs.insert(id, row.origin, queue);
+        let mut taken = Vec::with_capacity(row.packets.len());
+        for packet in row.packets {
+            taken.push((packet.place.clone(), packet.req_id.clone(), packet.fingerprint));
+            let req_id = ByteString::from(&*packet.req_id);
+            self.runs.push(id, packet.place, packet.fingerprint, req_id);
+        }
+        let mut done = Vec::new();
+        if let Some(row) = self.get(&Key::number(Space::Done, id))? {
+            let mut from = Reader(row);
+            while !from.is_empty() {
+                done.push(from.number() as u32);
+            }
+        }
+        for (at, (place, req_id, fingerprint)) in taken.into_iter().enumerate() {
+            let taken = TakenId {
+                run: id,
+                at: at as u32,
+            };
+            if done.contains(&taken.at) {
+                self.runs.finish(taken);
+            } else if let Place::ReqId(scope) = place {
+                let origin = self.runs.runs[&id].origin.clone();
+                if let Some(owner) = self.owner_of(&origin, scope) {
+                    self.open_once(owner, &req_id, fingerprint, taken);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_packet(&mut self, take: Take<'_>) -> TakenId {
+        let goes_on = self.staged.run_is_open
+            && matches!(self.staged.runs.last(), Some((_, run)) if Arc::ptr_eq(&run.origin, take.origin));
+        if !goes_on {
+            let id = self.next_number();
+            let queue = self.queue_of(take.origin);
+            self.runs.insert(id, take.origin.clone(), queue);
+            let run = RunRow {
+                origin: take.origin.clone(),
+                taken_at: self.staged.now,
+                packets: Vec::new(),
+            };
+            self.staged.runs.push((id, run));
+            self.staged.run_is_open = true;
+        }
+        let (id, run) = self.staged.runs.last_mut().expect("one is open");
+        run.packets.push(RunPacket {
+            place: take.place.clone(),
+            fingerprint: take.fingerprint,
+            req_id: take.req_id.clone(),
+            packet: take.packet,
+        });
+        let id = *id;
+        let req_id = take.req_id.clone();
+        self.runs.push(id, take.place.clone(), take.fingerprint, req_id)
+    }
+
+    pub(super) fn opened_packet(&self, taken: TakenId) -> Option<Opened> {
+        self.runs.opened(taken)
+    }
+
+    pub(super) fn finish_packet(&mut self, taken: TakenId) {
+        if self.runs.finish(taken) {
+            self.staged.runs.retain(|(id, _)| *id != taken.run);
+            self.delete(Key::number(Space::Run, taken.run));
+            self.delete(Key::number(Space::Done, taken.run));
+        } else {
+            self.staged.finished.push(taken.run);
+        }
+    }
+
+    pub(super) fn write_runs(&mut self) {
+        for (id, run) in std::mem::take(&mut self.staged.runs) {
+            self.put(Key::number(Space::Run, id), |out| run.write(out));
+        }
+        for id in std::mem::take(&mut self.staged.finished) {
+            let Some(run) = self.runs.runs.get_mut(&id) else {
+                continue;
+            };
+            if std::mem::replace(&mut run.changed, false) {
+                let done = run.packets.iter().enumerate();
+                let done = done.filter(|(_, packet)| packet.done);
+                let done: Vec<u64> = done.map(|(at, _)| at as u64).collect();
+                self.put(Key::number(Space::Done, id), |out| {
+                    done.iter().for_each(|at| out.number(*at));
+                });
+            }
+        }
+    }
+
+    /// Those of an origin that have a place: none without a client.
+    fn queue_of(&self, origin: &Origin) -> Option<QueueHash> {
+        let owner = self.seed.client(origin.client.as_ref()?);
+        Some(self.seed.queue(owner, origin.handler.as_str()))
+    }
+}

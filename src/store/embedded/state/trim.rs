@@ -1,0 +1,131 @@
+//! What goes because of its age or of a bound, a little with each frame, so that nobody waits for it.
+
+use std::time::{Duration, SystemTime};
+
+use super::State;
+use super::records::Deletion;
+use crate::store::Error;
+use crate::store::embedded::rows::{Key, Owner, QueueHash, QueueRow, Space, end_of};
+
+/// How often is looked for what has become too old.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Of each kind, looked at each time.
+const AT_ONCE: usize = 256;
+
+/// Where the sweeps are.
+#[derive(Debug)]
+pub(super) struct Swept {
+    last: SystemTime,
+    owner: Owner,
+    queue: Key,
+}
+
+impl Default for Swept {
+    fn default() -> Self {
+        Self {
+            last: SystemTime::UNIX_EPOCH,
+            owner: Owner(0),
+            queue: Key::queue(QueueHash(0)),
+        }
+    }
+}
+
+impl State {
+    /// Brings everything back to its bounds, and now and then removes what is too old.
+    pub(super) fn trim(&mut self) -> Result<(), Error> {
+        while self.holders.bytes > self.keep.result_bytes {
+            let Some(owner) = self.holders.largest() else {
+                break;
+            };
+            let Some((key, owned)) = self.oldest_owned(owner)? else {
+                break;
+            };
+            self.drop_owned(owner, key, owned)?;
+        }
+        while self.once.len() > self.keep.once || self.once.bytes > self.keep.once_bytes {
+            if !self.forget_oldest_block()? {
+                break;
+            }
+        }
+        let now = self.header.time;
+        if now.duration_since(self.swept.last).is_ok_and(|passed| passed >= EVERY) {
+            self.swept.last = now;
+            self.sweep(now)?;
+        }
+        Ok(())
+    }
+
+    fn sweep(&mut self, now: SystemTime) -> Result<(), Error> {
+        let before = |age: Duration| now.checked_sub(age);
+        if let Some(oldest) = before(self.keep.once_age) {
+            for _ in 0..AT_ONCE {
+                let first = self.once.blocks.first_key_value();
+                if first.is_none_or(|(_, block)| block.time >= oldest) {
+                    break;
+                }
+                self.forget_oldest_block()?;
+            }
+        }
+        if let Some(oldest) = before(self.keep.deletion_age) {
+            let from = Key::named(Space::Deletion, "");
+            for (key, row) in self.range(&from, &end_of(&from), AT_ONCE)? {
+                let deletion = Deletion::read(row);
+                if deletion.time >= oldest {
+                    break;
+                }
+                self.forget_deletion(key, &deletion)?;
+            }
+        }
+        if let Some(oldest) = before(self.keep.result_age) {
+            self.sweep_results(oldest)?;
+        }
+        if let Some(oldest) = before(self.keep.place_age) {
+            self.sweep_queues(oldest)?;
+        }
+        Ok(())
+    }
+
+    fn sweep_results(&mut self, oldest: SystemTime) -> Result<(), Error> {
+        for _ in 0..AT_ONCE {
+            let Some(owner) = self.holders.after(self.swept.owner) else {
+                self.swept.owner = Owner(0);
+                return Ok(());
+            };
+            match self.oldest_owned(owner)? {
+                Some((key, owned)) if owned.time < oldest => self.drop_owned(owner, key, owned)?,
+                _ => self.swept.owner = Owner(owner.0.saturating_add(1)),
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_queues(&mut self, oldest: SystemTime) -> Result<(), Error> {
+        let end = end_of(&Key::named(Space::Queue, ""));
+        let rows = self.range(&self.swept.queue.clone(), &end, AT_ONCE)?;
+        self.swept.queue = match rows.last() {
+            Some((last, _)) if rows.len() >= AT_ONCE => last.next(),
+            _ => Key::queue(QueueHash(0)),
+        };
+        for (key, row) in rows {
+            self.forget_queue(key, &QueueRow::read(row), oldest);
+        }
+        Ok(())
+    }
+
+    fn forget_oldest_block(&mut self) -> Result<bool, Error> {
+        let Some((&number, block)) = self.once.blocks.first_key_value() else {
+            return Ok(false);
+        };
+        let owner = block.owner;
+        let owned = self.get(&Key::owned(owner, number))?;
+        match owned {
+            Some(row) => {
+                let owned = crate::store::embedded::rows::OwnedRow::read(row);
+                self.drop_owned(owner, Key::owned(owner, number), owned)?;
+            }
+            None => self.forget_block(number)?,
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,170 @@
+//! The thread that makes frames durable, and then seen.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use tokio::sync::mpsc;
+
+use super::keeper::Wake;
+use super::levels::Shared;
+use super::log::{self, Log};
+use super::state::entries;
+use super::writer::{Input, Outcome, Synced, Written};
+use crate::store::{Error, Tail};
+
+/// Room that the log has before a frame is judged: a frame that is larger may still be refused.
+const AHEAD: usize = 8 << 20;
+
+/// What the syncing thread does, one after the other.
+#[derive(Debug)]
+pub(super) enum Job {
+    Write(Written),
+    /// Looks whether there is room again.
+    Reserve,
+    /// Frames below this one are elsewhere.
+    Remove(u64),
+}
+
+#[derive(Debug)]
+pub(super) struct Syncer {
+    pub(super) jobs: Receiver<Job>,
+    pub(super) done: mpsc::Sender<Input>,
+    pub(super) log: Option<Log>,
+    /// The log was opened again, and may have had frames that nobody was told of.
+    pub(super) reopened: bool,
+    pub(super) reopen: Reopen,
+    pub(super) shared: Arc<Shared>,
+    pub(super) position: Arc<AtomicU64>,
+    pub(super) tail: Arc<dyn Tail>,
+    pub(super) keeper: SyncSender<Wake>,
+    /// How large the log gets before a checkpoint is due.
+    pub(super) checkpoint_bytes: u64,
+}
+
+/// What it takes to open the log again.
+#[derive(Debug)]
+pub(super) struct Reopen {
+    pub(super) disk: Arc<dyn super::disk::Disk>,
+    pub(super) options: log::Options,
+}
+
+impl Syncer {
+    /// Runs until nobody is left who has a job for it.
+    pub(super) fn run(mut self) {
+        while let Ok(job) = self.jobs.recv() {
+            let mut outcome = match job {
+                Job::Write(written) => self.write(written),
+                Job::Reserve => Outcome::Durable(self.durable()),
+                Job::Remove(before) => {
+                    self.remove(before);
+                    continue;
+                }
+            };
+            let room = self.reserve();
+            if std::mem::take(&mut self.reopened) {
+                outcome = Outcome::Failed;
+            }
+            // A full mailbox is one that is being read; a closed one has nobody who waits.
+            let _ = self.done.blocking_send(Input::Synced(Synced { outcome, room }));
+        }
+        if let Some(log) = self.log.take()
+            && let Err(error) = log.close()
+        {
+            tracing::error!(%error, "the commit log could not be closed");
+        }
+    }
+
+    fn durable(&self) -> u64 {
+        self.shared.levels.read().active.frame
+    }
+
+    fn write(&mut self, written: Written) -> Outcome {
+        let Some((number, payload)) = written.frame else {
+            for (reply, judged) in written.replies {
+                // Whoever waited may be gone, here and below.
+                let _ = reply.send(Ok(judged));
+            }
+            return Outcome::Durable(self.durable());
+        };
+        if let Err(error) = self.append(number, &payload) {
+            for (reply, _) in written.replies {
+                let _ = reply.send(Err(error.clone()));
+            }
+            return Outcome::Failed;
+        }
+        let told = entries(payload.clone(), written.ephemeral);
+        let tail = {
+            let mut levels = self.shared.levels.write();
+            levels.active.apply(number, payload);
+            levels.active.header.tail
+        };
+        self.position.store(tail, Ordering::Release);
+        if !told.is_empty() {
+            self.tail.committed(&told);
+        }
+        for (reply, judged) in written.replies {
+            let _ = reply.send(Ok(judged));
+        }
+        Outcome::Durable(number)
+    }
+
+    /// After an error the log was opened again, or will be before the next frame.
+    fn append(&mut self, number: u64, payload: &[u8]) -> Result<(), Error> {
+        let log = self.opened()?;
+        // No room: nothing was written.
+        let reserved = log.reserve(payload.len());
+        reserved.map_err(|error| Error::Refused(error.to_string()))?;
+        let written = log.append(number, &[payload]).and_then(|()| log.sync());
+        written.map_err(|error| {
+            tracing::error!(%error, "the commit log could not be written");
+            self.log = None;
+            Error::Unavailable(error.to_string())
+        })
+    }
+
+    fn opened(&mut self) -> Result<&mut Log, Error> {
+        if self.log.is_none() {
+            let seen = self.durable();
+            let mut levels = Vec::new();
+            let opened = Log::open(
+                self.reopen.disk.clone(),
+                self.reopen.options.clone(),
+                seen,
+                &mut |number, payload| levels.push((number, payload)),
+            );
+            let (log, _) = opened.map_err(|error| Error::Refused(error.to_string()))?;
+            // Written before the error: nobody was told, and now they are there.
+            for (number, payload) in levels {
+                self.shared.levels.write().active.apply(number, payload);
+            }
+            self.log = Some(log);
+            self.reopened = true;
+        }
+        self.log.as_mut().ok_or_else(|| Error::Refused("the log is closed".into()))
+    }
+
+    fn reserve(&mut self) -> Result<(), String> {
+        let reserved = self.opened().map_err(|error| error.to_string()).and_then(|log| {
+            let reserved = log.reserve(AHEAD);
+            reserved.map_err(|error| format!("no room on the disk: {error}"))
+        });
+        let is_due = match &self.log {
+            Some(log) => log.bytes() >= self.checkpoint_bytes,
+            None => false,
+        };
+        if is_due || reserved.is_err() {
+            // One that is asked for already is enough.
+            let _ = self.keeper.try_send(Wake::Checkpoint);
+        }
+        reserved
+    }
+
+    fn remove(&mut self, before: u64) {
+        if let Some(log) = &mut self.log
+            && let Err(error) = log.remove_before(before)
+        {
+            tracing::warn!(%error, "old segments of the commit log could not be removed yet");
+        }
+    }
+}

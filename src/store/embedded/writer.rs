@@ -1,0 +1,232 @@
+//! The thread that judges commits into frames. While one frame is on its way to the disk, the next one forms.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::state::State;
+use super::syncer::Job;
+use crate::store::{Commit, Error, Judged, OpenRun};
+use crate::types::Message;
+
+/// A frame that is so large goes before it takes more in.
+const FRAME_BYTES: usize = 1 << 20;
+
+/// Commits of one frame at most.
+const COMMITS: usize = 4_096;
+
+/// What the writing thread is told.
+#[derive(Debug)]
+pub(super) enum Input {
+    Commit {
+        commit: Box<Commit>,
+        reply: Reply,
+        /// Room in line, given back when it is judged.
+        room: OwnedSemaphorePermit,
+    },
+    /// A domain was taken over: the term must not be given again after a restart.
+    Term(u64),
+    OpenRuns(oneshot::Sender<Result<Vec<OpenRun>, Error>>),
+    /// The last job of the syncing thread is done.
+    Synced(Synced),
+    /// Nothing comes any more: what is here is finished.
+    Close,
+}
+
+pub(super) type Reply = oneshot::Sender<Result<Vec<Judged>, Error>>;
+
+/// What became of a job.
+#[derive(Debug)]
+pub(super) struct Synced {
+    pub(super) outcome: Outcome,
+    /// Whether the log has room for what comes next.
+    pub(super) room: Result<(), String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Everything up to this frame is durable, and seen.
+    Durable(u64),
+    /// A frame was not written, or nobody knows.
+    Failed,
+}
+
+/// What a frame takes to the syncing thread.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// `None`: nothing has changed, and the answers are true once the frames before are durable.
+    pub(super) frame: Option<(u64, Bytes)>,
+    pub(super) ephemeral: Vec<(u64, Arc<Message>)>,
+    pub(super) replies: Vec<(Reply, Vec<Judged>)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    inbox: mpsc::Receiver<Input>,
+    jobs: Sender<Job>,
+    state: State,
+    /// Of the frame that is being made.
+    replies: Vec<(Reply, Vec<Judged>)>,
+    /// The number of the last frame.
+    last: u64,
+    /// A job is with the syncing thread.
+    is_syncing: bool,
+    /// The state has what did not become durable, or could not be read: nothing is judged before it was read anew.
+    is_stale: bool,
+    room: Result<(), String>,
+    /// Somebody was refused for want of room since it was last looked for.
+    wants_room: bool,
+    is_closing: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        inbox: mpsc::Receiver<Input>,
+        jobs: Sender<Job>,
+        state: State,
+        last: u64,
+    ) -> Self {
+        Self {
+            inbox,
+            jobs,
+            state,
+            replies: Vec::new(),
+            last,
+            is_syncing: false,
+            is_stale: false,
+            room: Ok(()),
+            wants_room: false,
+            is_closing: false,
+        }
+    }
+
+    /// Runs until it is closed, or nobody is left who could tell it anything.
+    pub(super) fn run(mut self) {
+        while let Some(input) = self.inbox.blocking_recv() {
+            self.take(input);
+            while self.replies.len() < COMMITS && self.state.staged_bytes() < FRAME_BYTES {
+                match self.inbox.try_recv() {
+                    Ok(input) => self.take(input),
+                    Err(_) => break,
+                }
+            }
+            if !self.is_syncing {
+                self.hand_over();
+            }
+            if self.is_closing && !self.is_syncing {
+                break;
+            }
+        }
+        // The syncing thread ends with the last one that gives it jobs.
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Commit {
+                commit,
+                reply,
+                room,
+            } => {
+                drop(room);
+                self.judge(*commit, reply);
+            }
+            Input::Term(term) => self.state.raise_term(term),
+            Input::OpenRuns(reply) => {
+                // Whoever asked may be gone.
+                let _ = reply.send(self.state.open_runs());
+            }
+            Input::Synced(synced) => self.synced(synced),
+            Input::Close => self.is_closing = true,
+        }
+    }
+
+    fn judge(&mut self, commit: Commit, reply: Reply) {
+        let refusal = match &self.room {
+            _ if self.is_closing => Some("it is closed".to_owned()),
+            _ if self.is_stale => Some("it is being read anew".to_owned()),
+            Err(why) => Some(why.clone()),
+            Ok(()) => None,
+        };
+        if let Some(refusal) = refusal {
+            self.wants_room = true;
+            // Whoever waited may be gone, here and below.
+            let _ = reply.send(Err(Error::Refused(refusal)));
+            return;
+        }
+        match self.state.judge(commit) {
+            Ok(judged) => self.replies.push((reply, judged)),
+            Err(error) => {
+                let _ = reply.send(Err(refused(&error)));
+                self.discard(&error);
+            }
+        }
+    }
+
+    fn synced(&mut self, synced: Synced) {
+        self.is_syncing = false;
+        self.room = synced.room;
+        match synced.outcome {
+            Outcome::Durable(number) => self.state.is_durable(number),
+            Outcome::Failed => {
+                // What was judged since then stands on what did not become durable.
+                self.discard(&Error::Refused("a write before it failed".to_owned()));
+            }
+        }
+    }
+
+    /// Gives the frame to the syncing thread, if there is one to give; or has it look for room.
+    fn hand_over(&mut self) {
+        if self.is_stale {
+            match self.state.reload() {
+                Ok(()) => {
+                    self.is_stale = false;
+                    self.last = self.state.last_frame();
+                }
+                Err(error) => tracing::error!(%error, "the store cannot be read anew"),
+            }
+        }
+        let job = if self.replies.is_empty() {
+            if self.room.is_ok() || !std::mem::take(&mut self.wants_room) {
+                return;
+            }
+            Job::Reserve
+        } else {
+            match self.complete() {
+                Ok(written) => Job::Write(written),
+                Err(error) => return self.discard(&error),
+            }
+        };
+        self.is_syncing = self.jobs.send(job).is_ok();
+    }
+
+    fn complete(&mut self) -> Result<Written, Error> {
+        if !self.state.has_changed() {
+            return Ok(Written {
+                frame: None,
+                ephemeral: Vec::new(),
+                replies: std::mem::take(&mut self.replies),
+            });
+        }
+        let frame = self.state.complete(self.last + 1)?;
+        self.last += 1;
+        Ok(Written {
+            frame: Some((self.last, frame.payload)),
+            ephemeral: frame.ephemeral,
+            replies: std::mem::take(&mut self.replies),
+        })
+    }
+
+    /// Nothing of the frame that is being made may be used.
+    fn discard(&mut self, error: &Error) {
+        self.is_stale = true;
+        for (reply, _) in self.replies.drain(..) {
+            let _ = reply.send(Err(refused(error)));
+        }
+    }
+}
+
+fn refused(error: &Error) -> Error {
+    Error::Refused(error.to_string())
+}
