@@ -46,6 +46,15 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// About how much room it takes while it waits.
+    pub fn size(&self) -> usize {
+        let units: usize = self.units.iter().map(Unit::size).sum();
+        let finishes: usize = self.finishes.iter().map(Finish::size).sum();
+        let settled = self.settles.iter().map(|settle| 128 + 64 * settle.req_ids.len());
+        let settled: usize = settled.sum();
+        units + finishes + settled + 128 * self.owed.len()
+    }
+
     /// One that does nothing yet.
     pub fn new(domain: Domain, term: Term, now: SystemTime) -> Self {
         Self {
@@ -112,6 +121,41 @@ pub struct Unit {
     /// Whether a call waits for the answer and will carry it: then no stream needs it.
     pub awaited: bool,
     pub effect: Effect,
+}
+
+impl Unit {
+    fn size(&self) -> usize {
+        let drafts = |drafts: &[Draft]| drafts.iter().map(Draft::size).sum::<usize>();
+        let effect = match &self.effect {
+            Effect::Answer(answer) => answer.size(),
+            Effect::Change { changes, .. } => changes.iter().map(Change::size).sum(),
+            Effect::Publish(messages) => drafts(messages),
+            Effect::Take(packet) => packet.len(),
+        };
+        64 + self.req_id.len() + effect
+    }
+}
+
+impl Finish {
+    fn size(&self) -> usize {
+        let messages: usize = self.messages.iter().map(Draft::size).sum();
+        64 + self.answer.size() + messages
+    }
+}
+
+impl Change {
+    fn size(&self) -> usize {
+        let content = self.content.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        64 + self.key.len() + content
+    }
+}
+
+impl Draft {
+    fn size(&self) -> usize {
+        let pairs = |(name, value): &(ByteString, ByteString)| name.len() + value.len() + 8;
+        let headers: usize = self.headers.iter().map(pairs).sum();
+        64 + self.topic.as_str().len() + headers + self.data.len()
+    }
 }
 
 /// Whose packet it is.

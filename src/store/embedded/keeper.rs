@@ -1,5 +1,6 @@
 //! The thread that makes checkpoints, and removes what need not be kept. Nobody waits for it.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -11,7 +12,7 @@ use super::disk::Disk;
 use super::keep::Keep;
 use super::levels::{Mem, Shared};
 use super::meta::{self, part_key, part_row};
-use super::parts::{Blocks, Part, PartInfo, PartWriter};
+use super::parts::{Blocks, Part, PartWriter, Step};
 use super::rows::Space;
 use super::syncer::Job;
 use super::table::Op;
@@ -128,7 +129,7 @@ impl Keeper {
     }
 
     fn open(&self, path: &Path) -> Result<Arc<Part>, Failure> {
-        let (part, _) = Part::open(self.disk.clone(), path, self.blocks.clone())?;
+        let part = Part::open(&*self.disk, path, self.blocks.clone())?;
         Ok(Arc::new(part))
     }
 
@@ -301,14 +302,17 @@ fn each(
 ) -> Result<(), Failure> {
     for part in parts {
         let mut result = Ok(());
-        part.scan(0, &mut |position, message| {
-            result = visit(position, message);
-            result.is_ok()
+        part.scan(0, &mut |step| {
+            // What is lost was told, or will be by whoever looks for it.
+            if let Step::Message(position, message) = step {
+                result = visit(position, &message);
+            }
+            match result {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
         })?;
         result?;
     }
     Ok(())
 }
-
-/// What a part is, where its row is all that is left of it.
-pub(super) type Manifest = Vec<(String, PartInfo)>;

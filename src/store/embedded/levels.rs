@@ -30,6 +30,8 @@ pub(super) struct Mem {
     pub(super) log: Log,
     /// Behind the last frame in it.
     pub(super) header: Header,
+    /// The position behind which its entries begin.
+    pub(super) start: u64,
     /// The last frame in it.
     pub(super) frame: u64,
     /// Of all frames in it.
@@ -55,6 +57,7 @@ impl Mem {
     fn after(&self) -> Self {
         Self {
             header: self.header,
+            start: self.header.tail,
             frame: self.frame,
             ..Self::default()
         }
@@ -102,8 +105,13 @@ impl Levels {
 }
 
 impl Shared {
+    /// A row that is in memory, or known to be gone.
+    pub(super) fn in_memory(&self, key: &Key) -> Option<Option<Bytes>> {
+        self.levels.read().row(key)
+    }
+
     pub(super) fn get(&self, key: &Key) -> Result<Option<Bytes>, Error> {
-        if let Some(row) = self.levels.read().row(key) {
+        if let Some(row) = self.in_memory(key) {
             return Ok(row);
         }
         let row = self.table.get(key.space(), key.rest());

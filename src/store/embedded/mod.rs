@@ -149,24 +149,32 @@ impl Embedded {
         Ok(Committing::Waiting(answer))
     }
 
-    /// Stops the threads, one after the other, each when it has done what there is.
-    fn stop(&self) {
-        let mut threads = self.threads.lock();
-        let mut threads = threads.drain(..);
-        let mut join = |name: &str| {
-            if let Some(thread) = threads.next()
-                && thread.join().is_err()
-            {
-                tracing::error!("the thread that {name} has panicked");
-            }
-        };
-        // A thread that is gone needs not be told, here and below.
-        let _ = self.commits.blocking_send(Input::Close);
-        join("judges commits");
-        let _ = self.wake.send(Wake::Close);
-        join("makes checkpoints");
-        join("syncs the log");
+    /// Asks the writing thread.
+    async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.commits.send(input(reply)).await;
+        asked.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())
     }
+}
+
+/// Stops the threads, one after the other, each when it has done what there is.
+fn stop(commits: mpsc::Sender<Input>, wake: SyncSender<Wake>, threads: Vec<JoinHandle<()>>) {
+    let mut threads = threads.into_iter();
+    let mut join = |does: &str| {
+        if let Some(thread) = threads.next()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that {does} has panicked");
+        }
+    };
+    // A thread that is gone needs not be told, here and below.
+    let _ = commits.blocking_send(Input::Close);
+    drop(commits);
+    join("judges commits");
+    let _ = wake.send(Wake::Close);
+    join("makes checkpoints");
+    join("syncs the log");
 }
 
 impl Drop for Embedded {
@@ -296,22 +304,45 @@ impl Store for Embedded {
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
         let (seed, client, which) = (self.seed, client.clone(), which.clone());
-        reader::blocking(self.shared.clone(), move |shared| {
-            reader::kept(shared, seed, &client, &which, limit)
-        })
-    }
-
-    fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
-        async {
-            let (reply, answer) = oneshot::channel();
-            self.commits.send(Input::OpenRuns(reply)).await.map_err(|_| closed())?;
-            answer.await.map_err(|_| closed())?
+        async move {
+            match which {
+                Which::Places { handler, from } => {
+                    reader::blocking(self.shared.clone(), move |shared| {
+                        reader::of_places(shared, seed, &client, &handler, from, limit)
+                    })
+                    .await
+                }
+                Which::ReqIds(req_ids) => {
+                    let places = self.ask(|reply| Input::Once {
+                        client: Box::new(client),
+                        req_ids,
+                        reply,
+                    });
+                    let places = places.await?;
+                    reader::blocking(self.shared.clone(), move |shared| {
+                        reader::of_req_ids(shared, &places, limit)
+                    })
+                    .await
+                }
+            }
         }
         .boxed()
     }
 
+    fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
+        async { self.ask(Input::OpenRuns).await? }.boxed()
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.in_line.close();
-        async { tokio::task::block_in_place(|| self.stop()) }.boxed()
+        let (commits, wake) = (self.commits.clone(), self.wake.clone());
+        let threads = std::mem::take(&mut *self.threads.lock());
+        async {
+            let stopped = tokio::task::spawn_blocking(|| stop(commits, wake, threads));
+            if stopped.await.is_err() {
+                tracing::error!("stopping the store has panicked");
+            }
+        }
+        .boxed()
     }
 }

@@ -20,7 +20,7 @@ use super::levels::{Levels, Mem, Shared};
 use super::log::{self, Log};
 use super::meta::{self, EPOCHS, FLOORS, FRAME, HEADER, SEED};
 use super::parts::{Blocks, Part};
-use super::rows::{Key, Seed, Space};
+use super::rows::{Seed, Space};
 use super::state::State;
 use super::syncer::{Reopen, Syncer};
 use super::table::{self, Direction, Limit, Table};
@@ -225,6 +225,7 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
     let mut active = Mem {
         header,
         frame,
+        start: header.tail,
         ..Mem::default()
     };
     let log_options = log::Options {
@@ -352,9 +353,9 @@ fn salvage(
     if disk.exists(new).map_err(|error| failed(&error))? {
         disk.remove(new).map_err(|error| failed(&error))?;
     }
-    let salvaged = table::salvage(disk.clone(), old, new, options.cache_bytes).map_err(|error| failed(&error))?;
+    let salvaged = table::salvage(disk, old, new, options.cache_bytes).map_err(|error| failed(&error))?;
     for missing in &salvaged.missing {
-        damages.tell(format!("missing are {missing}"));
+        damages.tell(describe(missing));
     }
     disk.make_dir(Path::new(QUARANTINE)).map_err(|error| failed(&error))?;
     let aside = Path::new(QUARANTINE).join(format!("rows-{:08x}.table", rand::random::<u32>()));
@@ -382,10 +383,10 @@ fn open_parts(
     for (key, row) in rows {
         let path = meta::part_path(&key);
         let info = meta::read_part(row.into());
-        match Part::open(disk.clone(), Path::new(&path), blocks.clone()) {
-            Ok((part, found)) => {
-                for damage in found {
-                    damages.tell(format!("{}: {}", damage.part, damage.what));
+        match Part::open(&**disk, Path::new(&path), blocks.clone()) {
+            Ok(part) => {
+                for damage in part.damage() {
+                    tell_part(&damage, damages, floors);
                 }
                 parts.push(Arc::new(part));
             }
@@ -409,6 +410,18 @@ fn open_parts(
     }
     parts.sort_by_key(|part| part.info().first);
     Ok(parts)
+}
+
+fn tell_part(damage: &super::parts::Damage, damages: &Damages, floors: &mut Floors) {
+    let Some(positions) = &damage.positions else {
+        return damages.tell(format!("{}: {}", damage.part, damage.what));
+    };
+    let (first, last) = (*positions.start(), *positions.end());
+    floors.damage(first, last);
+    damages.tell(format!(
+        "{}: {}; missing are its messages from position {first} to {last}",
+        damage.part, damage.what
+    ));
 }
 
 /// A copy of what is damaged, for whoever wants to look at it. That it cannot be made changes nothing.
@@ -461,15 +474,22 @@ fn number(row: &[u8]) -> u64 {
     u64::from_le_bytes(number)
 }
 
+fn describe(missing: &table::Missing) -> String {
+    let name = missing.space.map_or("rows of its own", space_name);
+    let key = |key: &Option<Vec<u8>>, none: &str| match key {
+        Some(key) => format!("{:?}", String::from_utf8_lossy(key)),
+        None => none.to_owned(),
+    };
+    format!(
+        "the table of rows: {}; missing are {name} after {} up to {}",
+        missing.why,
+        key(&missing.after, "the first"),
+        key(&missing.through, "the last"),
+    )
+}
+
 /// So that the names of keys are used where rows are told of.
 pub(super) fn space_name(space: u8) -> &'static str {
     let known = Space::ALL.iter().find(|known| **known as u8 == space);
     known.map_or("unknown rows", |space| space.name())
-}
-
-impl Key {
-    /// For people: which row is meant.
-    pub(super) fn describe(&self) -> String {
-        format!("{} {}", space_name(self.space()), String::from_utf8_lossy(self.rest()))
-    }
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::reader::OncePlace;
 use super::state::State;
 use super::syncer::Job;
 use crate::store::{Commit, Error, Judged, OpenRun};
-use crate::types::Message;
+use crate::types::{ClientKey, Message};
 
 /// A frame that is so large goes before it takes more in.
 const FRAME_BYTES: usize = 1 << 20;
@@ -29,6 +31,12 @@ pub(super) enum Input {
     /// A domain was taken over: the term must not be given again after a restart.
     Term(u64),
     OpenRuns(oneshot::Sender<Result<Vec<OpenRun>, Error>>),
+    /// Where the results of packets without a place are.
+    Once {
+        client: Box<ClientKey>,
+        req_ids: Vec<ByteString>,
+        reply: oneshot::Sender<Vec<OncePlace>>,
+    },
     /// The last job of the syncing thread is done.
     Synced(Synced),
     /// Nothing comes any more: what is here is finished.
@@ -136,6 +144,14 @@ impl Writer {
             Input::OpenRuns(reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.state.open_runs());
+            }
+            Input::Once {
+                client,
+                req_ids,
+                reply,
+            } => {
+                // Whoever asked may be gone.
+                let _ = reply.send(self.state.once_places(&client, &req_ids));
             }
             Input::Synced(synced) => self.synced(synced),
             Input::Close => self.is_closing = true,

@@ -213,6 +213,20 @@ impl Log {
         Some(first)
     }
 
+    /// The newest `count` positions that match, newest first.
+    pub(in crate::store) fn newest(&self, filter: &Filter, count: usize) -> Vec<u64> {
+        let Some(topics) = self.exact_topics(filter) else {
+            let entries = self.entries.iter().rev();
+            let matching = entries.filter(|(_, message)| self.is_meant(filter, message));
+            return matching.map(|(position, _)| *position).take(count).collect();
+        };
+        let newest = topics.iter().flat_map(|topic| topic.iter().rev().take(count));
+        let mut newest: Vec<u64> = newest.copied().collect();
+        newest.sort_unstable_by_key(|position| Reverse(*position));
+        newest.truncate(count);
+        newest
+    }
+
     /// Walks back from `before`: the positions that match, newest first, and where to go on, if anywhere.
     pub(in crate::store) fn walk_back(
         &self,

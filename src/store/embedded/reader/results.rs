@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::store::coding::Reader;
 use crate::store::embedded::levels::Shared;
 use crate::store::embedded::rows::{
-    HolderRow, Key, OwnedRow, Owner, QueueHash, QueueRow, ResultsRow, Seed, Space,
+    HolderRow, Key, OwnedRow, QueueHash, QueueRow, ResultsRow, Seed, Space,
 };
 use crate::store::{
     Entry, EntryKind, Error, KeptResult, PageOf, Position, ResultsPage, ScanLimit,
@@ -217,9 +217,4 @@ pub(in super::super) fn of_req_ids(
         page.items.push(row.result(index as usize, &entry));
     }
     Ok(page)
-}
-
-/// Whose results a client's are.
-pub(in super::super) fn owner(seed: Seed, client: &ClientKey) -> Owner {
-    seed.client(client)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytestring::ByteString;
 use hashbrown::HashMap;
 
 use super::State;
@@ -148,6 +149,19 @@ impl State {
             let entry = row.entries().nth(index as usize)?;
             Some((Some(row), entry))
         }))
+    }
+
+    /// Where the results of these are that have one and are not settled.
+    pub(in super::super) fn once_places(&self, client: &ClientKey, req_ids: &[ByteString]) -> Vec<(u64, u32)> {
+        let owner = self.seed.client(client);
+        let place = |req_id: &ByteString| {
+            let entry = self.once.entries.get(&self.seed.once(owner, req_id));
+            match entry {
+                Some(Entry::Kept { number, index, .. }) => Some((*number, *index)),
+                _ => None,
+            }
+        };
+        req_ids.iter().filter_map(place).collect()
     }
 
     pub(super) fn open_once(&mut self, owner: Owner, req_id: &str, fingerprint: u64, taken: TakenId) {
