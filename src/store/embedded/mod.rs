@@ -1,3 +1,5 @@
 //! Everything in one directory, without any other service: the default.
 
 mod disk;
+#[allow(dead_code)]
+mod log;
