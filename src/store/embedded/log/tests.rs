@@ -294,9 +294,16 @@ fn without_any_header_all_is_told_and_the_files_stay() {
         assert!(disk.flip(&segment(number), 20, 1));
     }
     assert!(disk.flip(&marker(), 20, 1));
-    let (_, recovered, frames) = open_from(&disk, 0).unwrap();
-    assert!(frames.is_empty());
-    assert!(recovered.torn.is_some());
+    let files = disk.paths();
+    for next in [1, 3] {
+        let (mut log, recovered, frames) = open(&disk);
+        assert_eq!((frames.len() as u64, recovered.next), (next - 1, next));
+        let places = recovered.damaged.iter().map(|it| (it.segment, it.offset));
+        assert!(places.eq([(1, 0), (1, 64), (2, 0), (2, 64)]));
+        assert_eq!(recovered.torn, None, "it was no crash");
+        append(&mut log, 2);
+    }
+    assert!(files.iter().all(|file| disk.paths().contains(file)));
 }
 
 /// The marker knows how far the log went when its end leaves no trace.
@@ -311,6 +318,10 @@ fn an_end_that_was_durable_and_is_gone_is_told() {
         assert_eq!((recovered.torn, log.next()), (None, 11));
     }
     let (mut log, ..) = open(&disk);
+    log.reserve(1).unwrap();
+    drop(log);
+    let (mut log, recovered, _) = open(&disk);
+    assert_eq!(recovered.damaged, [damaged(2, offset(1), 0, 9..11)]);
     append(&mut log, 1);
     drop(log);
     let (_, recovered, frames) = open(&disk);
@@ -394,8 +405,10 @@ fn a_file_of_another_log_or_place_is_no_segment_of_this_one() {
     }
     let (_, recovered, frames) = open(&disk);
     assert_eq!(frames.len(), 14);
-    assert_eq!(recovered.next, 15);
-    assert!(recovered.torn.is_some(), "told, as nothing of it is known");
+    assert_eq!((recovered.next, recovered.torn), (15, None));
+    let told = recovered.damaged.iter().map(|it| it.segment);
+    assert!(told.eq([7, 7, 8, 8]), "nothing of it is known");
+    assert!(disk.exists(&segment(7)).unwrap());
 }
 
 #[test]

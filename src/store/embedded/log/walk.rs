@@ -46,7 +46,8 @@ pub(in super::super) struct Damaged {
     pub(in super::super) offset: u64,
     /// Zero where what is missing left no trace: a segment's file that is gone, an end that was cut.
     pub(in super::super) bytes: u64,
-    /// The frames that are missing, of those that were asked for. May be none.
+    /// The frames that are missing, of those that were asked for. May be none; and nobody knows of any when all that
+    /// would tell is lost as well.
     pub(in super::super) numbers: Range<u64>,
 }
 
@@ -62,6 +63,8 @@ pub(super) struct Found {
     pub(super) last: u64,
     /// Whether it has frames, or the damage that was told of.
     pub(super) used: bool,
+    /// Whether a power loss can have left its end as it is: everything in front of its frames is right.
+    may_be_torn: bool,
 }
 
 /// A walk that has come to the end.
@@ -255,6 +258,8 @@ impl Walk<'_> {
             keep: 0,
             last: 0,
             used: false,
+            // A header is synced before anything is written behind it.
+            may_be_torn: head.is_some() || content.end <= SEGMENT_HEADER,
         });
         let place = |offset: usize, bytes: usize| Stretch {
             segment: number,
@@ -320,7 +325,10 @@ impl Walk<'_> {
             end = content.file_bytes;
         }
         if let Some(found) = self.segments.last_mut() {
-            found.keep = end.min(content.file_bytes);
+            found.keep = match content.end {
+                0 => 0,
+                _ => end.min(content.file_bytes),
+            };
             found.last = self.seen.max(self.order);
         }
     }
@@ -378,7 +386,8 @@ impl Walk<'_> {
             if stretch.segment == here.segment {
                 cut = cut.min(stretch.offset);
             } else {
-                self.torn(stretch);
+                let none = self.seen + 1..self.seen + 1;
+                self.damaged(stretch, none);
             }
         }
         self.torn(Stretch {
@@ -411,10 +420,8 @@ impl Walk<'_> {
         if self.seen < self.durable {
             let missing = self.seen + 1..self.durable + 1;
             self.seen = self.durable;
-            let place = self
-                .segments
-                .last()
-                .map_or((0, 0), |found| (found.number, found.keep));
+            let newest = self.segments.iter().rev().find(|found| found.keep > 0);
+            let place = newest.map_or((0, 0), |found| (found.number, found.keep));
             let place = Stretch {
                 segment: place.0,
                 offset: place.1,
@@ -422,8 +429,17 @@ impl Walk<'_> {
             };
             self.flush(Some((place, missing)));
         }
+        // A segment is begun when those before it are synced, so only the newest one can be torn.
+        let newest = self.segments.iter().rev().find(|found| found.keep > 0);
+        let torn = newest.filter(|found| found.may_be_torn);
+        let torn = torn.map(|found| found.number);
         for stretch in std::mem::take(&mut self.pending) {
-            self.torn(stretch);
+            if Some(stretch.segment) == torn {
+                self.torn(stretch);
+            } else {
+                let none = self.seen + 1..self.seen + 1;
+                self.damaged(stretch, none);
+            }
         }
         self.recovered.next = self.seen + 1;
     }
