@@ -793,7 +793,7 @@ mod tests {
             }
         }
         disk.sync_dir(name("d")).unwrap();
-        assert_eq!(disk.crash().paths(), [b.clone()]);
+        assert_eq!(disk.crash().paths(), std::slice::from_ref(&b));
         disk.remove(&b).unwrap();
         disk.sync_dir(name("d")).unwrap();
         assert!(disk.crash().paths().is_empty());

@@ -1,4 +1,5 @@
-//! A test for each rule of the log, and two that try everything at random.
+//! A test for each rule of the log, in one file so that the rules can be read beside each other; what is tried at random
+//! is in a file of its own.
 
 mod random;
 

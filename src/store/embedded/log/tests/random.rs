@@ -137,9 +137,14 @@ fn without_sync_the_same_run_fails() {
 
 /// What is done to the files of a log; whether the marker was hit.
 fn harm(disk: &SimulatedDisk, random: &mut StdRng) -> (String, bool) {
-    let paths = disk.paths();
+    let length = |path: &Path| disk.open(path).unwrap().len().unwrap();
+    let mut paths = disk.paths();
+    paths.retain(|path| length(path) > 0);
+    if paths.is_empty() {
+        return ("nothing left to harm".to_owned(), false);
+    }
     let path = &paths[random.random_range(0..paths.len())];
-    let len = disk.open(path).unwrap().len().unwrap();
+    let len = length(path);
     let at = random.random_range(0..len);
     let done = match random.random_range(0..8) {
         0 => {
