@@ -79,6 +79,15 @@ impl SimulatedDisk {
         state.fails_at = Some(state.operations + n.max(1));
     }
 
+    /// Nothing fails any more that has not failed yet.
+    pub(in super::super) fn disarm(&self) {
+        let mut state = self.state.lock();
+        if state.powered().is_ok() {
+            state.off_at = None;
+        }
+        state.fails_at = None;
+    }
+
     /// The operations so far that change something: what [`Self::crash_at`] counts.
     pub(in super::super) fn operations(&self) -> u64 {
         self.state.lock().operations

@@ -1,6 +1,7 @@
 //! Everything that can happen to a log, at random, with seeds that a failing run names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -21,6 +22,8 @@ struct Lives {
     /// Nothing up to here is asked for any more.
     from: u64,
     crashes: u32,
+    /// How often there was no room.
+    refused: u32,
 }
 
 impl Lives {
@@ -32,19 +35,26 @@ impl Lives {
             told: 0,
             from: 0,
             crashes: 0,
+            refused: 0,
         }
     }
 
     fn live(&mut self) -> Result<(), String> {
         let cut = self.random.random_range(1..100);
-        match self.random.random_range(0..4) {
+        self.disk.disarm();
+        let armed = self.random.random_range(0..4);
+        match armed {
             0 | 1 => self.disk.crash_at(cut),
             2 => self.disk.fail_at(cut),
             _ => {}
         }
-        if let Ok((log, recovered, frames)) = open_from(&self.disk, self.from) {
-            self.check(&recovered, &frames)?;
-            self.use_it(log);
+        match open_from(&self.disk, self.from) {
+            Ok((log, recovered, frames)) => {
+                self.check(&recovered, &frames)?;
+                self.use_it(log);
+            }
+            Err(error) if armed == 3 => return Err(format!("it does not open: {error}")),
+            Err(_) => {}
         }
         if self.disk.list(Path::new("")).is_err() || self.random.random() {
             self.disk = self.disk.crash();
@@ -93,15 +103,26 @@ impl Lives {
                 }
                 10..17 => log.sync(),
                 17 => log.reserve(self.random.random_range(0..10_000)),
+                18 => {
+                    let room = [0, 10_000, 40_000, u64::MAX];
+                    let room = room[self.random.random_range(0..room.len())];
+                    self.disk.set_capacity(room);
+                    Ok(())
+                }
                 _ => {
                     self.from = self.random.random_range(self.from..=self.told);
                     log.remove_before(self.from + 1).map(drop)
                 }
             };
             self.told = self.told.max(log.durable());
-            if done.is_err() {
-                assert!(log.sync().is_err() || log.durable() + 1 == log.next());
-                return;
+            match done {
+                Ok(()) => {}
+                // The disk is full: it is as it was.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => self.refused += 1,
+                Err(_) => {
+                    assert!(log.sync().is_err() || log.durable() + 1 == log.next());
+                    return;
+                }
             }
         }
         let next = log.next();
@@ -113,8 +134,8 @@ impl Lives {
 
 #[test]
 fn every_synced_frame_is_there_after_every_crash() {
-    let mut crashes = 0;
-    for seed in 0..200 {
+    let (mut crashes, mut refused) = (0, 0);
+    for seed in 0..500 {
         let mut lives = Lives::new(seed, SimulatedDisk::new(seed));
         for life in 0..12 {
             if let Err(problem) = lives.live() {
@@ -122,8 +143,9 @@ fn every_synced_frame_is_there_after_every_crash() {
             }
         }
         crashes += lives.crashes;
+        refused += lives.refused;
     }
-    assert!(crashes >= 300, "{crashes}");
+    assert!(crashes >= 1000 && refused >= 1000, "{crashes} {refused}");
 }
 
 #[test]
