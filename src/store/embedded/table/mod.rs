@@ -23,7 +23,8 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use redb::{
-    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    Database, Durability, ReadableDatabase, ReadableTableMetadata, StorageBackend,
+    TableDefinition,
     TableError,
 };
 
@@ -276,7 +277,11 @@ impl Table {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
         }
         let file = self.disk.open(&self.path)?;
-        open.db = Some(database(Pages::open(file)?, self.cache)?);
+        let pages = Pages::open(file)?;
+        if pages.len()? < tree::least_len(&pages)? {
+            return Err(Error::Damaged("the file was cut".to_owned()));
+        }
+        open.db = Some(database(pages, self.cache)?);
         Ok(())
     }
 }

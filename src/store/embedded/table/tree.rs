@@ -43,6 +43,19 @@ pub(super) struct Trees<'a> {
     system: Option<Root>,
 }
 
+/// How long redb's file must be by its header. It is never shorter, whenever a crash happens: it is made longer before the
+/// header says so, and shorter after.
+pub(super) fn least_len(pages: &Pages) -> io::Result<u64> {
+    let mut header = [0; 32];
+    pages.read(0, &mut header)?;
+    let [front, most, full, last] = [16, 20, 24, 28].map(|at| u32_at(&header, at).unwrap_or(0));
+    let last = if last > 0 { front.saturating_add(last) } else { 0 };
+    let pages = u64::from(full)
+        .saturating_mul(u64::from(front) + u64::from(most))
+        .saturating_add(u64::from(last) + 1);
+    Ok(pages.saturating_mul(PAGE as u64))
+}
+
 /// A table as its row in the tree of tables has it.
 #[derive(Debug)]
 pub(super) struct Definition {
