@@ -751,7 +751,10 @@ mod tests {
             assert_eq!(after[..1000], [1; 1000]);
             for sector in sectors(1000, 1048) {
                 let part = &after[sector.start as usize..sector.end as usize];
-                assert!(part.iter().all(|byte| *byte == part[0]), "a sector is whole");
+                assert!(
+                    part.iter().all(|byte| *byte == part[0]),
+                    "a sector is whole"
+                );
             }
             images.insert(after);
         }
@@ -792,7 +795,10 @@ mod tests {
         disk.remove(&b).unwrap();
         disk.sync_dir(name("d")).unwrap();
         assert!(disk.crash().paths().is_empty());
-        assert!(disk.state.lock().files.is_empty(), "nothing finds it any more");
+        assert!(
+            disk.state.lock().files.is_empty(),
+            "nothing finds it any more"
+        );
     }
 
     #[test]

@@ -23,8 +23,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use redb::{
-    Database, Durability, ReadableDatabase, ReadableTableMetadata, StorageBackend,
-    TableDefinition,
+    Database, Durability, ReadableDatabase, ReadableTableMetadata, StorageBackend, TableDefinition,
     TableError,
 };
 

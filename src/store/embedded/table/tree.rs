@@ -49,7 +49,11 @@ pub(super) fn least_len(pages: &Pages) -> io::Result<u64> {
     let mut header = [0; 32];
     pages.read(0, &mut header)?;
     let [front, most, full, last] = [16, 20, 24, 28].map(|at| u32_at(&header, at).unwrap_or(0));
-    let last = if last > 0 { front.saturating_add(last) } else { 0 };
+    let last = if last > 0 {
+        front.saturating_add(last)
+    } else {
+        0
+    };
     let pages = u64::from(full)
         .saturating_mul(u64::from(front) + u64::from(most))
         .saturating_add(u64::from(last) + 1);
