@@ -1,7 +1,6 @@
 //! The table against a plain map, through reopening and damage.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +9,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
+mod crashes;
+
+use super::super::disk::simulated::SimulatedDisk;
 use super::super::disk::{Disk, RealDisk};
 use super::*;
 
@@ -172,8 +174,8 @@ fn a_range(random: &mut StdRng, table: &Table, rows: &Model, seed: u64) {
 /// A file of a few hundred pages with a history, and what is in it.
 fn a_file(seed: u64) -> (Vec<u8>, Model) {
     let mut random = StdRng::seed_from_u64(seed);
-    let dir = tempfile::tempdir().unwrap();
-    let table = Table::create(disk(&dir), path(), CACHE).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new(seed));
+    let table = Table::create(disk.clone(), path(), CACHE).unwrap();
     let mut rows = Model::new();
     for _ in 0..6 {
         let ops = some_ops(&mut random, 1500);
@@ -181,10 +183,13 @@ fn a_file(seed: u64) -> (Vec<u8>, Model) {
         model(&mut rows, &ops);
     }
     // As after a crash, every second time.
-    let before = fs::read(dir.path().join("table")).unwrap();
-    drop(table);
-    let after = fs::read(dir.path().join("table")).unwrap();
-    (if seed % 2 == 0 { before } else { after }, rows)
+    if seed % 2 == 0 {
+        drop(table);
+    }
+    let file = disk.open(path()).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    (bytes, rows)
 }
 
 /// Damages a file somewhere, and says how.
@@ -228,10 +233,10 @@ fn what_is_damaged_is_told_and_the_rest_is_right() {
         let mut file = file.clone();
         let what = damage(&mut random, &mut file);
         let what = format!("seed {seed}, {what}");
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("table"), &file).unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new(seed));
+        disk.create(path()).unwrap().write_at(0, &file).unwrap();
 
-        if let Ok(table) = Table::open(disk(&dir), path(), CACHE) {
+        if let Ok(table) = Table::open(disk.clone(), path(), CACHE) {
             // Only what the damage covers is refused, and the table goes on after each.
             let missing = table.verify().unwrap();
             for ((space, key), value) in rows.iter().step_by(7) {
@@ -248,10 +253,10 @@ fn what_is_damaged_is_told_and_the_rest_is_right() {
         }
 
         let to = Path::new("salvaged");
-        match salvage(&disk(&dir), path(), to, CACHE) {
+        match salvage(&disk, path(), to, CACHE) {
             Ok(salvaged) => {
                 salvages += 1;
-                let table = Table::open(disk(&dir), to, CACHE).unwrap();
+                let table = Table::open(disk.clone(), to, CACHE).unwrap();
                 let left = everything(&table);
                 assert_eq!(salvaged.rows, left.len() as u64, "{what}");
                 for ((space, key), value) in rows {
@@ -274,4 +279,59 @@ fn what_is_damaged_is_told_and_the_rest_is_right() {
         "{salvages} salvaged with {lost} rows missing, {refused} refused; {told} reads told of damage"
     );
     assert!(lost > 1000 && told > 100 && refused < 40);
+}
+
+/// Damage that comes while the table is open, and many readers at once: who asks for what is damaged is told, whoever asks
+/// for something else gets it.
+#[test]
+fn readers_of_damage_do_not_disturb_the_others() {
+    let disk = Arc::new(SimulatedDisk::new(1));
+    let table = Table::create(disk.clone(), path(), 0).unwrap();
+    let mut random = StdRng::seed_from_u64(1);
+    let mut rows = Model::new();
+    let ops = some_ops(&mut random, 4000);
+    apply(&table, &ops).unwrap();
+    model(&mut rows, &ops);
+    let len = table.bytes().unwrap();
+    // Until rows are lost while redb's own pages, which it needs to open, are whole.
+    let missing = loop {
+        let at = random.random_range(40_000..len);
+        assert!(disk.flip(path(), at, 4));
+        let missing = table.verify().unwrap();
+        if missing.iter().any(|part| part.space.is_some()) {
+            break missing;
+        }
+    };
+    assert!(missing.iter().all(|part| part.space.is_some()));
+    let covered = |space, key: &[u8]| missing.iter().any(|part| part.covers(space, key));
+    let read = |step: usize| {
+        let (mut right, mut told) = (0, 0);
+        for ((space, key), value) in rows.iter().step_by(step) {
+            match table.get(*space, key) {
+                Ok(got) => {
+                    assert_eq!(got.as_ref(), Some(value));
+                    right += 1;
+                }
+                Err(Error::Damaged(_)) => {
+                    assert!(covered(*space, key), "{key:?}");
+                    told += 1;
+                }
+                Err(err) => panic!("{err}"),
+            }
+        }
+        (right, told)
+    };
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = [1, 2, 3].map(|step| scope.spawn(move || read(step))).into();
+        for reader in readers {
+            let (right, told) = reader.join().unwrap();
+            assert!(right > 500 && told > 0, "{right} right, {told} told");
+        }
+    });
+    // Writing elsewhere works as well.
+    apply(&table, &[(9, b"key".to_vec(), Some(b"value".to_vec()))]).unwrap();
+    assert_eq!(
+        table.get(9, b"key").unwrap().as_deref(),
+        Some(&b"value"[..])
+    );
 }
