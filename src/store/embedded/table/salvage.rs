@@ -1,0 +1,220 @@
+//! What is left of a damaged table, and what is not.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::disk::Disk;
+use super::pages::Pages;
+use super::tree::{Definition, Stretch, Trees, Visitor};
+use super::{Error, Op, Table, name};
+
+/// Rows that cannot be read: those of a space after one key, up to and with another. `None` has no bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Missing {
+    /// `None` is redb's own: no row is missing, but it may not open the file.
+    pub(in super::super) space: Option<u8>,
+    pub(in super::super) after: Option<Vec<u8>>,
+    pub(in super::super) through: Option<Vec<u8>>,
+    pub(in super::super) why: String,
+}
+
+impl Missing {
+    pub(in super::super) fn covers(&self, space: u8, key: &[u8]) -> bool {
+        self.space == Some(space)
+            && self.after.as_deref().is_none_or(|after| key > after)
+            && self.through.as_deref().is_none_or(|through| key <= through)
+    }
+}
+
+/// What a salvage did.
+#[derive(Debug)]
+pub(in super::super) struct Salvaged {
+    pub(in super::super) rows: u64,
+    /// Every row that was there before is in the new table or in one of these.
+    pub(in super::super) missing: Vec<Missing>,
+}
+
+/// How many bytes of rows are written at once.
+const BATCH: usize = 4 << 20;
+
+/// Copies every row that can be read to a new table, which must not be there. Nobody has the old one open.
+pub(in super::super) fn salvage(
+    disk: &Arc<dyn Disk>,
+    from: &Path,
+    to: &Path,
+    cache_bytes: usize,
+) -> Result<Salvaged, Error> {
+    let pages = Pages::read_only(disk.open(from)?)?;
+    let trees = Trees::new(&pages)?;
+    let table = Table::create(disk.clone(), to, cache_bytes)?;
+    let mut missing = Vec::new();
+    let mut rows = 0;
+    for (space, definition) in spaces(&trees, &mut missing)? {
+        let mut copy = Copy {
+            space,
+            table: &table,
+            rows: Vec::new(),
+            bytes: 0,
+            copied: 0,
+            missing: &mut missing,
+        };
+        trees.walk(definition.root, definition.widths, &mut copy)?;
+        copy.flush()?;
+        rows += copy.copied;
+    }
+    Ok(Salvaged { rows, missing })
+}
+
+/// Reads everything, redb's own trees as well, and tells what cannot be read.
+pub(super) fn missing(pages: &Pages) -> Result<Vec<Missing>, Error> {
+    let trees = Trees::new(pages)?;
+    let mut missing = Vec::new();
+    for (space, definition) in spaces(&trees, &mut missing)? {
+        let mut check = Check {
+            space: Some(space),
+            missing: &mut missing,
+        };
+        trees.walk(definition.root, definition.widths, &mut check)?;
+    }
+    let mut own = Names::default();
+    trees.system_tables(&mut own)?;
+    for stretch in own.missing {
+        missing.push(Missing::of(None, stretch));
+    }
+    for (_, row) in own.rows {
+        let Some(definition) = Definition::parse(&row) else {
+            continue;
+        };
+        let mut check = Check {
+            space: None,
+            missing: &mut missing,
+        };
+        trees.walk(definition.root, definition.widths, &mut check)?;
+    }
+    Ok(missing)
+}
+
+/// The spaces with their tables. One whose row cannot be read is missing as a whole.
+fn spaces(trees: &Trees<'_>, missing: &mut Vec<Missing>) -> Result<Vec<(u8, Definition)>, Error> {
+    let mut names = Names::default();
+    trees.tables(&mut names)?;
+    let mut found = Vec::new();
+    for space in 0..=u8::MAX {
+        let name = name(space);
+        let row = names.rows.iter().find(|(key, _)| key == name.as_bytes());
+        match row.map(|(_, row)| Definition::parse(row)) {
+            Some(Some(definition)) => found.push((space, definition)),
+            Some(None) => missing.push(Missing::all(space, "its definition cannot be read")),
+            None => {
+                let covers = |stretch: &&Stretch| {
+                    Missing::of(Some(space), (*stretch).clone()).covers(space, name.as_bytes())
+                };
+                if let Some(stretch) = names.missing.iter().find(covers) {
+                    missing.push(Missing::all(space, &stretch.why));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Missing {
+    fn of(space: Option<u8>, stretch: Stretch) -> Self {
+        Self {
+            space,
+            after: stretch.after,
+            through: stretch.through,
+            why: stretch.why,
+        }
+    }
+
+    fn all(space: u8, why: &str) -> Self {
+        Self {
+            space: Some(space),
+            after: None,
+            through: None,
+            why: why.to_owned(),
+        }
+    }
+}
+
+/// The rows of a tree of tables.
+#[derive(Default)]
+struct Names {
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    missing: Vec<Stretch>,
+}
+
+impl Visitor for Names {
+    fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.rows.push((key.to_vec(), value.to_vec()));
+        Ok(())
+    }
+
+    fn missing(&mut self, stretch: Stretch) -> Result<(), Error> {
+        self.missing.push(stretch);
+        Ok(())
+    }
+}
+
+/// Reads, and keeps only what is missing.
+struct Check<'a> {
+    space: Option<u8>,
+    missing: &'a mut Vec<Missing>,
+}
+
+impl Visitor for Check<'_> {
+    fn row(&mut self, _: &[u8], _: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn missing(&mut self, stretch: Stretch) -> Result<(), Error> {
+        self.missing.push(Missing::of(self.space, stretch));
+        Ok(())
+    }
+}
+
+/// Writes rows to another table, a batch at a time.
+struct Copy<'a> {
+    space: u8,
+    table: &'a Table,
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    bytes: usize,
+    copied: u64,
+    missing: &'a mut Vec<Missing>,
+}
+
+impl Copy<'_> {
+    fn flush(&mut self) -> Result<(), Error> {
+        let ops: Vec<_> = self
+            .rows
+            .iter()
+            .map(|(key, value)| Op {
+                space: self.space,
+                key,
+                value: Some(value),
+            })
+            .collect();
+        self.table.apply(&ops)?;
+        self.copied += ops.len() as u64;
+        self.rows.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+}
+
+impl Visitor for Copy<'_> {
+    fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.bytes += key.len() + value.len();
+        self.rows.push((key.to_vec(), value.to_vec()));
+        if self.bytes >= BATCH {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn missing(&mut self, stretch: Stretch) -> Result<(), Error> {
+        self.missing.push(Missing::of(Some(self.space), stretch));
+        Ok(())
+    }
+}
