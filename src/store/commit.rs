@@ -50,7 +50,10 @@ impl Commit {
     pub fn size(&self) -> usize {
         let units: usize = self.units.iter().map(Unit::size).sum();
         let finishes: usize = self.finishes.iter().map(Finish::size).sum();
-        let settled = self.settles.iter().map(|settle| 128 + 64 * settle.req_ids.len());
+        let settled = self
+            .settles
+            .iter()
+            .map(|settle| 128 + 64 * settle.req_ids.len());
         let settled: usize = settled.sum();
         units + finishes + settled + 128 * self.owed.len()
     }

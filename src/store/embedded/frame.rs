@@ -82,7 +82,11 @@ impl FrameWriter {
         Self(Writer(vec![0; Header::LEN]))
     }
 
-    pub(super) fn put(&mut self, key: &Key, write: impl FnOnce(&mut Writer)) -> std::ops::Range<usize> {
+    pub(super) fn put(
+        &mut self,
+        key: &Key,
+        write: impl FnOnce(&mut Writer),
+    ) -> std::ops::Range<usize> {
         self.0.byte(PUT);
         self.0.bytes(key.as_bytes());
         let at = self.0.0.len();

@@ -107,7 +107,10 @@ const STRETCHES: usize = 1_000;
 
 impl Floors {
     pub(super) fn remove(&mut self, part: &PartInfo) {
-        let floor = self.removed.iter_mut().find(|(class, _)| *class == part.class);
+        let floor = self
+            .removed
+            .iter_mut()
+            .find(|(class, _)| *class == part.class);
         match floor {
             Some((_, floor)) => *floor = part.last.max(*floor),
             None => self.removed.push((part.class.clone(), part.last)),
@@ -146,9 +149,8 @@ impl Floors {
         };
         let patterns = filter.patterns.iter();
         let lost = patterns.filter_map(|pattern| {
-            let removed = |(class, floor): &(String, u64)| {
-                *floor > from && may_meet(pattern.as_str(), class)
-            };
+            let removed =
+                |(class, floor): &(String, u64)| *floor > from && may_meet(pattern.as_str(), class);
             let removed = self.removed.iter().any(removed);
             let cause = cause.or(removed.then_some(LossCause::Retention))?;
             Some(Loss {

@@ -141,7 +141,10 @@ impl Keeper {
             value: row.as_deref(),
         });
         let mut ops: Vec<Op<'_>> = rows.collect();
-        let names: Vec<_> = parts.iter().map(|part| (part_key(part), part_row(part.info()))).collect();
+        let names: Vec<_> = parts
+            .iter()
+            .map(|part| (part_key(part), part_row(part.info())))
+            .collect();
         ops.extend(names.iter().map(|(key, row)| Op {
             space: Space::Part as u8,
             key,
@@ -200,7 +203,8 @@ impl Keeper {
             Ok(())
         })?;
         let newest = parts.iter().map(|part| part.info().last).max().unwrap_or(0);
-        let path = Path::new(PARTS).join(format!("{newest:016x}-last-{}.part", rand::random::<u32>()));
+        let path =
+            Path::new(PARTS).join(format!("{newest:016x}-last-{}.part", rand::random::<u32>()));
         let mut writer = self.part_writer(&path, class)?;
         each(parts, |position, message| {
             let (tenant, topic) = message.names();
@@ -243,7 +247,9 @@ impl Keeper {
             key,
             value: None,
         }));
-        let added = new.as_ref().map(|part| (part_key(part), part_row(part.info())));
+        let added = new
+            .as_ref()
+            .map(|part| (part_key(part), part_row(part.info())));
         ops.extend(added.iter().map(|(key, row)| Op {
             space: Space::Part as u8,
             key,

@@ -160,7 +160,10 @@ impl Shared {
             let in_memory = [
                 newest(over),
                 newest(&levels.active.rows),
-                levels.frozen.as_ref().and_then(|frozen| newest(&frozen.rows)),
+                levels
+                    .frozen
+                    .as_ref()
+                    .and_then(|frozen| newest(&frozen.rows)),
             ];
             drop(levels);
             let below = match &upper {
@@ -219,8 +222,8 @@ impl Shared {
             .map_err(|error| self.damages.unreadable(&error))?;
         let is_page = in_table.len() >= PAGE.rows || size(&in_table) >= PAGE.bytes;
         let in_table = in_table.into_iter();
-        let in_table = in_table
-            .map(|(rest, row)| (Key::joined(from.space(), &rest), Some(Bytes::from(row))));
+        let in_table =
+            in_table.map(|(rest, row)| (Key::joined(from.space(), &rest), Some(Bytes::from(row))));
         stretches.insert(0, in_table.collect());
 
         let is_full = |(at, some): &(usize, &Vec<(Key, Option<Bytes>)>)| match at {
@@ -228,7 +231,9 @@ impl Shared {
             _ => some.len() >= PAGE.rows,
         };
         let full = stretches.iter().enumerate().filter(is_full);
-        let ends = full.filter_map(|(_, some)| some.last()).map(|(key, _)| key.next());
+        let ends = full
+            .filter_map(|(_, some)| some.last())
+            .map(|(key, _)| key.next());
         let end = ends.min().unwrap_or_else(|| to.clone());
         let mut merged = BTreeMap::new();
         for some in stretches {

@@ -42,7 +42,13 @@ pub(super) fn part_path(key: &[u8]) -> String {
 pub(super) fn part_row(info: &PartInfo) -> Vec<u8> {
     let mut out = Writer::default();
     out.str(&info.class);
-    for number in [info.messages, info.bytes, info.file_bytes, info.first, info.last] {
+    for number in [
+        info.messages,
+        info.bytes,
+        info.file_bytes,
+        info.first,
+        info.last,
+    ] {
         out.number(number);
     }
     out.time(info.oldest);

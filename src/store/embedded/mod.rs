@@ -269,7 +269,9 @@ impl Store for Embedded {
         filter: &'a Filter,
     ) -> BoxFuture<'a, Result<(Vec<Entry>, Position), Error>> {
         let filter = filter.clone();
-        reader::blocking(self.shared.clone(), move |shared| reader::latest(shared, &filter))
+        reader::blocking(self.shared.clone(), move |shared| {
+            reader::latest(shared, &filter)
+        })
     }
 
     fn history<'a>(

@@ -47,9 +47,7 @@ const IN_LINE: usize = 4_096;
 /// Why there is no store. The text says what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error(
-        "{0} is in use by another process{1}: stop that one, or give another directory"
-    )]
+    #[error("{0} is in use by another process{1}: stop that one, or give another directory")]
     InUse(PathBuf, String),
     #[error("{0} is no store of this gateway: {1}")]
     Foreign(PathBuf, String),
@@ -198,19 +196,23 @@ pub(super) fn start(
 fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, OpenError> {
     let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     format(path, &*disk)?;
-    disk.make_dir(Path::new(PARTS)).map_err(|error| failed(&error))?;
+    disk.make_dir(Path::new(PARTS))
+        .map_err(|error| failed(&error))?;
     let damages = Damages::default();
     let table = open_table(path, &disk, options, &damages)?;
     let row = |name: &str| {
         let row = table.get(Space::Meta as u8, name.as_bytes());
-        row.map(|row| row.map(Bytes::from)).map_err(|error| failed(&error))
+        row.map(|row| row.map(Bytes::from))
+            .map_err(|error| failed(&error))
     };
     let seed = match row(SEED)? {
         Some(seed) => Seed(number(&seed)),
         None => {
             let seed: u64 = rand::random();
             let row = seed.to_le_bytes();
-            table.apply(&[meta::op(SEED, &row)]).map_err(|error| failed(&error))?;
+            table
+                .apply(&[meta::op(SEED, &row)])
+                .map_err(|error| failed(&error))?;
             Seed(seed)
         }
     };
@@ -233,12 +235,17 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
         ..log::Options::new(Path::new(LOG))
     };
     let mut missing = Vec::new();
-    let (log, recovered) = Log::open(disk.clone(), log_options.clone(), frame, &mut |number, payload| {
-        if number > active.frame + 1 {
-            missing.push((active.header.tail + 1, before(&payload)));
-        }
-        active.apply(number, payload);
-    })
+    let (log, recovered) = Log::open(
+        disk.clone(),
+        log_options.clone(),
+        frame,
+        &mut |number, payload| {
+            if number > active.frame + 1 {
+                missing.push((active.header.tail + 1, before(&payload)));
+            }
+            active.apply(number, payload);
+        },
+    )
     .map_err(|error| failed(&error))?;
     if let Some(torn) = &recovered.torn {
         tracing::warn!(
@@ -253,7 +260,10 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
             "the commit log, segment {} at {}: {} bytes cannot be read; missing are the frames {} up to {}",
             damaged.segment, damaged.offset, damaged.bytes, damaged.numbers.start, damaged.numbers.end
         ));
-        put_aside(&*disk, &Path::new(LOG).join(format!("{:016}.log", damaged.segment)));
+        put_aside(
+            &*disk,
+            &Path::new(LOG).join(format!("{:016}.log", damaged.segment)),
+        );
     }
     for (first, last) in missing {
         if first <= last && floors.damage(first, last) {
@@ -296,13 +306,19 @@ fn format(path: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
             return Ok(());
         }
         let text = String::from_utf8_lossy(&text);
-        let why = format!("{FORMAT} says {:?}, and {:?} is known", text.trim(), FORMAT_TEXT.trim());
+        let why = format!(
+            "{FORMAT} says {:?}, and {:?} is known",
+            text.trim(),
+            FORMAT_TEXT.trim()
+        );
         return Err(OpenError::Foreign(path.to_owned(), why));
     }
     let ours = [LOCK, LOG, PARTS, QUARANTINE, "FORMAT.new"];
     let names = disk.list(Path::new("")).map_err(failed)?;
     if let Some(other) = names.iter().find(|name| !ours.contains(&name.as_str())) {
-        let why = format!("it has {other:?}, and no {FORMAT}: give an empty directory, or one that is not there");
+        let why = format!(
+            "it has {other:?}, and no {FORMAT}: give an empty directory, or one that is not there"
+        );
         return Err(OpenError::Foreign(path.to_owned(), why));
     }
     let new = Path::new("FORMAT.new");
@@ -330,7 +346,8 @@ fn open_table(
         return table.map_err(|error| failed(&error));
     }
     let opened = Table::open(disk.clone(), name, options.cache_bytes);
-    let readable = opened.and_then(|table| table.get(Space::Meta as u8, SEED.as_bytes()).map(|_| table));
+    let readable =
+        opened.and_then(|table| table.get(Space::Meta as u8, SEED.as_bytes()).map(|_| table));
     match readable {
         Ok(table) => Ok(table),
         Err(table::Error::Damaged(what)) => {
@@ -348,20 +365,24 @@ fn salvage(
     options: &Options,
     damages: &Damages,
 ) -> Result<Table, OpenError> {
-    let failed = |error: &dyn std::fmt::Display| OpenError::Damaged(path.to_owned(), error.to_string());
+    let failed =
+        |error: &dyn std::fmt::Display| OpenError::Damaged(path.to_owned(), error.to_string());
     let (old, new) = (Path::new(TABLE), Path::new("rows.salvaged"));
     if disk.exists(new).map_err(|error| failed(&error))? {
         disk.remove(new).map_err(|error| failed(&error))?;
     }
-    let salvaged = table::salvage(disk, old, new, options.cache_bytes).map_err(|error| failed(&error))?;
+    let salvaged =
+        table::salvage(disk, old, new, options.cache_bytes).map_err(|error| failed(&error))?;
     for missing in &salvaged.missing {
         damages.tell(describe(missing));
     }
-    disk.make_dir(Path::new(QUARANTINE)).map_err(|error| failed(&error))?;
+    disk.make_dir(Path::new(QUARANTINE))
+        .map_err(|error| failed(&error))?;
     let aside = Path::new(QUARANTINE).join(format!("rows-{:08x}.table", rand::random::<u32>()));
     disk.rename(old, &aside).map_err(|error| failed(&error))?;
     disk.rename(new, old).map_err(|error| failed(&error))?;
-    disk.sync_dir(Path::new("")).map_err(|error| failed(&error))?;
+    disk.sync_dir(Path::new(""))
+        .map_err(|error| failed(&error))?;
     Table::open(disk.clone(), old, options.cache_bytes).map_err(|error| failed(&error))
 }
 

@@ -66,7 +66,9 @@ impl Syncer {
                 outcome = Outcome::Failed;
             }
             // A full mailbox is one that is being read; a closed one has nobody who waits.
-            let _ = self.done.blocking_send(Input::Synced(Synced { outcome, room }));
+            let _ = self
+                .done
+                .blocking_send(Input::Synced(Synced { outcome, room }));
         }
         if let Some(log) = self.log.take()
             && let Err(error) = log.close()
@@ -141,14 +143,19 @@ impl Syncer {
             self.log = Some(log);
             self.reopened = true;
         }
-        self.log.as_mut().ok_or_else(|| Error::Refused("the log is closed".into()))
+        self.log
+            .as_mut()
+            .ok_or_else(|| Error::Refused("the log is closed".into()))
     }
 
     fn reserve(&mut self) -> Result<(), String> {
-        let reserved = self.opened().map_err(|error| error.to_string()).and_then(|log| {
-            let reserved = log.reserve(AHEAD);
-            reserved.map_err(|error| format!("no room on the disk: {error}"))
-        });
+        let reserved = self
+            .opened()
+            .map_err(|error| error.to_string())
+            .and_then(|log| {
+                let reserved = log.reserve(AHEAD);
+                reserved.map_err(|error| format!("no room on the disk: {error}"))
+            });
         let is_due = match &self.log {
             Some(log) => log.bytes() >= self.checkpoint_bytes,
             None => false,

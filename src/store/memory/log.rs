@@ -218,9 +218,14 @@ impl Log {
         let Some(topics) = self.exact_topics(filter) else {
             let entries = self.entries.iter().rev();
             let matching = entries.filter(|(_, message)| self.is_meant(filter, message));
-            return matching.map(|(position, _)| *position).take(count).collect();
+            return matching
+                .map(|(position, _)| *position)
+                .take(count)
+                .collect();
         };
-        let newest = topics.iter().flat_map(|topic| topic.iter().rev().take(count));
+        let newest = topics
+            .iter()
+            .flat_map(|topic| topic.iter().rev().take(count));
         let mut newest: Vec<u64> = newest.copied().collect();
         newest.sort_unstable_by_key(|position| Reverse(*position));
         newest.truncate(count);

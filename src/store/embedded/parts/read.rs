@@ -66,6 +66,11 @@ impl Part {
         })
     }
 
+    /// Of its file.
+    pub(in super::super) fn path(&self) -> &str {
+        &self.name
+    }
+
     /// As it was written. Of a part whose footer is damaged: as far as its blocks tell.
     pub(in super::super) fn info(&self) -> &PartInfo {
         &self.layout.info

@@ -8,29 +8,67 @@ use crate::store::embedded::levels::{Mem, Shared};
 use crate::store::embedded::parts::{Damage, Part, Step};
 use crate::store::memory::log::Found;
 use crate::store::packed::PackedMessage;
-use crate::store::{
-    Entry, EntryKind, Error, Filter, Page, PageOf, Placed, Position, ScanLimit,
-};
+use crate::store::{Entry, EntryKind, Error, Filter, Page, PageOf, Placed, Position, ScanLimit};
 use crate::types::{Pattern, Topic};
 
 /// Messages of one part that one page passes by.
 const EXAMINED: usize = 4_096;
 
-/// What a page is made from.
+/// What a page is made from, and up to where that goes.
 enum Level {
     /// It was in memory, and this is it.
     Memory(Found),
     Frozen(Arc<Mem>),
-    /// The parts, and up to where they have everything.
     Parts(Arc<[Arc<Part>]>, u64),
 }
 
+/// Goes on to the next level where one has nothing more, so that a page that ends early ends for its limit or for its cost.
 pub(in super::super) fn scan(
     shared: &Shared,
     filter: &Filter,
     from: u64,
     limit: ScanLimit,
 ) -> Result<Page, Error> {
+    let mut messages: Vec<(u64, PackedMessage)> = Vec::new();
+    let mut through = from;
+    loop {
+        let bytes: usize = messages.iter().map(|(_, message)| message.len()).sum();
+        let left = ScanLimit {
+            items: limit.items.saturating_sub(messages.len()),
+            bytes: limit.bytes.saturating_sub(bytes),
+        };
+        if (left.items == 0 || left.bytes == 0) && !messages.is_empty() {
+            break;
+        }
+        let (found, last) = scan_level(shared, filter, through, left)?;
+        through = found.through;
+        messages.extend(found.messages);
+        if found.more || last == Last::Level {
+            break;
+        }
+    }
+    let floors = shared.levels.read().floors.clone();
+    Ok(Page {
+        loss: floors.loss(filter, from, through),
+        entries: messages.into_iter().map(entry).collect(),
+        through: Position(through),
+    })
+}
+
+/// Whether there is another level behind one.
+#[derive(PartialEq, Eq)]
+enum Last {
+    Level,
+    NotYet,
+}
+
+/// A page of one level.
+fn scan_level(
+    shared: &Shared,
+    filter: &Filter,
+    from: u64,
+    limit: ScanLimit,
+) -> Result<(Found, Last), Error> {
     let level = {
         let levels = shared.levels.read();
         let active = &levels.active;
@@ -43,19 +81,21 @@ pub(in super::super) fn scan(
             None => Level::Parts(levels.parts.clone(), active.start),
         }
     };
-    let found = match level {
-        Level::Memory(found) => found,
-        Level::Frozen(frozen) => frozen.log.scan(filter, from, frozen.header.tail, limit),
-        Level::Parts(parts, end) => match exact(filter) {
-            Some(topics) => by_index(shared, &parts, &filter.tenant, &topics, from, end, limit)?,
-            None => by_walking(shared, &parts, filter, from, end, limit)?,
-        },
-    };
-    let floors = shared.levels.read().floors.clone();
-    Ok(Page {
-        loss: floors.loss(filter, from, found.through),
-        entries: found.messages.into_iter().map(entry).collect(),
-        through: Position(found.through),
+    Ok(match level {
+        Level::Memory(found) => (found, Last::Level),
+        Level::Frozen(frozen) => {
+            let tail = frozen.header.tail;
+            (frozen.log.scan(filter, from, tail, limit), Last::NotYet)
+        }
+        Level::Parts(parts, end) => {
+            let found = match exact(filter) {
+                Some(topics) => {
+                    by_index(shared, &parts, &filter.tenant, &topics, from, end, limit)?
+                }
+                None => by_walking(shared, &parts, filter, from, end, limit)?,
+            };
+            (found, Last::NotYet)
+        }
     })
 }
 
@@ -104,7 +144,12 @@ pub(in super::super) fn last(
         let levels = shared.levels.read();
         let active = &levels.active;
         let newest = active.log.newest(filter, count);
-        (newest, levels.frozen.clone(), levels.parts.clone(), active.header.tail)
+        (
+            newest,
+            levels.frozen.clone(),
+            levels.parts.clone(),
+            active.header.tail,
+        )
     };
     if count == 0 {
         return Ok(Position(tail));
@@ -142,10 +187,14 @@ pub(in super::super) fn latest(
     let mut in_parts: BTreeMap<String, (u64, &Arc<Part>)> = BTreeMap::new();
     for part in parts.iter() {
         for pattern in &filter.patterns {
-            let found = part.topics(&filter.tenant, literal(pattern)).map_err(unreadable)?;
+            let found = part
+                .topics(&filter.tenant, literal(pattern))
+                .map_err(unreadable)?;
             found.damage.iter().for_each(|damage| tell(shared, damage));
             for (topic, position) in found.found {
-                let is_newer = in_parts.get(&topic).is_none_or(|(before, _)| *before < position);
+                let is_newer = in_parts
+                    .get(&topic)
+                    .is_none_or(|(before, _)| *before < position);
                 if pattern.matches_name(&topic) && is_newer {
                     in_parts.insert(topic, (position, part));
                 }
@@ -190,7 +239,9 @@ fn by_index(
             break;
         }
         for topic in topics {
-            let found = part.topic(tenant, topic.as_str(), from, most).map_err(unreadable)?;
+            let found = part
+                .topic(tenant, topic.as_str(), from, most)
+                .map_err(unreadable)?;
             found.damage.iter().for_each(|damage| tell(shared, damage));
             if found.found.len() >= most {
                 looked = looked.min(found.found[most - 1]);
@@ -206,7 +257,7 @@ fn by_index(
         match part.get(at).map_err(unreadable)? {
             Some(Step::Message(_, message)) => {
                 if !page.take(at, message) {
-                    return Ok(page.found(through));
+                    return Ok(page.found(through, true));
                 }
             }
             Some(Step::Lost(damage)) => tell(shared, &damage),
@@ -214,7 +265,7 @@ fn by_index(
         }
         through = at;
     }
-    Ok(page.found(looked.max(from)))
+    Ok(page.found(looked.max(from), looked < end))
 }
 
 fn by_walking(
@@ -225,15 +276,25 @@ fn by_walking(
     end: u64,
     limit: ScanLimit,
 ) -> Result<Found, Error> {
-    let mut left = parts.iter().filter(|part| part.info().last > from).peekable();
+    let mut left = parts
+        .iter()
+        .filter(|part| part.info().last > from)
+        .peekable();
     // The first, and those that overlap it: they have what comes next.
     let mut cluster: Vec<&Arc<Part>> = Vec::new();
     let mut cluster_end = 0;
-    while let Some(part) = left.next_if(|part| cluster.is_empty() || part.info().first <= cluster_end) {
+    while let Some(part) =
+        left.next_if(|part| cluster.is_empty() || part.info().first <= cluster_end)
+    {
         cluster_end = part.info().last.max(cluster_end);
         cluster.push(part);
     }
-    let mut through = if left.peek().is_some() { cluster_end.min(end) } else { end };
+    let mut through = if left.peek().is_some() {
+        cluster_end.min(end)
+    } else {
+        end
+    };
+    let whole = through;
     let mut all: Vec<(u64, PackedMessage)> = Vec::new();
     for part in cluster {
         let (found, looked) = walk(shared, part, filter, from, through)?;
@@ -248,11 +309,11 @@ fn by_walking(
             break;
         }
         if !page.take(position, message) {
-            return Ok(page.found(last));
+            return Ok(page.found(last, true));
         }
         last = position;
     }
-    Ok(page.found(through.max(from)))
+    Ok(page.found(through.max(from), through < whole))
 }
 
 /// A part's messages that match, and how far it was looked.
@@ -348,20 +409,28 @@ fn exactly(tenant: &str, topic: &Topic) -> Result<Filter, Error> {
 /// What every topic that matches begins with.
 fn literal(pattern: &Pattern) -> &str {
     let text = pattern.as_str();
-    let wild = text.split('.').take_while(|token| *token != "*" && *token != ">");
+    let wild = text
+        .split('.')
+        .take_while(|token| *token != "*" && *token != ">");
     let len: usize = wild.map(|token| token.len() + 1).sum();
     &text[..len.min(text.len())]
 }
 
 fn is_meant(filter: &Filter, message: &PackedMessage) -> bool {
     let (tenant, topic) = message.names();
-    *tenant == *filter.tenant && filter.patterns.iter().any(|pattern| pattern.matches_name(topic))
+    *tenant == *filter.tenant
+        && filter
+            .patterns
+            .iter()
+            .any(|pattern| pattern.matches_name(topic))
 }
 
 /// What cannot be read is missing for everyone who looks for it.
 fn tell(shared: &Shared, damage: &Damage) {
     let Some(positions) = &damage.positions else {
-        shared.damages.tell(format!("{}: {}", damage.part, damage.what));
+        shared
+            .damages
+            .tell(format!("{}: {}", damage.part, damage.what));
         return;
     };
     let mut levels = shared.levels.write();
@@ -417,11 +486,11 @@ impl Filling {
         true
     }
 
-    fn found(self, through: u64) -> Found {
+    fn found(self, through: u64, more: bool) -> Found {
         Found {
             messages: self.messages,
             through,
-            more: false,
+            more,
         }
     }
 }

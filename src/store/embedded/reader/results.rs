@@ -9,9 +9,7 @@ use crate::store::embedded::levels::Shared;
 use crate::store::embedded::rows::{
     HolderRow, Key, OwnedRow, QueueHash, QueueRow, ResultsRow, Seed, Space,
 };
-use crate::store::{
-    Entry, EntryKind, Error, KeptResult, PageOf, Position, ResultsPage, ScanLimit,
-};
+use crate::store::{Entry, EntryKind, Error, KeptResult, PageOf, Position, ResultsPage, ScanLimit};
 use crate::types::{ClientKey, HandlerName};
 
 /// Rows that are read at once.

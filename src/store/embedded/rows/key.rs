@@ -125,7 +125,10 @@ impl Key {
     }
 
     pub(in super::super) fn owned(owner: Owner, number: u64) -> Self {
-        Self::of(Space::Owned, &[&owner.0.to_be_bytes(), &number.to_be_bytes()])
+        Self::of(
+            Space::Owned,
+            &[&owner.0.to_be_bytes(), &number.to_be_bytes()],
+        )
     }
 
     pub(in super::super) fn owed_once(owner: Owner, once: u128) -> Self {
@@ -217,7 +220,12 @@ fn first_wide(key: &Key) -> u128 {
 
 impl Seed {
     pub(in super::super) fn client(self, client: &ClientKey) -> Owner {
-        Owner(self.hash(&[b"c", client.tenant.as_bytes(), client.subject.as_bytes(), client.client_id.as_bytes()]))
+        Owner(self.hash(&[
+            b"c",
+            client.tenant.as_bytes(),
+            client.subject.as_bytes(),
+            client.client_id.as_bytes(),
+        ]))
     }
 
     pub(in super::super) fn subject(self, tenant: &str, subject: &str) -> Owner {

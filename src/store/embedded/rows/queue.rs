@@ -34,7 +34,11 @@ pub(in super::super) struct HolderRow {
 }
 
 impl QueueRow {
-    pub(in super::super) fn new(client: &ClientKey, handler: &HandlerName, now: SystemTime) -> Self {
+    pub(in super::super) fn new(
+        client: &ClientKey,
+        handler: &HandlerName,
+        now: SystemTime,
+    ) -> Self {
         let copy = |name: &str| bytestring::ByteString::from(name);
         Self {
             client: Arc::new(ClientKey {

@@ -68,7 +68,11 @@ impl ResultsWriter {
     ) {
         self.count += 1;
         if position > 0 {
-            let oldest = if self.positions.0 == 0 { position } else { self.positions.0 };
+            let oldest = if self.positions.0 == 0 {
+                position
+            } else {
+                self.positions.0
+            };
             self.positions = (oldest, position);
         }
         self.entries.number(position);

@@ -89,7 +89,8 @@ impl State {
     /// A row of results is removed.
     pub(super) fn release(&mut self, owner: Owner, number: u64, bytes: u64) -> Result<(), Error> {
         self.delete(Key::owned(owner, number));
-        self.holders.set(owner, |row| row.bytes = row.bytes.saturating_sub(bytes));
+        self.holders
+            .set(owner, |row| row.bytes = row.bytes.saturating_sub(bytes));
         Ok(())
     }
 
@@ -102,7 +103,12 @@ impl State {
     }
 
     /// Results that a bound removes before they were settled: streams are told.
-    pub(super) fn drop_owned(&mut self, owner: Owner, key: Key, owned: OwnedRow) -> Result<(), Error> {
+    pub(super) fn drop_owned(
+        &mut self,
+        owner: Owner,
+        key: Key,
+        owned: OwnedRow,
+    ) -> Result<(), Error> {
         let number = key.last_number();
         if owned.key.space() == Space::Once as u8 {
             self.forget_block(owned.key.last_number())?;
@@ -110,7 +116,8 @@ impl State {
             self.delete(owned.key);
         }
         self.release(owner, number, owned.bytes)?;
-        self.holders.set(owner, |row| row.lost = row.lost.max(owned.positions.1));
+        self.holders
+            .set(owner, |row| row.lost = row.lost.max(owned.positions.1));
         Ok(())
     }
 

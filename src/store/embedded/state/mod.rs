@@ -91,11 +91,7 @@ pub(super) struct Frame {
 
 impl State {
     /// Reads what it keeps in memory: what is open, the req_ids, and who holds results.
-    pub(super) fn load(
-        shared: Arc<Shared>,
-        keep: Keep,
-        seed: Seed,
-    ) -> Result<Self, Error> {
+    pub(super) fn load(shared: Arc<Shared>, keep: Keep, seed: Seed) -> Result<Self, Error> {
         let header = shared.levels.read().active.header;
         let mut state = Self {
             shared,
@@ -143,7 +139,9 @@ impl State {
         let staged = &self.staged;
         !staged.frame.is_empty()
             || !staged.ephemeral.is_empty()
+            || !staged.once.is_empty()
             || !staged.runs.is_empty()
+            || !staged.finished.is_empty()
             || staged.queues.values().any(StagedQueue::has_changed)
     }
 
@@ -180,7 +178,10 @@ impl State {
             let (_, keys) = self.frames.remove(at);
             for key in keys {
                 // A later frame may have written it again.
-                let again = self.frames.iter().any(|(_, later)| later.binary_search(&key).is_ok());
+                let again = self
+                    .frames
+                    .iter()
+                    .any(|(_, later)| later.binary_search(&key).is_ok());
                 if !again {
                     self.pending.remove(&key);
                 }

@@ -29,7 +29,11 @@ pub(super) struct Once {
 enum Entry {
     Open(u64, TakenId),
     /// The row, and where in it.
-    Kept { fingerprint: u64, number: u64, index: u32 },
+    Kept {
+        fingerprint: u64,
+        number: u64,
+        index: u32,
+    },
     /// Finished, and its answer settled.
     Settled,
 }
@@ -50,6 +54,8 @@ pub(super) struct StagedOnce {
     owner: Owner,
     row: ResultsWriter,
     hashes: Vec<u128>,
+    /// Settled in the frame that brings them.
+    settled: Vec<u32>,
 }
 
 impl Once {
@@ -95,7 +101,9 @@ impl State {
             while !from.is_empty() {
                 let index = from.number() as u32;
                 settled.push(index);
-                self.once.entries.insert(hashes[index as usize], Entry::Settled);
+                self.once
+                    .entries
+                    .insert(hashes[index as usize], Entry::Settled);
             }
         }
         self.once.bytes += bytes;
@@ -138,10 +146,23 @@ impl State {
         &self,
         number: u64,
         index: u32,
-    ) -> Result<Option<(Option<ResultsRow>, crate::store::embedded::rows::ResultsEntry)>, Error> {
-        let staged = self.staged.once.iter().find(|staged| staged.row.number == number);
+    ) -> Result<
+        Option<(
+            Option<ResultsRow>,
+            crate::store::embedded::rows::ResultsEntry,
+        )>,
+        Error,
+    > {
+        let staged = self
+            .staged
+            .once
+            .iter()
+            .find(|staged| staged.row.number == number);
         if let Some(staged) = staged {
-            return Ok(staged.row.entry(u64::from(index)).map(|entry| (None, entry)));
+            return Ok(staged
+                .row
+                .entry(u64::from(index))
+                .map(|entry| (None, entry)));
         }
         let row = self.get(&Key::number(Space::Once, number))?;
         Ok(row.and_then(|row| {
@@ -152,7 +173,11 @@ impl State {
     }
 
     /// Where the results of these are that have one and are not settled.
-    pub(in super::super) fn once_places(&self, client: &ClientKey, req_ids: &[ByteString]) -> Vec<(u64, u32)> {
+    pub(in super::super) fn once_places(
+        &self,
+        client: &ClientKey,
+        req_ids: &[ByteString],
+    ) -> Vec<(u64, u32)> {
         let owner = self.seed.client(client);
         let place = |req_id: &ByteString| {
             let entry = self.once.entries.get(&self.seed.once(owner, req_id));
@@ -164,9 +189,17 @@ impl State {
         req_ids.iter().filter_map(place).collect()
     }
 
-    pub(super) fn open_once(&mut self, owner: Owner, req_id: &str, fingerprint: u64, taken: TakenId) {
+    pub(super) fn open_once(
+        &mut self,
+        owner: Owner,
+        req_id: &str,
+        fingerprint: u64,
+        taken: TakenId,
+    ) {
         let hash = self.seed.once(owner, req_id);
-        self.once.entries.insert(hash, Entry::Open(fingerprint, taken));
+        self.once
+            .entries
+            .insert(hash, Entry::Open(fingerprint, taken));
     }
 
     /// Keeps the answer of a packet without a place.
@@ -192,6 +225,7 @@ impl State {
                     owner,
                     row,
                     hashes: Vec::new(),
+                    settled: Vec::new(),
                 });
                 self.staged.once.len() - 1
             }
@@ -207,7 +241,9 @@ impl State {
             index: staged.row.count as u32,
         };
         staged.hashes.push(hash);
-        staged.row.push(position, answer.fingerprint, answer.req_id, answer.answer);
+        staged
+            .row
+            .push(position, answer.fingerprint, answer.req_id, answer.answer);
         self.once.entries.insert(hash, kept);
     }
 
@@ -216,15 +252,17 @@ impl State {
         let Some(&Entry::Kept { number, index, .. }) = self.once.entries.get(&hash) else {
             return;
         };
-        let Some(block) = self.once.blocks.get_mut(&number) else {
-            return;
-        };
         self.once.entries.insert(hash, Entry::Settled);
-        block.settled.push(index);
-        let marks = block.settled.clone();
-        self.put(Key::number(Space::OnceSettled, number), |out| {
-            marks.iter().for_each(|index| out.number(u64::from(*index)));
-        });
+        let staged = self.staged.once.iter_mut();
+        if let Some(staged) = { staged }.find(|staged| staged.row.number == number) {
+            staged.settled.push(index);
+            return;
+        }
+        if let Some(block) = self.once.blocks.get_mut(&number) {
+            block.settled.push(index);
+            let marks = block.settled.clone();
+            self.write_marks(number, &marks);
+        }
         let owed = Key::owed_once(owner, hash);
         if let Ok(Some(row)) = self.get(&owed) {
             let (number, bytes) = (ResultsRow::read(row.clone()).number, row.len() as u64);
@@ -267,11 +305,22 @@ impl State {
                 owner: staged.owner,
                 time: staged.row.time,
                 hashes: staged.hashes,
-                settled: Vec::new(),
+                settled: staged.settled,
                 bytes,
             };
+            if !block.settled.is_empty() {
+                self.write_marks(staged.row.number, &block.settled);
+            }
             self.once.blocks.insert(staged.row.number, block);
         }
+    }
+
+    fn write_marks(&mut self, number: u64, settled: &[u32]) {
+        self.put(Key::number(Space::OnceSettled, number), |out| {
+            settled
+                .iter()
+                .for_each(|index| out.number(u64::from(*index)));
+        });
     }
 
     /// Nothing is known of the req_ids of a row any more. Its owner's row stays to be released.

@@ -148,7 +148,10 @@ impl State {
         if seq <= queue.row.settled {
             return Ok(());
         }
-        let goes_on = queue.results.iter().rposition(|row| row.next_place() == Some(seq));
+        let goes_on = queue
+            .results
+            .iter()
+            .rposition(|row| row.next_place() == Some(seq));
         let at = match goes_on {
             Some(at) => at,
             None => {
@@ -160,7 +163,11 @@ impl State {
                 queue.results.len() - 1
             }
         };
-        let position = if answer.awaited { 0 } else { self.next_position() };
+        let position = if answer.awaited {
+            0
+        } else {
+            self.next_position()
+        };
         let (_, queue) = self.queue(client, handler)?;
         queue.results[at].push(position, answer.fingerprint, answer.req_id, answer.answer);
         Ok(())
@@ -207,7 +214,11 @@ impl State {
             let from = Key::placed(Space::Owed, hash, 0);
             let end = Key::placed(Space::Owed, hash, through).next();
             for (key, row) in self.range(&from, &end, REMOVED_AT_ONCE)? {
-                self.release(owner, ResultsRow::read(row.clone()).number, row.len() as u64)?;
+                self.release(
+                    owner,
+                    ResultsRow::read(row.clone()).number,
+                    row.len() as u64,
+                )?;
                 self.delete(key);
             }
         }
@@ -228,14 +239,21 @@ impl State {
             return Ok(());
         }
         let kept_from = queue.row.kept_from;
-        if self.get(&Key::placed(Space::Owed, hash, owed.seq))?.is_some() {
+        if self
+            .get(&Key::placed(Space::Owed, hash, owed.seq))?
+            .is_some()
+        {
             return Ok(());
         }
         let Some(row) = self.kept_row(Space::Results, hash, kept_from, owed.seq)? else {
             return Ok(());
         };
         let index = owed.seq - row.first_place();
-        let Some(entry) = row.entries().nth(index as usize).filter(|entry| entry.position == 0) else {
+        let Some(entry) = row
+            .entries()
+            .nth(index as usize)
+            .filter(|entry| entry.position == 0)
+        else {
             return Ok(());
         };
         let number = self.next_number();

@@ -85,7 +85,9 @@ impl State {
             key: record.key.to_string(),
             version: record.version,
         };
-        self.put(Key::number(Space::Deletion, position), |out| deletion.write(out));
+        self.put(Key::number(Space::Deletion, position), |out| {
+            deletion.write(out)
+        });
         Ok(())
     }
 
@@ -94,7 +96,11 @@ impl State {
         let floor = collection_prefix(Space::Floor, &deletion.collection);
         let before = self.get(&floor)?.map_or(0, |row| Reader(row).number());
         self.delete(row);
-        self.delete(Key::record(Space::Deleted, &deletion.collection, &deletion.key));
+        self.delete(Key::record(
+            Space::Deleted,
+            &deletion.collection,
+            &deletion.key,
+        ));
         let risen = before.max(deletion.version);
         self.put(floor, |out| out.number(risen));
         Ok(())

@@ -26,9 +26,7 @@ impl Rows for State {
     fn known(&mut self, identity: Identity<'_>) -> Result<Known, Error> {
         match identity {
             Identity::Seq(client, handler, seq) => self.known_place(client, handler, seq),
-            Identity::OfClient(client, req_id) => {
-                self.known_once(self.seed.client(client), req_id)
-            }
+            Identity::OfClient(client, req_id) => self.known_once(self.seed.client(client), req_id),
             Identity::OfSubject {
                 tenant,
                 subject,
@@ -47,7 +45,9 @@ impl Rows for State {
 
     fn change(&mut self, collection: &Arc<str>, message: Message) -> Result<(), Error> {
         let position = self.next_position();
-        self.staged.frame.message(position, |out| PackedMessage::write(&message, out));
+        self.staged
+            .frame
+            .message(position, |out| PackedMessage::write(&message, out));
         match &message.body {
             MessageBody::Record(record) => self.store_record(collection, record, position),
             MessageBody::Content(..) => Ok(()),
@@ -58,11 +58,15 @@ impl Rows for State {
         match keeping {
             Keeping::Kept => {
                 let position = self.next_position();
-                self.staged.frame.message(position, |out| PackedMessage::write(&message, out));
+                self.staged
+                    .frame
+                    .message(position, |out| PackedMessage::write(&message, out));
             }
             Keeping::Ephemeral => {
                 let copy = PackedMessage::new(&message).unpack();
-                self.staged.ephemeral.push((self.header.tail, Arc::new(copy)));
+                self.staged
+                    .ephemeral
+                    .push((self.header.tail, Arc::new(copy)));
             }
         }
     }
@@ -183,5 +187,7 @@ pub(super) fn entries(payload: Bytes, ephemeral: Vec<(u64, Arc<Message>)>) -> Ve
 
 /// Rows of these spaces are written once.
 fn brings_results(space: u8) -> bool {
-    [Space::Results, Space::Once, Space::Owed].map(|space| space as u8).contains(&space)
+    [Space::Results, Space::Once, Space::Owed]
+        .map(|space| space as u8)
+        .contains(&space)
 }

@@ -49,10 +49,7 @@ impl Runs {
         runs.find_map(|&run| {
             let at = self.runs[&run].find(seq)?;
             let packet = &self.runs[&run].packets[at];
-            let taken = TakenId {
-                run,
-                at: at as u32,
-            };
+            let taken = TakenId { run, at: at as u32 };
             (!packet.done).then_some((taken, packet.fingerprint))
         })
     }
@@ -194,7 +191,11 @@ impl State {
         self.runs.insert(id, row.origin, queue);
         let mut taken = Vec::with_capacity(row.packets.len());
         for packet in row.packets {
-            taken.push((packet.place.clone(), packet.req_id.clone(), packet.fingerprint));
+            taken.push((
+                packet.place.clone(),
+                packet.req_id.clone(),
+                packet.fingerprint,
+            ));
             let req_id = ByteString::from(&*packet.req_id);
             self.runs.push(id, packet.place, packet.fingerprint, req_id);
         }
@@ -246,7 +247,8 @@ impl State {
         });
         let id = *id;
         let req_id = take.req_id.clone();
-        self.runs.push(id, take.place.clone(), take.fingerprint, req_id)
+        self.runs
+            .push(id, take.place.clone(), take.fingerprint, req_id)
     }
 
     pub(super) fn opened_packet(&self, taken: TakenId) -> Option<Opened> {

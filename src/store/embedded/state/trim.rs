@@ -49,7 +49,10 @@ impl State {
             }
         }
         let now = self.header.time;
-        if now.duration_since(self.swept.last).is_ok_and(|passed| passed >= EVERY) {
+        if now
+            .duration_since(self.swept.last)
+            .is_ok_and(|passed| passed >= EVERY)
+        {
             self.swept.last = now;
             self.sweep(now)?;
         }
