@@ -2,7 +2,10 @@
 //!
 //! Harsher than file systems are, and never kinder: an unsynced write is kept, lost or torn by itself; a name is as old as
 //! its directory's last sync; a file that does not fit takes what is left before it fails; after a sync that failed the
-//! writes are still read, and never reach the disk. Longer than most files, because its tests are here too.
+//! writes are still read, and never reach the disk.
+//!
+//! The file has over 500 lines because two traits, what a crash leaves of each of their operations, and the tests that hold
+//! that belong together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -1,5 +1,6 @@
-//! A test for each rule of the log, in one file so that the rules can be read beside each other; what is tried at random
-//! is in a file of its own.
+//! A test for each rule of the log; what is tried at random is in a file of its own.
+//!
+//! The file has over 500 lines because the rules are read beside each other.
 
 mod random;
 
