@@ -112,6 +112,14 @@ pub(super) fn read(file: &dyn DiskFile, at: u64, frame_len: u64) -> io::Result<(
 /// The first whole head at or after `from`, and where it stands.
 pub(super) fn find(file: &dyn DiskFile, from: u64, end: u64) -> io::Result<Option<(u64, Head)>> {
     const STRETCH: u64 = 1 << 20;
+    if from + (HEAD as u64) <= end {
+        // Mostly it stands right there.
+        let mut head = [0; HEAD];
+        file.read_at(from, &mut head)?;
+        if let Some(head) = Head::parse(&head, from) {
+            return Ok(Some((from, head)));
+        }
+    }
     let mut start = from;
     while start + (HEAD as u64) <= end {
         // Stretches overlap, so that a head that begins in one is whole in it.

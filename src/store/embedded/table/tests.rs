@@ -310,6 +310,7 @@ fn readers_of_damage_do_not_disturb_the_others() {
             match table.get(*space, key) {
                 Ok(got) => {
                     assert_eq!(got.as_ref(), Some(value));
+                    assert!(!covered(*space, key), "{key:?}");
                     right += 1;
                 }
                 Err(Error::Damaged(_)) => {
@@ -325,9 +326,10 @@ fn readers_of_damage_do_not_disturb_the_others() {
         let readers: Vec<_> = [1, 2, 3].map(|step| scope.spawn(move || read(step))).into();
         for reader in readers {
             let (right, told) = reader.join().unwrap();
-            assert!(right > 500 && told > 0, "{right} right, {told} told");
+            assert!(right > 500, "{right} right, {told} told");
         }
     });
+    assert!(rows.keys().any(|(space, key)| covered(*space, key)));
     // Writing elsewhere works as well.
     apply(&table, &[(9, b"key".to_vec(), Some(b"value".to_vec()))]).unwrap();
     assert_eq!(
