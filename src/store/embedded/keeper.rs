@@ -61,7 +61,9 @@ impl Keeper {
                     Err(error) => tracing::warn!(%error, "a checkpoint failed: it is tried again"),
                 }
             }
-            if let Err(error) = self.trim(SystemTime::now()) {
+            // By the time of the commits, as for everything else that is kept.
+            let now = self.shared.levels.read().active.header.time;
+            if let Err(error) = self.trim(now) {
                 tracing::warn!(%error, "old messages could not be removed yet");
             }
             match why {
