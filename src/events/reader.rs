@@ -40,8 +40,12 @@ pub(super) enum Read {
     /// Where the last so many messages start.
     Last(Position),
     Messages(Page),
-    /// Results, and up to where there are no others.
-    Results(Vec<Entry>, Position),
+    /// Results, and up to where there are no others; whether some that should be among them are lost.
+    Results {
+        entries: Vec<Entry>,
+        through: Position,
+        lost: bool,
+    },
 }
 
 impl Reader {
@@ -96,7 +100,11 @@ impl Reader {
     /// The next page of results, for a stream that has a client. There is something after `from`, whosever it is.
     pub(super) async fn results(self: Arc<Self>, from: Position) -> Read {
         let Some(client) = &self.client else {
-            return Read::Results(Vec::new(), from);
+            return Read::Results {
+                entries: Vec::new(),
+                through: from,
+                lost: false,
+            };
         };
         loop {
             tokio::task::coop::consume_budget().await;
@@ -107,7 +115,11 @@ impl Reader {
                     let last = page.entries.last().map_or(from, |entry| entry.position);
                     let through = if page.more { last } else { last.max(tail) };
                     if through > from {
-                        return Read::Results(page.entries, through);
+                        return Read::Results {
+                            entries: page.entries,
+                            through,
+                            lost: page.lost,
+                        };
                     }
                     tokio::time::sleep(MOMENT).await;
                 }

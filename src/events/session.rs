@@ -48,6 +48,8 @@ pub struct Session {
     target: Position,
     /// Nothing was owed before the first page: what the rules removed earlier is no gap.
     fresh: bool,
+    /// The same of the first page of results.
+    fresh_results: bool,
     ready: Batch,
     timer: Pin<Box<Sleep>>,
     /// When silence has lasted long enough; `None` while it has not begun.
@@ -106,6 +108,7 @@ impl Session {
             reached: Place::at(Position(0)),
             target: tail,
             fresh: false,
+            fresh_results: !matches!(origin, Origin::Resumed(_)),
             ready: Batch::default(),
             timer: Box::pin(tokio::time::sleep_until(leave_at)),
             heartbeat_at: None,
@@ -220,7 +223,7 @@ impl Session {
                 self.fresh = from == Position(0);
                 (self.starting(from), Phase::Behind)
             }
-            Read::Messages(_) | Read::Results(..) => return,
+            Read::Messages(_) | Read::Results { .. } => return,
         };
         self.connect(place, Origin::Fresh(Start::Now));
         self.phase = phase;
@@ -284,7 +287,15 @@ impl Session {
                 self.send_messages(&page.entries);
                 self.passed(page.through);
             }
-            Read::Results(entries, through) => {
+            Read::Results {
+                entries,
+                through,
+                lost,
+            } => {
+                let fresh = std::mem::take(&mut self.fresh_results);
+                if lost && !fresh {
+                    self.send(event::gap(self.cursor(), GapCause::Retention, "", 0));
+                }
                 self.send_results(&entries);
                 self.reached.results = through;
             }

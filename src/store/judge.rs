@@ -221,7 +221,11 @@ fn keeping(draft: &Draft) -> Keeping {
 }
 
 /// `None` where every sending is a packet of its own.
-fn identity<'a>(origin: &'a Origin, place: &Place, req_id: &'a str) -> Option<Identity<'a>> {
+pub(super) fn identity<'a>(
+    origin: &'a Origin,
+    place: &Place,
+    req_id: &'a str,
+) -> Option<Identity<'a>> {
     match place {
         Place::None => None,
         Place::Seq(seq) => {

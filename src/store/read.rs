@@ -89,7 +89,8 @@ pub struct ResultsPage {
     pub entries: Vec<Entry>,
     /// Whether there may be more behind the last one.
     pub more: bool,
-    /// Results after the place asked for were removed by the bounds before a stream could bring them.
+    /// Results that should have been in this page were removed by the bounds before a stream could bring them. Told in the
+    /// page that goes past them, so that who reads on hears of it once.
     pub lost: bool,
 }
 

@@ -36,6 +36,8 @@ struct State {
     told: usize,
     /// Up to here messages are not kept any more.
     floor: Position,
+    /// The same of results.
+    results_floor: Position,
     /// So many reads fail.
     failures: usize,
 }
@@ -115,6 +117,11 @@ impl Log {
     /// Removes the messages up to here.
     pub(super) fn remove_through(&self, position: u64) {
         self.state.lock().floor = Position(position);
+    }
+
+    /// Removes the results up to here.
+    pub(super) fn remove_results_through(&self, position: u64) {
+        self.state.lock().results_floor = Position(position);
     }
 
     pub(super) fn fail(&self, times: usize) {
@@ -276,9 +283,10 @@ impl Store for Log {
         if let Err(error) = state.failing() {
             return ready(Err(error)).boxed();
         }
+        let floor = state.results_floor;
         let owed = |entry: &&Entry| match &entry.kind {
             EntryKind::Result(result) => {
-                entry.position > from && *result.client == *client && !result.awaited
+                entry.position > from.max(floor) && *result.client == *client && !result.awaited
             }
             _ => false,
         };
@@ -286,7 +294,7 @@ impl Store for Log {
         let mut entries: Vec<Entry> = all.cloned().collect();
         let more = entries.len() > 2;
         entries.truncate(2);
-        let lost = false;
+        let lost = from < floor;
         ready(Ok(ResultsPage {
             entries,
             more,

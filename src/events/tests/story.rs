@@ -161,6 +161,41 @@ async fn what_the_rules_removed_is_told_to_whom_it_was_owed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn results_that_the_rules_removed_are_told_once_before_the_others() {
+    let (hub, log) = gateway();
+    let me = client("", "", "me");
+    for _ in 0..9 {
+        log.write_result(&me, false);
+    }
+    log.show_and_tell();
+    log.remove_results_through(3);
+    let asked = on(&["a"]).client(&me);
+    let resumed = asked.clone().after(&cursor_at(EPOCH, 1));
+    let mut owed = Client::open(&hub, &log, resumed).await;
+    let told = owed.next().await;
+    assert_eq!(gap(&told), (Cause::Retention, "", 0));
+    assert_eq!(
+        told.cursor,
+        cursor_at(EPOCH, 1),
+        "it is told again on resume"
+    );
+    let mut rest = Vec::new();
+    while let Some(event) = owed.event().await {
+        assert!(
+            !matches!(event.event, Some(Kind::Gap(_))),
+            "it is told once"
+        );
+        rest.extend(numbers(&event));
+    }
+    assert_eq!(rest, [3, 4, 5, 6, 7, 8]);
+
+    let mut past = Client::open(&hub, &log, asked.clone().after(&cursor_at(EPOCH, 3))).await;
+    assert_eq!(numbers(&past.next().await), [3, 4]);
+    let mut fresh = Client::open(&hub, &log, asked).await;
+    assert_eq!(numbers(&fresh.next().await), [3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_one_reads_the_store_and_loses_nothing_kept() {
     let (hub, log) = gateway_with_ring(2);
     let mut slow = Client::open(&hub, &log, on(&["a", "live", "*"])).await;

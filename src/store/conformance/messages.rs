@@ -202,13 +202,19 @@ pub(super) async fn nothing_kept_holds_a_request(bench: &Bench) {
         req_id: name(12),
         ..unit(Place::ReqId(ReqIdScope::Subject), answer("x"))
     });
+    for place in [Place::Seq(4), Place::ReqId(ReqIdScope::Client)] {
+        units.push(Unit {
+            origin: origin.clone(),
+            req_id: name(13),
+            ..unit(place, Effect::Take(slice(14)))
+        });
+    }
     drop(origin);
     let judged = bench.commit(units).await;
-    assert!(
-        judged
-            .iter()
-            .all(|judged| matches!(judged, Judged::Done(_)))
-    );
+    let mut done = judged[..4].iter();
+    assert!(done.all(|judged| matches!(judged, Judged::Done(_))));
+    let taken = |judged: &Judged| matches!(judged, Judged::Taken(_));
+    assert!(judged[4..].iter().all(taken));
     drop(judged);
     assert_eq!(
         bench.tail.0.lock().len(),

@@ -1,9 +1,11 @@
 //! What every engine must do: one suite, a line per case.
 
+mod kept;
 mod messages;
 mod model;
 mod queues;
 mod records;
+mod taken;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -45,6 +47,18 @@ pub(crate) async fn run(factory: Factory) {
     queues::an_older_term_is_fenced(&bench(factory).await).await;
     queues::an_empty_commit_does_nothing(&bench(factory).await).await;
     messages::nothing_kept_holds_a_request(&bench(factory).await).await;
+    taken::what_is_taken_is_open_until_it_is_finished(&bench(factory).await).await;
+    taken::req_ids_are_taken_too(&bench(factory).await).await;
+    taken::finishes_come_in_any_order(&bench(factory).await).await;
+    taken::only_the_first_finish_counts(&bench(factory).await).await;
+    taken::a_finish_comes_before_the_units_of_its_commit(&bench(factory).await).await;
+    taken::what_is_settled_while_it_is_open_keeps_no_answer(&bench(factory).await).await;
+    taken::runs_are_the_packets_of_one_origin(&bench(factory).await).await;
+    taken::finishes_publish_in_the_name_of_their_packet(&bench(factory).await).await;
+    kept::an_owed_answer_becomes_an_entry(&bench(factory).await).await;
+    kept::kept_results_are_found_by_place_and_by_req_id(&bench(factory).await).await;
+    kept::kept_results_are_paged(&bench(factory).await).await;
+    taken::a_closed_store_takes_nothing(&bench(factory).await).await;
     for seed in 0..40 {
         model::it_agrees_with_a_plain_model(&bench(factory).await, seed).await;
     }
@@ -104,6 +118,15 @@ impl Bench {
         self.store.commit(commit).await.unwrap().await.unwrap()
     }
 
+    pub(crate) async fn finish(&self, finishes: Vec<Finish>) {
+        let commit = Commit {
+            finishes,
+            ..Commit::new(DOMAIN, self.term, at(0))
+        };
+        let judged = self.store.commit(commit).await.unwrap().await.unwrap();
+        assert!(judged.is_empty());
+    }
+
     async fn one(&self, unit: Unit) -> Judged {
         self.commit(vec![unit]).await.remove(0)
     }
@@ -141,6 +164,31 @@ fn origin(client_id: Option<&str>, handler: &str) -> Arc<Origin> {
         client: client_id.map(client),
         handler: HandlerName::new(handler).unwrap(),
     })
+}
+
+/// A packet to be answered later.
+pub(crate) fn take(place: Place, text: &str) -> Unit {
+    Unit {
+        req_id: text.into(),
+        ..unit(place, Effect::Take(Bytes::from(text.to_owned())))
+    }
+}
+
+/// Its answer, for its client's streams.
+pub(crate) fn finished(taken: TakenId, text: &str) -> Finish {
+    Finish {
+        taken,
+        answer: Answer::rejected(Reason::Application, text),
+        messages: smallvec::smallvec![],
+        awaited: false,
+    }
+}
+
+pub(crate) fn taken(judged: &Judged) -> TakenId {
+    match judged {
+        Judged::Taken(taken) => *taken,
+        other => panic!("{other:?} is not taken now"),
+    }
 }
 
 /// A packet of the client `c` to `todos`, whose answer a call carries.

@@ -1,18 +1,18 @@
 //! What is known of packets: the places of queues, the answers kept for them, and req_ids.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytestring::ByteString;
 use hashbrown::HashMap;
 use slab::Slab;
-use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::super::judge::{Final, Identity, Known};
+use super::super::judge::{Final, Identity, Known, Take};
 use super::super::packed::PackedAnswer;
 use super::Bounds;
-use crate::store::{KeptResult, Settle};
+use super::once::{Named, OnceHash, OnceTable, named, too_old};
+use crate::store::{KeptResult, Owed, Settle, TakenId, Which};
 use crate::types::{ClientKey, HandlerName};
 
 /// What a kept answer costs beside its bytes.
@@ -21,19 +21,11 @@ const KEPT_BYTES: usize = 128;
 /// Rows of clients that one commit looks at for what has become too old. Every client has its turn.
 const SWEPT_AT_ONCE: usize = 8;
 
-/// Req_ids that one commit forgets for their age at most.
-const AGED_AT_ONCE: usize = 1024;
-
 #[derive(Debug)]
 pub(super) struct Clients {
     rows: Slab<Client>,
     by_key: HashMap<Arc<ClientKey>, usize>,
-    once: HashMap<OnceHash, Once>,
-    /// In the order of time: what goes first at a bound.
-    once_order: VecDeque<OnceHash>,
-    once_bytes: usize,
-    /// So that nobody can find two req_ids with one hash.
-    seed: u64,
+    once: OnceTable,
     places: usize,
     /// Of the answers in queues.
     bytes: usize,
@@ -41,6 +33,8 @@ pub(super) struct Clients {
     holders: [BTreeSet<usize>; usize::BITS as usize],
     /// Where the next sweep begins.
     swept: usize,
+    /// The newest result that the bounds removed before a stream could bring it, of all clients that have no row any more.
+    lost: u64,
 }
 
 #[derive(Debug)]
@@ -50,6 +44,8 @@ struct Client {
     queues: Vec<Queue>,
     /// The results that no call carried and that are not settled, by position.
     unsent: BTreeMap<u64, KeptIn>,
+    /// The newest of its results that the bounds removed before a stream could bring it; 0: none.
+    lost: u64,
     /// Of the answers in its queues.
     bytes: usize,
 }
@@ -59,9 +55,17 @@ struct Queue {
     handler: HandlerName,
     /// Never lowered.
     reached: u64,
-    /// The answers of the last places, without a hole: the last one is that of `reached`.
-    kept: VecDeque<Kept>,
+    /// Places that are taken and not finished, and not settled.
+    open: BTreeMap<u64, Open>,
+    /// The answers that are kept, by place. Of the other places up to `reached` none is.
+    kept: BTreeMap<u64, Kept>,
     used: SystemTime,
+}
+
+#[derive(Debug)]
+struct Open {
+    fingerprint: u64,
+    taken: TakenId,
 }
 
 #[derive(Debug)]
@@ -79,45 +83,26 @@ enum KeptIn {
     Once(OnceHash),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct OnceHash(u128);
-
-/// A packet without a place.
-#[derive(Debug)]
-struct Once {
-    fingerprint: u64,
-    handler: HandlerName,
-    time: SystemTime,
-    /// `None` once it is settled.
-    answer: Option<PackedAnswer>,
-    /// The client and the position, where a stream has to bring it.
-    unsent: Option<(usize, u64)>,
-}
-
 impl Clients {
     pub(super) fn new() -> Self {
         Self {
             rows: Slab::new(),
             by_key: HashMap::new(),
-            once: HashMap::new(),
-            once_order: VecDeque::new(),
-            once_bytes: 0,
-            seed: rand::random(),
+            once: OnceTable::new(),
             places: 0,
             bytes: 0,
             holders: std::array::from_fn(|_| BTreeSet::new()),
             swept: 0,
+            lost: 0,
         }
     }
 
     pub(super) fn known(&self, identity: Identity<'_>, bounds: &Bounds) -> Known {
+        if let Some(name) = named(identity) {
+            return self.once.known(self.once.hash(name));
+        }
         let Identity::Seq(client, handler, seq) = identity else {
-            let once = self.once.get(&self.hash(identity));
-            return match once.map(|once| (once.fingerprint, &once.answer)) {
-                None => Known::New,
-                Some((_, None)) => Known::Forgotten,
-                Some((fingerprint, Some(answer))) => Known::Finished(fingerprint, answer.answer()),
-            };
+            return Known::New;
         };
         let queue = self.queue(client, handler);
         let reached = queue.map_or(0, |queue| queue.reached);
@@ -129,67 +114,144 @@ impl Clients {
                 _ => Known::New,
             };
         }
-        match queue.and_then(|queue| queue.kept_at(seq)) {
-            Some(kept) => Known::Finished(kept.fingerprint, kept.answer.answer()),
-            None => Known::Forgotten,
+        let kept = queue.and_then(|queue| queue.kept.get(&seq));
+        let open = queue.and_then(|queue| queue.open.get(&seq));
+        match (kept, open) {
+            (Some(kept), _) => Known::Finished(kept.fingerprint, kept.answer.answer()),
+            (None, Some(open)) => Known::Open(open.fingerprint, open.taken),
+            (None, None) => Known::Forgotten,
         }
+    }
+
+    /// The packet of this identity is open from now on.
+    pub(super) fn take(
+        &mut self,
+        identity: Identity<'_>,
+        take: &Take<'_>,
+        taken: TakenId,
+        now: SystemTime,
+    ) {
+        let handler = &take.origin.handler;
+        if let Some(name) = named(identity) {
+            let hash = self.once.hash(name);
+            let fingerprint = take.fingerprint;
+            return self.once.take(hash, fingerprint, handler, taken, now);
+        }
+        if let Identity::Seq(client, _, seq) = identity {
+            let slot = self.slot(client);
+            let at = self.queue_at(slot, handler, now);
+            let open = Open {
+                fingerprint: take.fingerprint,
+                taken,
+            };
+            let queue = &mut self.rows[slot].queues[at];
+            queue.reach(seq, now);
+            queue.open.insert(seq, open);
+        }
+    }
+
+    /// The packet of this identity is open no more. Whether its answer is to be kept: it is not, where it was settled.
+    pub(super) fn unopen(
+        &mut self,
+        identity: Identity<'_>,
+        taken: TakenId,
+        now: SystemTime,
+    ) -> bool {
+        if let Some(name) = named(identity) {
+            let hash = self.once.hash(name);
+            return self.once.unopen(hash, taken, now);
+        }
+        let Identity::Seq(client, handler, seq) = identity else {
+            return false;
+        };
+        let Some(queue) = self.queue_mut(client, handler) else {
+            return false;
+        };
+        let same = queue.open.get(&seq).is_some_and(|open| open.taken == taken);
+        if same {
+            queue.open.remove(&seq);
+        }
+        same
     }
 
     /// `position`: where a stream finds it; 0 where a call carries it, or nobody has a stream for it.
     pub(super) fn finish(&mut self, finish: Final<'_>, position: u64, now: SystemTime) {
-        let answer = PackedAnswer::new(finish.req_id, finish.answer);
-        match finish.identity {
-            Identity::Seq(client, handler, seq) => {
-                let slot = self.slot(client);
-                let at = self.queue_at(slot, handler, now);
-                let bytes = answer.len() + KEPT_BYTES;
-                let row = &mut self.rows[slot];
-                let queue = &mut row.queues[at];
-                debug_assert_eq!(seq, queue.reached + 1, "only the next place is taken");
-                queue.reached = seq;
-                queue.used = now;
-                queue.kept.push_back(Kept {
-                    fingerprint: finish.fingerprint,
-                    position,
-                    time: now,
-                    answer,
-                });
-                if position > 0 {
-                    let kept_in = KeptIn::Queue(queue.handler.clone(), seq);
-                    row.unsent.insert(position, kept_in);
+        if let Some(name) = named(finish.identity) {
+            let hash = self.once.hash(name);
+            let unsent = match name {
+                Named::OfClient(client, _) if position > 0 => {
+                    let slot = self.slot(client);
+                    let row = &mut self.rows[slot];
+                    row.unsent.insert(position, KeptIn::Once(hash));
+                    Some((slot, position))
                 }
-                self.hold(slot, |held| held + bytes);
-            }
-            Identity::OfClient(..) | Identity::OfSubject { .. } => {
-                let hash = self.hash(finish.identity);
-                let unsent = match finish.identity {
-                    Identity::OfClient(client, _) if position > 0 => {
-                        let slot = self.slot(client);
-                        let row = &mut self.rows[slot];
-                        row.unsent.insert(position, KeptIn::Once(hash));
-                        Some((slot, position))
-                    }
-                    _ => None,
-                };
-                self.once_bytes += answer.len();
-                self.once_order.push_back(hash);
-                let once = Once {
-                    fingerprint: finish.fingerprint,
-                    handler: finish.handler.clone(),
-                    time: now,
-                    answer: Some(answer),
-                    unsent,
-                };
-                self.once.insert(hash, once);
-            }
+                _ => None,
+            };
+            return self.once.finish(hash, &finish, unsent, now);
         }
+        let Identity::Seq(client, handler, seq) = finish.identity else {
+            return;
+        };
+        let slot = self.slot(client);
+        let at = self.queue_at(slot, handler, now);
+        let answer = PackedAnswer::new(finish.req_id, finish.answer);
+        let bytes = answer.len() + KEPT_BYTES;
+        let row = &mut self.rows[slot];
+        let queue = &mut row.queues[at];
+        queue.reach(seq, now);
+        let kept = Kept {
+            fingerprint: finish.fingerprint,
+            position,
+            time: now,
+            answer,
+        };
+        queue.kept.insert(seq, kept);
+        if position > 0 {
+            let kept_in = KeptIn::Queue(queue.handler.clone(), seq);
+            row.unsent.insert(position, kept_in);
+        }
+        self.hold(slot, |held| held + bytes);
+    }
+
+    /// Gives a kept answer that has none this position. False: there is no such answer.
+    pub(super) fn owe(&mut self, owed: &Owed, position: u64) -> bool {
+        let (client, handler) = (&owed.queue.client, &owed.queue.handler);
+        if owed.seq == 0 {
+            let hash = self.once.hash(Named::OfClient(client, &owed.req_id));
+            let (handler_of, unsent) = match self.once.answer(hash) {
+                Some((handler, _, unsent)) => (handler, unsent),
+                None => return false,
+            };
+            if unsent.is_some() || handler_of != handler {
+                return false;
+            }
+            let slot = self.slot(client);
+            let row = &mut self.rows[slot];
+            row.unsent.insert(position, KeptIn::Once(hash));
+            self.once.owe(hash, (slot, position));
+            return true;
+        }
+        let Some(queue) = self.queue_mut(client, handler) else {
+            return false;
+        };
+        let kept = queue.kept.get_mut(&owed.seq);
+        let Some(kept) = kept.filter(|kept| kept.position == 0) else {
+            return false;
+        };
+        kept.position = position;
+        let kept_in = KeptIn::Queue(queue.handler.clone(), owed.seq);
+        let slot = self.slot(client);
+        self.rows[slot].unsent.insert(position, kept_in);
+        true
     }
 
     pub(super) fn settle(&mut self, settle: &Settle, now: SystemTime, bounds: &Bounds) {
         let (client, handler) = (&settle.queue.client, &settle.queue.handler);
         for req_id in &settle.req_ids {
-            let hash = self.hash(Identity::OfClient(client, req_id));
-            self.forget_answer(hash);
+            let hash = self.once.hash(Named::OfClient(client, req_id));
+            if let Some((slot, position)) = self.once.settle(hash) {
+                self.rows[slot].unsent.remove(&position);
+            }
         }
         let known = self.queue(client, handler);
         if settle.through == 0 || (known.is_none() && self.places >= bounds.places) {
@@ -197,16 +259,20 @@ impl Clients {
         }
         let slot = self.slot(client);
         let at = self.queue_at(slot, handler, now);
-        let queue = &mut self.rows[slot].queues[at];
-        queue.used = now;
-        let first = queue.first_kept();
-        let settled = (settle.through.saturating_add(1)).saturating_sub(first);
-        let settled = usize::try_from(settled).unwrap_or(usize::MAX);
-        for _ in 0..settled.min(queue.kept.len()) {
-            self.drop_oldest(slot, at);
+        loop {
+            let queue = &self.rows[slot].queues[at];
+            match queue.kept.first_key_value() {
+                Some((&seq, _)) if seq <= settle.through => self.drop_kept(slot, at, seq),
+                _ => break,
+            };
         }
         let queue = &mut self.rows[slot].queues[at];
-        queue.reached = queue.reached.max(settle.through);
+        queue.reach(settle.through, now);
+        while let Some(open) = queue.open.first_entry()
+            && *open.key() <= settle.through
+        {
+            open.remove();
+        }
     }
 
     /// The results of a client that no call carried, after a position.
@@ -214,7 +280,7 @@ impl Clients {
         &'a self,
         client: &ClientKey,
         from: u64,
-    ) -> impl Iterator<Item = (u64, Unsent<'a>)> + 'a {
+    ) -> impl Iterator<Item = (u64, PackedResult<'a>)> + 'a {
         let row = self.by_key.get(client).map(|slot| &self.rows[*slot]);
         row.into_iter().flat_map(move |row| {
             let after = row.unsent.range(from.saturating_add(1)..);
@@ -222,20 +288,56 @@ impl Clients {
         })
     }
 
+    /// The newest result of a client that the bounds removed before a stream could bring it; 0: none.
+    pub(super) fn lost(&self, client: &ClientKey) -> u64 {
+        let row = self.by_key.get(client).map(|slot| &self.rows[*slot]);
+        row.map_or(self.lost, |row| row.lost)
+    }
+
+    /// The kept results of a client, whoever carried them: all that are asked for, in order.
+    pub(super) fn kept<'a>(
+        &'a self,
+        client: &'a Arc<ClientKey>,
+        which: &'a Which,
+    ) -> Box<dyn Iterator<Item = PackedResult<'a>> + 'a> {
+        let row = self.by_key.get(client).map(|slot| &self.rows[*slot]);
+        match which {
+            Which::Places { handler, from } => {
+                let queue = row.and_then(|row| Some((row, &row.queues[row.find(handler).ok()?])));
+                let results = queue.into_iter().flat_map(move |(row, queue)| {
+                    let kept = queue.kept.range(*from..);
+                    kept.map(move |(seq, kept)| PackedResult {
+                        client: row.key.clone(),
+                        handler: &queue.handler,
+                        seq: *seq,
+                        answer: &kept.answer,
+                        awaited: kept.position == 0,
+                    })
+                });
+                Box::new(results)
+            }
+            Which::ReqIds(req_ids) => Box::new(req_ids.iter().filter_map(move |req_id| {
+                let hash = self.once.hash(Named::OfClient(client, req_id));
+                let (handler, answer, unsent) = self.once.answer(hash)?;
+                Some(PackedResult {
+                    client: row.map_or_else(|| client.clone(), |row| row.key.clone()),
+                    handler,
+                    seq: 0,
+                    answer,
+                    awaited: unsent.is_none(),
+                })
+            })),
+        }
+    }
+
     /// Brings everything back to its bounds.
     pub(super) fn trim(&mut self, now: SystemTime, bounds: &Bounds) {
-        while self.once.len() > bounds.once || self.once_bytes > bounds.once_bytes {
-            self.forget_oldest_once();
-        }
-        if let Some(oldest) = now.checked_sub(bounds.once_age) {
-            for _ in 0..AGED_AT_ONCE {
-                let first = self.once_order.front().and_then(|hash| self.once.get(hash));
-                if first.is_none_or(|once| once.time >= oldest) {
-                    break;
-                }
-                self.forget_oldest_once();
-            }
-        }
+        let rows = &mut self.rows;
+        self.once.trim(now, bounds, |(slot, position)| {
+            let row = &mut rows[slot];
+            row.unsent.remove(&position);
+            row.lost = row.lost.max(position);
+        });
         while self.bytes > bounds.result_bytes {
             self.drop_of_largest();
         }
@@ -249,9 +351,12 @@ impl Clients {
         let largest = self.holders.iter().rev().find_map(BTreeSet::first);
         let slot = *largest.expect("bytes that are held are held by somebody");
         let queues = self.rows[slot].queues.iter().enumerate();
-        let oldest = queues.filter_map(|(at, queue)| Some((queue.kept.front()?.time, at)));
-        let (_, at) = oldest.min().expect("who holds bytes has an answer");
-        self.drop_oldest(slot, at);
+        let oldest = queues.filter_map(|(at, queue)| {
+            let (&seq, kept) = queue.kept.first_key_value()?;
+            Some((kept.time, at, seq))
+        });
+        let (_, at, seq) = oldest.min().expect("who holds bytes has an answer");
+        self.lose_kept(slot, at, seq);
     }
 
     fn sweep_next(&mut self, now: SystemTime, bounds: &Bounds) {
@@ -260,62 +365,55 @@ impl Clients {
         if !self.rows.contains(slot) {
             return;
         }
-        let too_old = |time: SystemTime, age: Duration| {
-            now.duration_since(time).is_ok_and(|passed| passed > age)
-        };
         for at in (0..self.rows[slot].queues.len()).rev() {
-            while let Some(kept) = self.rows[slot].queues[at].kept.front()
-                && too_old(kept.time, bounds.result_age)
+            while let Some((&seq, kept)) = self.rows[slot].queues[at].kept.first_key_value()
+                && too_old(kept.time, now, bounds.result_age)
             {
-                self.drop_oldest(slot, at);
+                self.lose_kept(slot, at, seq);
             }
             let queue = &self.rows[slot].queues[at];
-            if queue.kept.is_empty() && too_old(queue.used, bounds.place_age) {
+            let empty = queue.kept.is_empty() && queue.open.is_empty();
+            if empty && too_old(queue.used, now, bounds.place_age) {
                 self.rows[slot].queues.remove(at);
                 self.places -= 1;
             }
         }
         let row = &self.rows[slot];
         if row.queues.is_empty() && row.unsent.is_empty() {
+            self.lost = self.lost.max(row.lost);
             self.by_key.remove(&row.key);
             self.rows.remove(slot);
         }
     }
 
-    /// Drops the oldest answer of a queue, which must have one.
-    fn drop_oldest(&mut self, slot: usize, at: usize) {
+    /// The bounds drop a kept answer.
+    fn lose_kept(&mut self, slot: usize, at: usize, seq: u64) {
+        let position = self.drop_kept(slot, at, seq);
         let row = &mut self.rows[slot];
-        let kept = row.queues[at].kept.pop_front();
+        row.lost = row.lost.max(position);
+    }
+
+    /// Drops a kept answer. Gives the position that it had.
+    fn drop_kept(&mut self, slot: usize, at: usize, seq: u64) -> u64 {
+        let row = &mut self.rows[slot];
+        let kept = row.queues[at].kept.remove(&seq);
         let kept = kept.expect("callers have seen that there is one");
         row.unsent.remove(&kept.position);
         let bytes = kept.answer.len() + KEPT_BYTES;
         self.hold(slot, |held| held - bytes);
-    }
-
-    fn forget_oldest_once(&mut self) {
-        if let Some(hash) = self.once_order.pop_front() {
-            self.forget_answer(hash);
-            self.once.remove(&hash);
-        }
-    }
-
-    /// It stays known that it was finished.
-    fn forget_answer(&mut self, hash: OnceHash) {
-        let Some(once) = self.once.get_mut(&hash) else {
-            return;
-        };
-        if let Some(answer) = once.answer.take() {
-            self.once_bytes -= answer.len();
-        }
-        if let Some((slot, position)) = once.unsent.take() {
-            self.rows[slot].unsent.remove(&position);
-        }
+        kept.position
     }
 
     fn queue(&self, client: &ClientKey, handler: &HandlerName) -> Option<&Queue> {
         let row = &self.rows[*self.by_key.get(client)?];
         let at = row.find(handler).ok()?;
         Some(&row.queues[at])
+    }
+
+    fn queue_mut(&mut self, client: &ClientKey, handler: &HandlerName) -> Option<&mut Queue> {
+        let row = &mut self.rows[*self.by_key.get(client)?];
+        let at = row.find(handler).ok()?;
+        Some(&mut row.queues[at])
     }
 
     /// The row of a client, which is made where there is none, from copies of its names.
@@ -333,6 +431,8 @@ impl Clients {
             key: key.clone(),
             queues: Vec::new(),
             unsent: BTreeMap::new(),
+            // It may have had a row before.
+            lost: self.lost,
             bytes: 0,
         });
         self.by_key.insert(key, slot);
@@ -346,7 +446,8 @@ impl Clients {
             let queue = Queue {
                 handler: handler.clone(),
                 reached: 0,
-                kept: VecDeque::new(),
+                open: BTreeMap::new(),
+                kept: BTreeMap::new(),
                 used: now,
             };
             row.queues.insert(at, queue);
@@ -373,67 +474,41 @@ impl Clients {
         }
     }
 
-    fn look_up<'a>(&'a self, row: &'a Client, kept_in: &KeptIn) -> Unsent<'a> {
+    fn look_up<'a>(&'a self, row: &'a Client, kept_in: &KeptIn) -> PackedResult<'a> {
         let (handler, seq, answer) = match kept_in {
             KeptIn::Queue(handler, seq) => {
                 let queue = row.find(handler).ok().map(|at| &row.queues[at]);
-                let kept = queue.and_then(|queue| Some((&queue.handler, queue.kept_at(*seq)?)));
+                let kept = queue.and_then(|queue| Some((&queue.handler, queue.kept.get(seq)?)));
                 let (handler, kept) = kept.expect("an answer leaves `unsent` when it is dropped");
                 (handler, *seq, &kept.answer)
             }
             KeptIn::Once(hash) => {
-                let once = self.once.get(hash);
-                let once = once.and_then(|once| Some((&once.handler, once.answer.as_ref()?)));
-                let (handler, answer) = once.expect("an answer leaves `unsent` when it is dropped");
-                (handler, 0, answer)
+                let once = self.once.answer(*hash);
+                let once = once.expect("an answer leaves `unsent` when it is dropped");
+                (once.0, 0, once.1)
             }
         };
-        Unsent {
-            client: &row.key,
+        PackedResult {
+            client: row.key.clone(),
             handler,
             seq,
             answer,
+            awaited: false,
         }
-    }
-
-    fn hash(&self, identity: Identity<'_>) -> OnceHash {
-        let (kind, names) = match identity {
-            Identity::Seq(client, handler, _) => {
-                (0, [&*client.client_id, handler.as_str(), "", ""])
-            }
-            Identity::OfClient(client, req_id) => {
-                let ClientKey {
-                    tenant,
-                    subject,
-                    client_id,
-                } = &**client;
-                (1, [&**tenant, &**subject, &**client_id, req_id])
-            }
-            Identity::OfSubject {
-                tenant,
-                subject,
-                req_id,
-            } => (2, [tenant, subject, "", req_id]),
-        };
-        let mut framed: smallvec::SmallVec<[u8; 256]> = smallvec::smallvec![kind];
-        for name in names {
-            framed.extend_from_slice(&(name.len() as u32).to_le_bytes());
-            framed.extend_from_slice(name.as_bytes());
-        }
-        OnceHash(xxh3_128_with_seed(&framed, self.seed))
     }
 }
 
-/// A result that a stream has to bring, still packed.
+/// A kept result, still packed.
 #[derive(Debug)]
-pub(super) struct Unsent<'a> {
-    client: &'a Arc<ClientKey>,
+pub(super) struct PackedResult<'a> {
+    client: Arc<ClientKey>,
     handler: &'a HandlerName,
     seq: u64,
     answer: &'a PackedAnswer,
+    awaited: bool,
 }
 
-impl Unsent<'_> {
+impl PackedResult<'_> {
     pub(super) fn size(&self) -> usize {
         self.answer.len()
     }
@@ -445,7 +520,7 @@ impl Unsent<'_> {
             req_id: self.answer.req_id(),
             seq: self.seq,
             answer: self.answer.answer(),
-            awaited: false,
+            awaited: self.awaited,
         }
     }
 }
@@ -458,13 +533,8 @@ impl Client {
 }
 
 impl Queue {
-    /// The lowest place whose answer is kept, or the next one.
-    fn first_kept(&self) -> u64 {
-        (self.reached - self.kept.len() as u64).saturating_add(1)
-    }
-
-    fn kept_at(&self, seq: u64) -> Option<&Kept> {
-        let at = seq.checked_sub(self.first_kept())?;
-        self.kept.get(usize::try_from(at).ok()?)
+    fn reach(&mut self, seq: u64, now: SystemTime) {
+        self.reached = self.reached.max(seq);
+        self.used = now;
     }
 }

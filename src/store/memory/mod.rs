@@ -6,6 +6,8 @@
 mod clients;
 mod collections;
 pub(super) mod log;
+mod once;
+mod runs;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -157,11 +159,9 @@ impl Memory {
     fn unsent(&self, client: &ClientKey, from: Position, limit: ScanLimit) -> ResultsPage {
         let state = self.state.read();
         let mut page = ResultsPage::default();
-        let mut bytes = 0;
+        let mut room = Room::new(limit);
         for (position, result) in state.clients.unsent(client, from.0) {
-            bytes += result.size();
-            let full = page.entries.len() >= limit.items || bytes > limit.bytes;
-            if full && !page.entries.is_empty() {
+            if !room.takes(result.size()) {
                 page.more = true;
                 break;
             }
@@ -170,7 +170,59 @@ impl Memory {
                 kind: EntryKind::Result(Arc::new(result.unpack())),
             });
         }
+        let last = page.entries.last().map(|entry| entry.position.0);
+        let through = last.filter(|_| page.more).unwrap_or(u64::MAX);
+        let lost = state.clients.lost(client);
+        page.lost = from.0 < lost && lost <= through;
         page
+    }
+
+    fn kept_results(
+        &self,
+        client: &ClientKey,
+        which: &Which,
+        limit: ScanLimit,
+    ) -> PageOf<KeptResult> {
+        let client = Arc::new(client.clone());
+        let state = self.state.read();
+        let mut room = Room::new(limit);
+        let mut page = PageOf {
+            items: Vec::new(),
+            more: false,
+        };
+        for result in state.clients.kept(&client, which) {
+            if !room.takes(result.size()) {
+                page.more = true;
+                break;
+            }
+            page.items.push(result.unpack());
+        }
+        page
+    }
+}
+
+/// What is left of a page. The first item always fits.
+struct Room {
+    limit: ScanLimit,
+    items: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn new(limit: ScanLimit) -> Self {
+        Self {
+            limit,
+            items: 0,
+            bytes: 0,
+        }
+    }
+
+    fn takes(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        let full = self.items >= self.limit.items || self.bytes > self.limit.bytes;
+        let takes = !full || self.items == 0;
+        self.items += usize::from(takes);
+        takes
     }
 }
 
@@ -279,18 +331,19 @@ impl Store for Memory {
 
     fn kept<'a>(
         &'a self,
-        _: &'a ClientKey,
-        _: &'a Which,
-        _: ScanLimit,
+        client: &'a ClientKey,
+        which: &'a Which,
+        limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
-        unimplemented!()
+        ready(Ok(self.kept_results(client, which, limit))).boxed()
     }
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
-        ready(Ok(Vec::new())).boxed()
+        ready(Ok(self.state.read().runs.all())).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
+        self.state.write().closed = true;
         ready(()).boxed()
     }
 }

@@ -5,16 +5,17 @@ use std::time::SystemTime;
 
 use hashbrown::HashMap;
 
-use super::super::judge::{Final, Identity, Keeping, Known, Opened, Rows, Take, judge};
+use super::super::judge::{Final, Identity, Keeping, Known, Opened, Rows, Take, identity, judge};
 use super::super::packed::PackedMessage;
 use super::Bounds;
 use super::clients::Clients;
 use super::collections::Collections;
 use super::log::Log;
+use super::runs::Runs;
 use crate::store::{
     Commit, Domain, Entry, EntryKind, Error, Judged, Owed, Position, Settle, TakenId, Term,
 };
-use crate::types::{Message, MessageBody, Record};
+use crate::types::{ClientKey, Message, MessageBody, Record};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -22,9 +23,12 @@ pub(super) struct State {
     pub(super) log: Log,
     pub(super) clients: Clients,
     pub(super) collections: Collections,
+    pub(super) runs: Runs,
     terms: HashMap<Domain, Term>,
     /// The position of the newest entry.
     pub(super) tail: u64,
+    /// Nothing is accepted any more.
+    pub(super) closed: bool,
     /// The time of the commit that is being applied.
     now: SystemTime,
     /// What the commit that is being applied has to tell.
@@ -38,6 +42,8 @@ impl State {
             log: Log::default(),
             clients: Clients::new(),
             collections: Collections::default(),
+            runs: Runs::new(),
+            closed: false,
             terms: HashMap::new(),
             tail: 0,
             now: SystemTime::UNIX_EPOCH,
@@ -54,12 +60,16 @@ impl State {
 
     /// Applies a commit, and gives what is to be told of it.
     pub(super) fn apply(&mut self, commit: Commit) -> Result<(Vec<Judged>, Vec<Entry>), Error> {
+        if self.closed {
+            return Err(Error::Refused("it is closed".into()));
+        }
         match self.terms.get(&commit.domain) {
             Some(term) if commit.term < *term => return Err(Error::Fenced(*term)),
             _ => {}
         }
         self.now = commit.now;
         let judged = judge(commit, self)?;
+        self.runs.end_commit();
         let told = std::mem::take(&mut self.told);
         self.trim();
         Ok((judged, told))
@@ -85,6 +95,16 @@ impl State {
         self.log.append(position, packed);
         self.tell(EntryKind::Message(message.clone()));
         message
+    }
+
+    /// Tells the result that has just got the newest position.
+    fn tell_result(&mut self, client: &ClientKey) {
+        let mut newest = self.clients.unsent(client, self.tail - 1);
+        let result = newest.next().map(|(_, result)| Arc::new(result.unpack()));
+        drop(newest);
+        if let Some(result) = result {
+            self.tell(EntryKind::Result(result));
+        }
     }
 
     fn tell(&mut self, kind: EntryKind) {
@@ -145,28 +165,37 @@ impl Rows for State {
         }
         let position = self.next_position();
         self.clients.finish(finish, position, self.now);
-        let result = self.clients.unsent(client, position - 1).next();
-        let result = result.map(|(_, result)| Arc::new(result.unpack()));
-        self.told.extend(result.map(|result| Entry {
-            position: Position(position),
-            kind: EntryKind::Result(result),
-        }));
+        self.tell_result(client);
         Ok(())
     }
 
-    fn take(&mut self, _: Take<'_>) -> Result<TakenId, Error> {
-        unimplemented!()
+    fn take(&mut self, take: Take<'_>) -> Result<TakenId, Error> {
+        let taken = self.runs.take(&take, self.now);
+        if let Some(identity) = identity(take.origin, take.place, take.req_id) {
+            self.clients.take(identity, &take, taken, self.now);
+        }
+        Ok(taken)
     }
 
-    fn opened(&mut self, _: TakenId) -> Option<Opened> {
-        unimplemented!()
+    fn opened(&mut self, taken: TakenId) -> Option<Opened> {
+        self.runs.opened(taken)
     }
 
-    fn close(&mut self, _: TakenId, _: Option<Final<'_>>) -> Result<(), Error> {
-        unimplemented!()
+    fn close(&mut self, taken: TakenId, answer: Option<Final<'_>>) -> Result<(), Error> {
+        self.runs.close(taken);
+        if let Some(answer) = answer
+            && self.clients.unopen(answer.identity, taken, self.now)
+        {
+            self.finish(answer)?;
+        }
+        Ok(())
     }
 
-    fn owe(&mut self, _: &Owed) -> Result<(), Error> {
-        unimplemented!()
+    fn owe(&mut self, owed: &Owed) -> Result<(), Error> {
+        if self.clients.owe(owed, self.tail + 1) {
+            self.tail += 1;
+            self.tell_result(&owed.queue.client);
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::store::conformance::{
-    self, ALL, Recorder, answer, at, bench, change, changing, client, publish, seq, unit,
+    self, ALL, Recorder, answer, at, bench, change, changing, client, publish, seq, take, unit,
 };
 use crate::store::{Judged, LossCause, Op, Place, ReqIdScope};
 use crate::types::Pattern;
@@ -210,4 +210,85 @@ async fn terms_are_times_and_only_rise() {
         Memory::new(Keep::default(), Arc::new(Recorder::default())).epochs()
     );
     assert!(at(0) < SystemTime::now());
+}
+
+#[tokio::test]
+async fn results_that_the_bounds_removed_are_told_once_as_lost() {
+    let bench = bench(small).await;
+    let unawaited = |place| crate::store::Unit {
+        awaited: false,
+        ..seq(place, answer("x"))
+    };
+    bench.commit((1..=40).map(unawaited).collect()).await;
+    let client = client("c");
+    let first = bench
+        .store
+        .results(&client, Position(0), ALL)
+        .await
+        .unwrap();
+    let floor = first.entries[0].position.0 - 1;
+    assert!(first.lost && floor > 1, "{floor}");
+    for (from, lost) in [(floor - 1, true), (floor, false), (40, false)] {
+        let page = bench.store.results(&client, Position(from), ALL).await;
+        assert_eq!(page.unwrap().lost, lost, "from {from}");
+    }
+    let limit = ScanLimit { items: 2, ..ALL };
+    let (mut from, mut told) = (Position(0), 0);
+    loop {
+        let page = bench.store.results(&client, from, limit).await.unwrap();
+        told += usize::from(page.lost);
+        from = page.entries.last().unwrap().position;
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!((from, told), (Position(40), 1));
+    // The client's row goes with its last result and its place; what was lost stays known.
+    for seconds in [101, 1202, 1203, 1204] {
+        bench.commit_at(seconds, Vec::new(), Vec::new()).await;
+    }
+    let page = bench.store.results(&client, Position(39), ALL).await;
+    assert!(page.unwrap().lost);
+}
+
+#[tokio::test]
+async fn what_is_settled_is_not_lost_and_what_is_open_stays() {
+    let bench = bench(small).await;
+    let req_id = |name: &str| {
+        let mut unit = unit(Place::ReqId(ReqIdScope::Client), answer("x"));
+        unit.req_id = name.into();
+        unit.awaited = false;
+        unit
+    };
+    let open = bench
+        .commit(vec![
+            take(Place::Seq(1), "a"),
+            take(Place::ReqId(ReqIdScope::Client), "b"),
+        ])
+        .await;
+    bench.commit(["1", "2", "3"].map(req_id).into()).await;
+    let settle = crate::store::Settle {
+        queue: crate::store::QueueKey {
+            client: client("c"),
+            handler: crate::types::HandlerName::new("todos").unwrap(),
+        },
+        through: 0,
+        req_ids: vec!["1".into()],
+    };
+    bench.commit_at(0, vec![settle], Vec::new()).await;
+    bench.commit(vec![req_id("4")]).await;
+    let page = bench.store.results(&client("c"), Position(0), ALL).await;
+    assert!(!page.unwrap().lost, "the one that went was settled");
+    bench.commit_at(0, Vec::new(), vec![req_id("5")]).await;
+    let page = bench.store.results(&client("c"), Position(0), ALL).await;
+    assert!(page.unwrap().lost);
+    bench.commit_at(2000, Vec::new(), Vec::new()).await;
+    let again = vec![
+        take(Place::Seq(1), "a"),
+        take(Place::ReqId(ReqIdScope::Client), "b"),
+    ];
+    let again = bench.commit_at(2000, Vec::new(), again).await;
+    for (again, open) in again.iter().zip(&open) {
+        assert_eq!(*again, Judged::Open(conformance::taken(open)));
+    }
 }

@@ -74,11 +74,11 @@ impl State {
                 () => Known::New,
             });
         }
-        if let Some((taken, fingerprint)) = self.runs.open_at(hash, seq) {
-            return Ok(Known::Open(fingerprint, taken));
-        }
         if seq <= settled {
             return Ok(Known::Forgotten);
+        }
+        if let Some((taken, fingerprint)) = self.runs.open_at(hash, seq) {
+            return Ok(Known::Open(fingerprint, taken));
         }
         let (_, queue) = self.queue(client, handler)?;
         for row in &queue.results {

@@ -12,6 +12,7 @@ use crate::store::coding::Reader;
 use crate::store::embedded::rows::{Key, QueueHash, RunPacket, RunRow, Space, end_of};
 use crate::store::judge::{Opened, Take};
 use crate::store::{Error, OpenPacket, OpenRun, Origin, Place, TakenId};
+use crate::types::{ClientKey, Principal};
 
 /// Rows that are read at once.
 const TOGETHER: usize = 16;
@@ -153,6 +154,19 @@ impl Runs {
 }
 
 impl Run {
+    /// From here on its names are its own, the req_ids in one buffer, and hold no request's buffer.
+    fn own_names(&mut self) {
+        self.origin = Arc::new(owned(&self.origin));
+        let names: String = self.packets.iter().map(|packet| &*packet.req_id).collect();
+        let names = ByteString::from(names);
+        let mut at = 0;
+        for packet in &mut self.packets {
+            let end = at + packet.req_id.len();
+            packet.req_id = names.slice_ref(&names[at..end]);
+            at = end;
+        }
+    }
+
     /// Where a place is in it. Places are taken in order, those without one in between.
     fn find(&self, seq: u64) -> Option<usize> {
         let first = match self.packets.first()?.place {
@@ -167,6 +181,25 @@ impl Run {
             return Some(guess);
         }
         self.packets.iter().position(is_it)
+    }
+}
+
+fn owned(origin: &Origin) -> Origin {
+    let copy = |name: &ByteString| ByteString::from(&**name);
+    Origin {
+        principal: Arc::new(Principal {
+            subject: copy(&origin.principal.subject),
+            tenant: copy(&origin.principal.tenant),
+            roles: origin.principal.roles.iter().map(copy).collect(),
+        }),
+        client: origin.client.as_ref().map(|client| {
+            Arc::new(ClientKey {
+                tenant: copy(&client.tenant),
+                subject: copy(&client.subject),
+                client_id: copy(&client.client_id),
+            })
+        }),
+        handler: origin.handler.clone(),
     }
 }
 
@@ -196,8 +229,16 @@ impl State {
                 packet.req_id.clone(),
                 packet.fingerprint,
             ));
-            let req_id = ByteString::from(&*packet.req_id);
-            self.runs.push(id, packet.place, packet.fingerprint, req_id);
+            let RunPacket {
+                place,
+                fingerprint,
+                req_id,
+                ..
+            } = packet;
+            self.runs.push(id, place, fingerprint, req_id);
+        }
+        if let Some(run) = self.runs.runs.get_mut(&id) {
+            run.own_names();
         }
         let mut done = Vec::new();
         if let Some(row) = self.get(&Key::number(Space::Done, id))? {
@@ -268,6 +309,9 @@ impl State {
     pub(super) fn write_runs(&mut self) {
         for (id, run) in std::mem::take(&mut self.staged.runs) {
             self.put(Key::number(Space::Run, id), |out| run.write(out));
+            if let Some(run) = self.runs.runs.get_mut(&id) {
+                run.own_names();
+            }
         }
         for id in std::mem::take(&mut self.staged.finished) {
             let Some(run) = self.runs.runs.get_mut(&id) else {
