@@ -38,8 +38,12 @@ fn holds(left: &Arc<SimulatedDisk>, commits: &[(Batch, Model)], told: Option<usi
     if !disk.exists(path()).unwrap() {
         return told.is_none();
     }
-    let Ok(table) = Table::open(disk, path(), CACHE) else {
-        return false;
+    let table = match Table::open(disk, path(), CACHE) {
+        Ok(table) => table,
+        Err(err) => {
+            println!("it does not open: {err}");
+            return false;
+        }
     };
     let rows = std::panic::catch_unwind(AssertUnwindSafe(|| everything(&table)));
     let after = |count: usize| match count.checked_sub(1) {
