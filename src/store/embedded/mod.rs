@@ -2,6 +2,8 @@
 
 mod disk;
 #[allow(dead_code)]
+mod log;
+#[allow(dead_code)]
 mod parts;
 #[allow(dead_code)]
 mod table;

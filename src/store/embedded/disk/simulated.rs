@@ -676,8 +676,10 @@ impl Pending {
                 }
             }
             Self::SetLen(len) => {
-                let (a, b) = (content.len() as u64 / SECTOR, len / SECTOR);
-                let torn = random.random_range(a.min(b)..=a.max(b)) * SECTOR;
+                let was = content.len() as u64;
+                let (low, high) = (was.min(*len), was.max(*len));
+                let torn = random.random_range(low / SECTOR..=high / SECTOR) * SECTOR;
+                let torn = torn.clamp(low, high);
                 content.resize(torn as usize, 0);
             }
         }
