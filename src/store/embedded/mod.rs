@@ -1,9 +1,10 @@
 //! Everything in one directory, without any other service: the default.
 
+#[allow(dead_code, unused_imports)]
 mod disk;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod log;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod parts;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod table;

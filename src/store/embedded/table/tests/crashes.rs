@@ -3,8 +3,6 @@
 use super::super::super::disk::simulated::SimulatedDisk;
 use super::*;
 
-type Batch = Vec<(u8, Vec<u8>, Option<Vec<u8>>)>;
-
 /// A few commits, and what is there after each of them.
 fn commits(seed: u64, count: usize) -> Vec<(Batch, Model)> {
     let mut random = StdRng::seed_from_u64(seed);
