@@ -112,7 +112,7 @@ impl PartWriter {
         self.flush()?;
         self.file.sync()?;
         self.disk
-            .sync_dir(self.path.parent().unwrap_or(Path::new("")))?;
+            .sync_dir(self.path.parent().unwrap_or_else(|| Path::new("")))?;
         self.finished = true;
         Ok(self.info.clone())
     }

@@ -116,7 +116,7 @@ impl Table {
             .map_err(|err| Failure::from(err).told)?;
         drop(db);
         disk.rename(&unfinished, path)?;
-        disk.sync_dir(path.parent().unwrap_or(Path::new("")))?;
+        disk.sync_dir(path.parent().unwrap_or_else(|| Path::new("")))?;
         Self::open(disk, path, cache_bytes)
     }
 

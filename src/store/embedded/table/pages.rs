@@ -7,6 +7,10 @@
 //! The first page is redb's header, the only one that it writes in place. It is kept in memory and goes to the file with
 //! each sync, in turns to one of two places, twice each: a torn write leaves the header of the sync before, as redb expects
 //! of a header that did not reach the disk, and a flipped bit leaves the other copy.
+//!
+//! A commit in one phase (compacting makes such) writes header and pages at once, and redb finds out by its checksums whether
+//! all of them got there. It cannot here, as a torn page is an error; so the pages are synced before a header that may name
+//! them.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -49,7 +53,15 @@ struct Head {
     changed: bool,
     /// How long the file was, in redb's terms, when the header was written.
     len: u64,
+    /// redb's flags when it was written: which commit counts, and whether that one was made in two phases.
+    flags: u8,
+    /// Whether pages were written since the last sync.
+    unsynced: bool,
 }
+
+/// Where redb's header has its flags, and the one for a commit in two phases.
+const FLAGS: usize = 9;
+const TWO_PHASES: u8 = 4;
 
 impl Pages {
     /// A new file, which is empty.
@@ -62,6 +74,8 @@ impl Pages {
                 place: 1,
                 changed: false,
                 len: 0,
+                flags: 0,
+                unsynced: false,
             }),
         }
     }
@@ -183,13 +197,20 @@ impl StorageBackend for Pages {
     fn sync_data(&self) -> io::Result<()> {
         let mut head = self.head.lock();
         if head.changed {
+            // In two phases the first header does not count yet, and nothing is written before the second one.
+            let flags = head.page[FLAGS];
+            if head.unsynced && (flags != head.flags || flags & TWO_PHASES == 0) {
+                self.file.sync()?;
+            }
             head.len = self.logical_len()?;
             let (number, place) = (head.number + 1, 1 - head.place);
             head.write(&*self.file, number, place)?;
-            (head.number, head.place) = (number, place);
+            (head.number, head.place, head.flags) = (number, place, flags);
             head.changed = false;
         }
-        self.file.sync()
+        self.file.sync()?;
+        head.unsynced = false;
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -225,6 +246,7 @@ impl StorageBackend for Pages {
                 break;
             }
         }
+        self.head.lock().unsynced = true;
         self.file.write_at(place(first), &sealed)
     }
 }
@@ -260,6 +282,8 @@ impl Head {
         let mut page = Box::new([0; PAGE]);
         page.copy_from_slice(&front[24..]);
         Ok(Some(Self {
+            flags: page[FLAGS],
+            unsynced: false,
             page,
             number: number(&front[8..16]),
             len: number(&front[16..24]),

@@ -15,6 +15,9 @@ use super::super::disk::simulated::SimulatedDisk;
 use super::super::disk::{Disk, RealDisk};
 use super::*;
 
+/// A row to write: `None` deletes it.
+type RowOp = (u8, Vec<u8>, Option<Vec<u8>>);
+type Batch = Vec<RowOp>;
 type Model = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
 
 const CACHE: usize = 1 << 20;
@@ -32,7 +35,7 @@ fn path() -> &'static Path {
 }
 
 /// Rows of three spaces: most are small, some take pages of their own.
-fn some_ops(random: &mut StdRng, count: usize) -> Vec<(u8, Vec<u8>, Option<Vec<u8>>)> {
+fn some_ops(random: &mut StdRng, count: usize) -> Batch {
     (0..count)
         .map(|_| {
             let key = format!("key-{:06}", random.random_range(0..4000));
@@ -47,7 +50,7 @@ fn some_ops(random: &mut StdRng, count: usize) -> Vec<(u8, Vec<u8>, Option<Vec<u
         .collect()
 }
 
-fn apply(table: &Table, ops: &[(u8, Vec<u8>, Option<Vec<u8>>)]) -> Result<(), Error> {
+fn apply(table: &Table, ops: &[RowOp]) -> Result<(), Error> {
     let ops: Vec<_> = ops
         .iter()
         .map(|(space, key, value)| Op {
@@ -59,7 +62,7 @@ fn apply(table: &Table, ops: &[(u8, Vec<u8>, Option<Vec<u8>>)]) -> Result<(), Er
     table.apply(&ops)
 }
 
-fn model(model: &mut Model, ops: &[(u8, Vec<u8>, Option<Vec<u8>>)]) {
+fn model(model: &mut Model, ops: &[RowOp]) {
     for (space, key, value) in ops {
         match value {
             Some(value) => drop(model.insert((*space, key.clone()), value.clone())),
@@ -183,7 +186,7 @@ fn a_file(seed: u64) -> (Vec<u8>, Model) {
         model(&mut rows, &ops);
     }
     // As after a crash, every second time.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         drop(table);
     }
     let file = disk.open(path()).unwrap();

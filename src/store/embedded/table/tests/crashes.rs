@@ -3,8 +3,6 @@
 use super::super::super::disk::simulated::SimulatedDisk;
 use super::*;
 
-type Batch = Vec<(u8, Vec<u8>, Option<Vec<u8>>)>;
-
 /// A few commits, and what is there after each of them.
 fn commits(seed: u64, count: usize) -> Vec<(Batch, Model)> {
     let mut random = StdRng::seed_from_u64(seed);
@@ -38,8 +36,12 @@ fn holds(left: &Arc<SimulatedDisk>, commits: &[(Batch, Model)], told: Option<usi
     if !disk.exists(path()).unwrap() {
         return told.is_none();
     }
-    let Ok(table) = Table::open(disk, path(), CACHE) else {
-        return false;
+    let table = match Table::open(disk, path(), CACHE) {
+        Ok(table) => table,
+        Err(err) => {
+            println!("it does not open: {err}");
+            return false;
+        }
     };
     let rows = std::panic::catch_unwind(AssertUnwindSafe(|| everything(&table)));
     let after = |count: usize| match count.checked_sub(1) {
