@@ -23,11 +23,6 @@ impl PackedMessage {
         Self(out.done())
     }
 
-    /// What [`PackedMessage::write`] wrote.
-    pub(super) fn written(bytes: Bytes) -> Self {
-        Self(bytes)
-    }
-
     pub(super) fn write(message: &Message, out: &mut Writer) {
         out.str(&message.tenant);
         out.str(message.topic.as_str());
@@ -92,10 +87,6 @@ impl PackedMessage {
     /// The bytes that it holds.
     pub(super) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    pub(super) fn as_bytes(&self) -> &Bytes {
-        &self.0
     }
 }
 

@@ -153,7 +153,7 @@ impl Iterator for Ops {
             return None;
         }
         Some(match self.0.byte() {
-            MESSAGE => Op::Message(self.0.number(), PackedMessage::written(self.value())),
+            MESSAGE => Op::Message(self.0.number(), PackedMessage::restored(self.value())),
             kind => {
                 let key = Key::from_bytes(&self.0.bytes());
                 let row = (kind == PUT).then(|| self.value());

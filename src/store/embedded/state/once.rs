@@ -230,7 +230,8 @@ impl State {
                 self.staged.once.len() - 1
             }
         };
-        let position = match (scope, answer.awaited) {
+        let is_settled = matches!(self.once.entries.get(&hash), Some(Entry::Settled));
+        let position = match (scope, answer.awaited || is_settled) {
             (Scope::Subject, _) | (_, true) => 0,
             _ => self.next_position(),
         };
@@ -244,13 +245,23 @@ impl State {
         staged
             .row
             .push(position, answer.fingerprint, answer.req_id, answer.answer);
-        self.once.entries.insert(hash, kept);
+        if is_settled {
+            staged.settled.push(staged.row.count as u32 - 1);
+        } else {
+            self.once.entries.insert(hash, kept);
+        }
     }
 
     pub(super) fn settle_once(&mut self, owner: Owner, req_id: &str) {
         let hash = self.seed.once(owner, req_id);
-        let Some(&Entry::Kept { number, index, .. }) = self.once.entries.get(&hash) else {
-            return;
+        let (number, index) = match self.once.entries.get(&hash) {
+            Some(&Entry::Kept { number, index, .. }) => (number, index),
+            Some(Entry::Open(..)) => {
+                // It is kept as settled when it is finished.
+                self.once.entries.insert(hash, Entry::Settled);
+                return;
+            }
+            Some(Entry::Settled) | None => return,
         };
         self.once.entries.insert(hash, Entry::Settled);
         let staged = self.staged.once.iter_mut();
