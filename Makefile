@@ -23,8 +23,8 @@ export PATH := $(TOOLS)/bin:$(PATH)
 help: ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-run: needs-cargo ## build the gateway and start it on 127.0.0.1:50051, in memory; ARGS="…" are more options for it
-	cargo run --release --locked -- serve --ephemeral $(ARGS)
+run: needs-cargo ## build the gateway and start it on 127.0.0.1:50051, on the store in tidegate-data; ARGS="…" are more options
+	cargo run --release --locked -- serve $(ARGS)
 
 # lint comes first because it fails first.
 test: tools lint ## set up what the tests need, and run everything

@@ -48,7 +48,8 @@ fn settings(handler: &HandlerConfig, config: &Config) -> HandlerSettings {
     let (kind, drive) = match handler.kind {
         HandlerKind::Records => (Kind::Records, Drive::Planned(Arc::new(Records))),
         HandlerKind::Topics => {
-            let ephemeral = config.ephemeral.clone();
+            let topics = config.topics.iter().filter(|topic| topic.ephemeral);
+            let ephemeral = topics.map(|topic| topic.pattern.clone()).collect();
             let rules = TopicRules { ephemeral };
             (Kind::Topics, Drive::Planned(Arc::new(Topics { rules })))
         }

@@ -2,6 +2,7 @@
 
 mod handlers;
 mod server;
+mod store;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,13 +17,12 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::broker::{self, Worker};
-use crate::config::{Config, Exposure, StoreConfig};
+use crate::config::{Config, Exposure};
 use crate::events::{Hub, StreamSettings};
 use crate::handler::HandlerSettings;
 use crate::layers::Reach;
 use crate::rpc::{self, Gateway};
-use crate::store::Store;
-use crate::store::memory::{Keep, Memory};
+use crate::store::embedded::OpenError;
 
 /// The name of the gateway's service to those who ask for its health.
 const SERVICE: &str = crate::wire::service::gateway_server::SERVICE_NAME;
@@ -54,6 +54,8 @@ pub enum BuildError {
     Exposed(SocketAddr),
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, String),
+    #[error(transparent)]
+    Store(#[from] OpenError),
 }
 
 /// Why a gateway ended other than by being told to.
@@ -80,14 +82,7 @@ impl App {
 
         let node = format!("{:08x}", rand::random::<u32>());
         let hub = Hub::new(streams(node.clone()));
-        let store: Arc<dyn Store> = match config.store {
-            StoreConfig::Memory { messages } => {
-                let keep = Keep {
-                    message_bytes: messages,
-                };
-                Arc::new(Memory::new(keep, Arc::new(hub.clone())))
-            }
-        };
+        let store = store::open(&config, Arc::new(hub.clone())).await?;
         let registry = Arc::new(handlers::registry(&config, custom));
         let (broker, worker) =
             broker::build(registry.clone(), store.clone(), broker::Settings::default());
@@ -119,9 +114,10 @@ impl App {
         let health = HealthReporter::new();
         set_health(&health, ServingStatus::Serving).await;
         let closing = CancellationToken::new();
-        let (broker, hub, stopping) = (
+        let (broker, hub, store, stopping) = (
             self.gateway.broker.clone(),
             self.gateway.hub.clone(),
+            self.gateway.store.clone(),
             self.gateway.stopping.clone(),
         );
         let service = HealthServer::new(HealthService::from_health_reporter(health.clone()));
@@ -153,7 +149,9 @@ impl App {
             // The worker ends with the last handle; the server has the other one.
             drop(broker);
             closing.cancel();
-            tasks.join(CLOSING).await
+            let ended = tasks.join(CLOSING).await;
+            store.close().await;
+            ended
         };
         tokio::time::timeout(self.drain, drained)
             .await

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::signals::Signals;
 use super::{Failure, logs};
 use crate::app::App;
-use crate::config::{Config, Exposure, HandlerKind};
+use crate::config::{Config, Engine, Exposure, HandlerKind};
 
 /// What is logged, where the command line does not say it.
 const LOG: &str = "TIDEGATE_LOG";
@@ -20,7 +20,10 @@ pub(super) struct Serve {
     /// Where clients come in; port 0 is one that is free [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
-    /// Keep everything in memory: for trying out. So far there is no other way
+    /// Keep everything in this directory [default: tidegate-data]
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    data: Option<PathBuf>,
+    /// Keep everything in memory: for trying out
     #[arg(long)]
     ephemeral: bool,
     /// A TOML file; without one, and for what it leaves out, the defaults hold
@@ -55,6 +58,7 @@ impl Serve {
     pub(super) fn over(self, before: Self) -> Self {
         Self {
             listen: self.listen.or(before.listen),
+            data: self.data.or(before.data),
             ephemeral: self.ephemeral || before.ephemeral,
             config: self.config.or(before.config),
             insecure: self.insecure || before.insecure,
@@ -71,8 +75,11 @@ impl Serve {
         if self.insecure {
             config.exposure = Exposure::Anywhere;
         }
+        if let Some(data) = &self.data {
+            config.store.path.clone_from(data);
+        }
         if self.ephemeral {
-            config.store = config.store.ephemeral();
+            config.store.engine = Engine::Memory;
         }
         Ok(config)
     }
@@ -87,9 +94,9 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 /// The first signal drains, the second ends it.
 async fn until_stopped(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    let (exposure, to_try) = (config.exposure, ToTry::of(&config));
+    let (exposure, to_try, kept) = (config.exposure, ToTry::of(&config), kept(&config));
     let app = App::build(config, Vec::new()).await?;
-    greet(app.address(), exposure, &to_try)?;
+    greet(app.address(), exposure, &kept, &to_try)?;
 
     let (stop, stopped) = oneshot::channel::<()>();
     let running = app.run(async {
@@ -139,8 +146,15 @@ impl ToTry {
     }
 }
 
+fn kept(config: &Config) -> String {
+    match config.store.engine {
+        Engine::Memory => "everything is kept in memory, and is gone when the process ends".into(),
+        Engine::Embedded => format!("everything is kept in {}", config.store.path.display()),
+    }
+}
+
 /// On stdout, as it is what the command was typed for.
-fn greet(address: SocketAddr, exposure: Exposure, to_try: &ToTry) -> io::Result<()> {
+fn greet(address: SocketAddr, exposure: Exposure, kept: &str, to_try: &ToTry) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -153,10 +167,7 @@ fn greet(address: SocketAddr, exposure: Exposure, to_try: &ToTry) -> io::Result<
             "others can reach it, and whoever calls is believed: for trying out only"
         )?;
     }
-    writeln!(
-        out,
-        "everything is kept in memory, and is gone when the process ends"
-    )?;
+    writeln!(out, "{kept}")?;
     let (handler, key, topic) = to_try.parts();
     let to_try = format!(
         r#"

@@ -7,7 +7,7 @@ mod units;
 mod written;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::types::{BatchLimits, HandlerName, Ordering, Pattern};
@@ -23,8 +23,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `None`: `topics` and `echo` exist, and every other name is a collection.
     pub handlers: Option<Vec<HandlerConfig>>,
-    /// Topics that are told to those who listen now, and kept nowhere.
-    pub ephemeral: Vec<Pattern>,
+    /// Every `[topics."…"]`, in order of the patterns.
+    pub topics: Vec<TopicConfig>,
     /// How long a stop may take.
     pub drain: Duration,
     pub log: LogFormat,
@@ -38,21 +38,48 @@ pub enum Exposure {
     Anywhere,
 }
 
-/// Where everything is kept.
+/// Where everything is kept, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreConfig {
-    Memory {
-        /// How much of messages is kept.
-        messages: usize,
-    },
+pub struct StoreConfig {
+    pub engine: Engine,
+    /// The directory of the embedded engine.
+    pub path: PathBuf,
+    /// How much of messages is kept. `None`: as the engine has it.
+    pub messages: Option<u64>,
+    /// How much of results is kept for repeats.
+    pub results: u64,
 }
 
-impl StoreConfig {
-    /// The same without anything on disk.
-    pub fn ephemeral(self) -> Self {
-        match self {
-            Self::Memory { messages } => Self::Memory { messages },
-        }
+/// What keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Memory,
+    Embedded,
+}
+
+/// One `[topics."…"]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopicConfig {
+    pub pattern: Pattern,
+    /// Told to those who listen now, and kept nowhere.
+    pub ephemeral: bool,
+    /// Each bound that is not there is the store's.
+    pub keep: KeepConfig,
+}
+
+/// How long messages are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeepConfig {
+    pub age: Option<Duration>,
+    pub bytes: Option<u64>,
+    /// The newest so many of each topic.
+    pub last: Option<u64>,
+}
+
+impl KeepConfig {
+    /// Whether it says anything.
+    pub fn is_set(&self) -> bool {
+        *self != Self::default()
     }
 }
 
@@ -94,11 +121,14 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
             exposure: Exposure::LoopbackOnly,
-            store: StoreConfig::Memory {
-                messages: 256 << 20,
+            store: StoreConfig {
+                engine: Engine::Embedded,
+                path: PathBuf::from("tidegate-data"),
+                messages: None,
+                results: 1 << 30,
             },
             handlers: None,
-            ephemeral: Vec::new(),
+            topics: Vec::new(),
             drain: Duration::from_secs(30),
             log: LogFormat::Text,
         }

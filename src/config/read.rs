@@ -4,7 +4,9 @@ use toml::Table;
 
 use super::section::Section;
 use super::written::Sources;
-use super::{Config, HandlerConfig, HandlerKind, LogFormat, Problems, StoreConfig};
+use super::{
+    Config, Engine, HandlerConfig, HandlerKind, KeepConfig, LogFormat, Problems, TopicConfig,
+};
 use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, limits};
 
 pub(super) fn config(table: Table, sources: &Sources, problems: &mut Problems) -> Config {
@@ -23,7 +25,7 @@ pub(super) fn config(table: Table, sources: &Sources, problems: &mut Problems) -
         config.handlers = handlers(section);
     }
     if let Some(section) = root.section("topics") {
-        topics(section, &mut config.ephemeral);
+        config.topics = topics(section);
     }
     root.later(&["admin", "roles"]);
     root.finish();
@@ -52,26 +54,33 @@ fn log(mut section: Section<'_>, config: &mut Config) {
 }
 
 fn store(mut section: Section<'_>, config: &mut Config) {
+    let store = &mut config.store;
     match section.string("engine").as_deref() {
-        None | Some("memory") => {}
-        Some(engine @ ("embedded" | "jetstream")) => {
-            section.refuse(
-                "engine",
-                &format!(
-                    "is {engine:?}, which comes with a later version: \"memory\" is what there is"
-                ),
-            );
-        }
+        None => {}
+        Some("memory") => store.engine = Engine::Memory,
+        Some("embedded") => store.engine = Engine::Embedded,
+        Some("jetstream") => section.refuse(
+            "engine",
+            "is \"jetstream\", which comes with a later version: \"embedded\" and \"memory\" are what there is",
+        ),
         Some(engine) => section.refuse(
             "engine",
-            &format!("is {engine:?}: \"memory\" would be right"),
+            &format!("is {engine:?}: \"embedded\" or \"memory\" would be right"),
         ),
     }
-    let StoreConfig::Memory { messages } = &mut config.store;
-    if let Some(bytes) = section.bytes("messages") {
-        *messages = bytes;
+    match section.string("path") {
+        Some(path) if path.is_empty() => {
+            section.refuse("path", "is empty: the path of a directory would be right");
+        }
+        Some(path) => store.path = path.into(),
+        None => {}
     }
-    section.later(&["path"]);
+    if let Some(bytes) = section.bytes("messages") {
+        store.messages = Some(bytes as u64);
+    }
+    if let Some(bytes) = section.bytes("results") {
+        store.results = bytes as u64;
+    }
     section.finish();
 }
 
@@ -154,19 +163,35 @@ fn batch(mut section: Section<'_>, batch: &mut BatchLimits) {
     section.finish();
 }
 
-fn topics(section: Section<'_>, patterns: &mut Vec<Pattern>) {
+fn topics(section: Section<'_>) -> Vec<TopicConfig> {
+    let mut topics = Vec::new();
     section.each("\"pattern\"", |pattern, mut section| {
-        section.later(&["keep"]);
         let ephemeral = section.boolean("ephemeral").unwrap_or(false);
+        let mut keep = KeepConfig::default();
+        if let Some(mut section) = section.section("keep") {
+            keep = KeepConfig {
+                age: section.duration("age", "7d"),
+                bytes: section.bytes("bytes").map(|bytes| bytes as u64),
+                last: section.count("last").map(|last| last as u64),
+            };
+            section.finish();
+        }
+        if ephemeral && keep.is_set() {
+            section.refuse("keep", "is of a topic that is not kept: leave out one of keep and ephemeral");
+        }
         match Pattern::parse(pattern, "") {
             Ok(pattern) if ephemeral && pattern.is_reserved() => section.refuse(
                 "ephemeral",
                 "is for topics that clients publish on: those that start with `records.` or `@` are the gateway's, and are kept",
             ),
-            Ok(pattern) if ephemeral => patterns.push(pattern),
-            Ok(_) => {}
+            Ok(pattern) => topics.push(TopicConfig {
+                pattern,
+                ephemeral,
+                keep,
+            }),
             Err(error) => section.refuse_all(&format!("is not a pattern: {error}")),
         }
         section.finish();
     });
+    topics
 }

@@ -34,7 +34,7 @@ fn what_the_default_file_has_in_comments_is_the_defaults_too() {
     let written = parse(&text.join("\n"), &[]).unwrap();
     let least = parse("[handlers.orders]\nkind = \"records\"", &[]).unwrap();
     assert_eq!(handler(&written), handler(&least));
-    assert!(written.ephemeral.is_empty());
+    assert!(written.topics.iter().all(|topic| !topic.ephemeral));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn all_problems_are_told_at_once() {
         listen = "here"
         drain = 5
         [store]
-        engine = "embedded"
+        engine = "jetstream"
         [handlers.orders]
         kind = "grpc"
         mixed_actions = "yes"
@@ -156,7 +156,7 @@ fn what_is_the_gateways_own_cannot_be_taken() {
     }
     let plain = parse("[handlers.topics]\n[topics.\">\"]\nephemeral = true", &[]).unwrap();
     assert_eq!(handler(&plain).kind, HandlerKind::Topics);
-    assert_eq!(plain.ephemeral.len(), 1);
+    assert_eq!(plain.topics.len(), 1);
 }
 
 #[test]

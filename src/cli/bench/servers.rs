@@ -12,7 +12,7 @@ use super::fan_out::TOPIC;
 use super::floor::{Floor, GatewayServer};
 use super::{Error, Server};
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, Engine, KeepConfig, TopicConfig};
 use crate::types::Pattern;
 
 /// A port of this machine that is free.
@@ -75,12 +75,17 @@ fn start_floor() -> std::io::Result<Running> {
 /// As `tidegate serve` starts it, with one topic that is not kept.
 async fn start_gateway() -> Result<Running, Error> {
     let ephemeral = Pattern::parse(TOPIC, "").expect("the benchmark's topic is a pattern");
-    let config = Config {
+    let mut config = Config {
         listen: SocketAddr::from(ANY_PORT),
-        ephemeral: vec![ephemeral],
+        topics: vec![TopicConfig {
+            pattern: ephemeral,
+            ephemeral: true,
+            keep: KeepConfig::default(),
+        }],
         drain: DRAIN,
         ..Config::default()
     };
+    config.store.engine = Engine::Memory;
     let app = App::build(config, Vec::new())
         .await
         .map_err(|error| Error::Start(format!("the gateway: {error}")))?;

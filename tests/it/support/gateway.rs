@@ -1,10 +1,11 @@
 //! A gateway in this process, on a port of its own.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidegate::app::{App, RunError};
-use tidegate::config::Config;
+use tidegate::config::{Config, Engine};
 use tidegate::handler::{BatchLimits, Drive, Handler, HandlerSettings, Kind, Ordering};
 use tidegate::types::HandlerName;
 use tidegate_client::Client;
@@ -17,12 +18,14 @@ use tonic::transport::Channel;
 pub fn gateway() -> Builder {
     Builder {
         config: String::new(),
+        data: None,
         custom: Vec::new(),
     }
 }
 
 pub struct Builder {
     config: String,
+    data: Option<PathBuf>,
     custom: Vec<HandlerSettings>,
 }
 
@@ -30,6 +33,12 @@ impl Builder {
     /// With this configuration file.
     pub fn config(mut self, text: &str) -> Self {
         self.config = text.to_owned();
+        self
+    }
+
+    /// Keeps everything in this directory, and not in memory.
+    pub fn data(mut self, directory: &Path) -> Self {
+        self.data = Some(directory.to_owned());
         self
     }
 
@@ -63,6 +72,11 @@ impl Builder {
     pub async fn start(self) -> Gateway {
         let mut config = Config::parse(&self.config, std::iter::empty()).unwrap();
         config.listen.set_port(0);
+        config.store.engine = Engine::Memory;
+        if let Some(data) = self.data {
+            config.store.engine = Engine::Embedded;
+            config.store.path = data;
+        }
         let app = App::build(config, self.custom).await.unwrap();
         let address = app.address();
         let (stop, stopped) = oneshot::channel::<()>();

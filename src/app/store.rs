@@ -1,0 +1,72 @@
+//! The store that a configuration asks for.
+
+use std::sync::Arc;
+
+use crate::config::{Config, Engine, TopicConfig};
+use crate::store::embedded::{Embedded, Keep, MessageBounds, OpenError, Options, TopicRule};
+use crate::store::memory::{self, Memory};
+use crate::store::{Store, Tail};
+
+/// What is in memory before it moves, at most and at least: a part of what is kept of messages, as whole parts are removed.
+const CHECKPOINT: (u64, u64) = (4 << 20, 64 << 20);
+
+pub(super) async fn open(
+    config: &Config,
+    tail: Arc<dyn Tail>,
+) -> Result<Arc<dyn Store>, OpenError> {
+    match config.store.engine {
+        Engine::Memory => {
+            let mut keep = memory::Keep::default();
+            if let Some(messages) = config.store.messages {
+                keep.message_bytes = usize::try_from(messages).unwrap_or(usize::MAX);
+            }
+            Ok(Arc::new(Memory::new(keep, tail)))
+        }
+        Engine::Embedded => {
+            let path = config.store.path.clone();
+            let options = options(config);
+            let opened = tokio::task::spawn_blocking(move || {
+                Embedded::open(&path, options, tail).map(|store| Arc::new(store) as Arc<dyn Store>)
+            });
+            let path = config.store.path.clone();
+            opened
+                .await
+                .unwrap_or_else(|error| Err(OpenError::Io(path, error.to_string())))
+        }
+    }
+}
+
+fn options(config: &Config) -> Options {
+    let keep = keep(config);
+    let checkpoint_bytes = (keep.messages.bytes / 8).clamp(CHECKPOINT.0, CHECKPOINT.1);
+    Options {
+        keep,
+        checkpoint_bytes,
+        segment_bytes: checkpoint_bytes / 4,
+        ..Options::default()
+    }
+}
+
+/// What the configuration says comes before what holds without it.
+fn keep(config: &Config) -> Keep {
+    let mut keep = Keep {
+        result_bytes: config.store.results,
+        ..Keep::default()
+    };
+    if let Some(bytes) = config.store.messages {
+        keep.messages.bytes = bytes;
+    }
+    let rest = keep.messages;
+    let rule = |topic: &TopicConfig| TopicRule {
+        pattern: topic.pattern.clone(),
+        keep: MessageBounds {
+            age: topic.keep.age.unwrap_or(rest.age),
+            bytes: topic.keep.bytes.unwrap_or(rest.bytes),
+            last: topic.keep.last,
+        },
+    };
+    let said = config.topics.iter().filter(|topic| topic.keep.is_set());
+    let rules: Vec<_> = said.map(rule).collect();
+    keep.topics.splice(0..0, rules);
+    keep
+}
