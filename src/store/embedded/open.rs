@@ -32,6 +32,9 @@ use crate::store::Tail;
 const FORMAT: &str = "FORMAT";
 const FORMAT_TEXT: &str = "tidegate store, format 1\n";
 
+/// The same, before it is whole.
+const UNFINISHED: &str = "FORMAT.new";
+
 /// Locked by the process that has the directory.
 const LOCK: &str = "LOCK";
 
@@ -70,6 +73,8 @@ impl Directory {
     pub(super) fn lock(path: &Path) -> Result<Self, OpenError> {
         let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
         fs::create_dir_all(path).map_err(failed)?;
+        // Before anything is written into what is somebody else's.
+        check_format(path, &RealDisk::new(path))?;
         let mut lock = File::options()
             .read(true)
             .write(true)
@@ -294,8 +299,8 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
     })
 }
 
-/// A new directory gets its format; any other must have one that is known.
-fn format(path: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
+/// A directory that is not empty must say that it is a store, and of a format that is known. True: it does.
+fn check_format(path: &Path, disk: &dyn Disk) -> Result<bool, OpenError> {
     let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
     let name = Path::new(FORMAT);
     if disk.exists(name).map_err(failed)? {
@@ -303,7 +308,7 @@ fn format(path: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
         let mut text = vec![0; file.len().map_err(failed)?.min(1024) as usize];
         file.read_at(0, &mut text).map_err(failed)?;
         if text == FORMAT_TEXT.as_bytes() {
-            return Ok(());
+            return Ok(true);
         }
         let text = String::from_utf8_lossy(&text);
         let why = format!(
@@ -313,7 +318,7 @@ fn format(path: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
         );
         return Err(OpenError::Foreign(path.to_owned(), why));
     }
-    let ours = [LOCK, LOG, PARTS, QUARANTINE, "FORMAT.new"];
+    let ours = [LOCK, UNFINISHED];
     let names = disk.list(Path::new("")).map_err(failed)?;
     if let Some(other) = names.iter().find(|name| !ours.contains(&name.as_str())) {
         let why = format!(
@@ -321,7 +326,16 @@ fn format(path: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
         );
         return Err(OpenError::Foreign(path.to_owned(), why));
     }
-    let new = Path::new("FORMAT.new");
+    Ok(false)
+}
+
+/// A new directory gets its format.
+fn format(path: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
+    if check_format(path, disk)? {
+        return Ok(());
+    }
+    let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
+    let (new, name) = (Path::new(UNFINISHED), Path::new(FORMAT));
     if disk.exists(new).map_err(failed)? {
         disk.remove(new).map_err(failed)?;
     }
