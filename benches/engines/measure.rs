@@ -60,7 +60,7 @@ pub(crate) fn phase(
             }
         }
         engine.commit(&commit.rows)?;
-        times.saturating_record(at.elapsed().as_micros() as u64);
+        times.record(at.elapsed().as_micros() as u64)?;
         commits += 1;
         packets += commit.packets;
     }
