@@ -164,11 +164,34 @@ fn read(mut engine: Box<dyn Engine>, model: &Model) -> Verdict {
     match difference(&*engine, model) {
         Err(error) => Verdict::Noticed(error.to_string()),
         Ok(None) => Verdict::Harmless,
-        Ok(Some(what)) => Verdict::Silent {
-            what,
-            check: engine.check().is_err(),
-        },
+        Ok(Some(what)) => {
+            let what = earlier(&*engine).map_or(what, |commit| {
+                format!("as after commit {commit} of {COMMITS}")
+            });
+            Verdict::Silent {
+                what,
+                check: engine.check().is_err(),
+            }
+        }
     }
+}
+
+/// The commit after which everything was as it is now: then what is missing is the end, and nothing else.
+fn earlier(engine: &dyn Engine) -> Option<usize> {
+    let mut found = Model::new();
+    for table in Table::ALL {
+        let mut keep = |key: &[u8], value: &[u8]| {
+            found.insert((table, key.to_vec()), value.to_vec());
+            Ok(())
+        };
+        engine.scan(table, &mut keep).ok()?;
+    }
+    let (mut pattern, mut model) = (Pattern::new(KEEP), Model::new());
+    (0..COMMITS).find(|_| {
+        let same = model == found;
+        apply(&mut model, pattern.next(100).rows);
+        same
+    })
 }
 
 fn flip(dir: &Path, only: &[&str], rng: &mut StdRng) -> Result<String> {
