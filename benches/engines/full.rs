@@ -3,6 +3,7 @@
 //! Runs on a small tmpfs in name spaces of its own, so it needs no privileges; where they are not allowed it says so.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -111,7 +112,6 @@ pub(crate) fn step(kind: Kind, dir: &Path) -> Result<()> {
             error: error.to_string(),
             went_on: went_on.to_owned(),
         })?;
-        use std::io::Write;
         writeln!(std::io::stdout())?;
         if let Some(wrong) = difference(&*engine, &model)? {
             return Err(format!("round {}: {wrong}", i + 1).into());

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{CACHE, Engine, Result, Row, Size, Table};
+use super::{CACHE, Each, Engine, Result, Row, Size, Table};
 
 pub(super) struct Fjall {
     db: Database,
@@ -63,7 +63,7 @@ impl Engine for Fjall {
             .collect()
     }
 
-    fn scan(&self, table: Table, each: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+    fn scan(&self, table: Table, each: &mut Each<'_>) -> Result<()> {
         for row in self.tables[table as usize].iter() {
             let (key, value) = row.into_inner()?;
             each(&key, &value)?;

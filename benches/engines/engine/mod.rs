@@ -45,6 +45,9 @@ pub(crate) struct Row {
     pub(crate) value: Option<Vec<u8>>,
 }
 
+/// What is done with each row of a scan: key and value.
+pub(crate) type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
+
 pub(crate) trait Engine {
     /// All rows or none; returns once they would survive a loss of power.
     fn commit(&mut self, rows: &[Row]) -> Result<()>;
@@ -53,7 +56,7 @@ pub(crate) trait Engine {
     fn get(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>>;
 
     /// Every row of the table in the order of its keys, until `each` fails.
-    fn scan(&self, table: Table, each: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()>;
+    fn scan(&self, table: Table, each: &mut Each<'_>) -> Result<()>;
 
     /// One step of giving space back to the file system by the engine's own means; false when there is nothing left to
     /// do. Commits wait for as long as a step takes.

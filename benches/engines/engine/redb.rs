@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ::redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{CACHE, Engine, Result, Row, Table, sealed, unsealed};
+use super::{CACHE, Each, Engine, Result, Row, Table, sealed, unsealed};
 
 pub(super) struct Redb {
     db: Database,
@@ -66,7 +66,7 @@ impl Engine for Redb {
         keys.iter().map(value).collect()
     }
 
-    fn scan(&self, table: Table, each: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+    fn scan(&self, table: Table, each: &mut Each<'_>) -> Result<()> {
         let table = self.db.begin_read()?.open_table(definition(table))?;
         for row in table.iter()? {
             let (key, value) = row?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{CACHE, Engine, Result, Row, Table, sealed, unsealed};
+use super::{CACHE, Each, Engine, Result, Row, Table, sealed, unsealed};
 
 pub(super) struct Sqlite {
     db: Connection,
@@ -88,7 +88,7 @@ impl Engine for Sqlite {
         Ok(values)
     }
 
-    fn scan(&self, table: Table, each: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+    fn scan(&self, table: Table, each: &mut Each<'_>) -> Result<()> {
         let mut select = self
             .db
             .prepare_cached(&format!("SELECT k, v FROM {} ORDER BY k", table.name()))?;
