@@ -126,11 +126,9 @@ impl Applier {
     ) -> Result<Vec<Judged>, Answer> {
         let term = self.term(domain).await.map_err(|error| not_taken(&error))?;
         let commit = Commit {
-            domain,
-            term,
-            now: SystemTime::now(),
             settles,
             units,
+            ..Commit::new(domain, term, SystemTime::now())
         };
         let accepted = self.store.commit(commit).await.map_err(|error| {
             self.terms.lock().remove(&domain);
@@ -261,6 +259,9 @@ fn answer_of(judged: Judged, seq: u64) -> Answer {
         Judged::Done(answer) => answer,
         Judged::Repeat(answer) => answer.replay(),
         Judged::Forgotten => Answer::forgotten(),
+        Judged::Taken(_) | Judged::Open(_) => {
+            Answer::with(Outcome::Accepted, Reason::Unspecified, "")
+        }
         Judged::Reused => {
             Answer::reused("a packet with the same place or req_id and other content came before")
         }
@@ -276,7 +277,7 @@ fn answer_of(judged: Judged, seq: u64) -> Answer {
 fn not_taken(error: &store::Error) -> Answer {
     let reason = match error {
         store::Error::Fenced(_) => Reason::Moved,
-        store::Error::Unavailable(_) => Reason::StoreUnavailable,
+        store::Error::Refused(_) | store::Error::Unavailable(_) => Reason::StoreUnavailable,
     };
     Answer::retry(reason, error.to_string())
 }

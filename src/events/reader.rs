@@ -104,10 +104,10 @@ impl Reader {
             let tail = self.store.tail();
             match self.store.results(client, from, PAGE).await {
                 Ok(page) => {
-                    let last = page.items.last().map_or(from, |entry| entry.position);
+                    let last = page.entries.last().map_or(from, |entry| entry.position);
                     let through = if page.more { last } else { last.max(tail) };
                     if through > from {
-                        return Read::Results(page.items, through);
+                        return Read::Results(page.entries, through);
                     }
                     tokio::time::sleep(MOMENT).await;
                 }

@@ -30,12 +30,10 @@ pub(super) async fn apply(store: &dyn Store, origin: &Origin, effect: Effect) ->
         awaited: true,
         effect,
     };
+    let term = store.take_over(domain).await.unwrap();
     let commit = Commit {
-        domain,
-        term: store.take_over(domain).await.unwrap(),
-        now: SystemTime::now(),
-        settles: Vec::new(),
         units: vec![unit],
+        ..Commit::new(domain, term, SystemTime::now())
     };
     let mut judged = store.commit(commit).await.unwrap().await.unwrap();
     match judged.remove(0) {

@@ -36,9 +36,56 @@ pub struct Commit {
     pub term: Term,
     /// When it was made: the time of its records, messages and results.
     pub now: SystemTime,
-    /// Applied before the units.
+    /// Applied first.
     pub settles: Vec<Settle>,
+    /// Applied next.
+    pub owed: Vec<Owed>,
+    /// Applied before the units.
+    pub finishes: Vec<Finish>,
     pub units: Vec<Unit>,
+}
+
+impl Commit {
+    /// One that does nothing yet.
+    pub fn new(domain: Domain, term: Term, now: SystemTime) -> Self {
+        Self {
+            domain,
+            term,
+            now,
+            settles: Vec::new(),
+            owed: Vec::new(),
+            finishes: Vec::new(),
+            units: Vec::new(),
+        }
+    }
+}
+
+/// Names a packet that was taken and is not finished: its run, and its place in it. Never used again, also not after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TakenId {
+    pub run: u64,
+    pub at: u32,
+}
+
+/// The final answer to a packet that was taken earlier ([`Effect::Take`]). Where that one is not open any more, nothing happens.
+#[derive(Debug)]
+pub struct Finish {
+    pub taken: TakenId,
+    pub answer: Answer,
+    /// Published with the answer.
+    pub messages: SmallVec<[Draft; 1]>,
+    /// As in a [`Unit`].
+    pub awaited: bool,
+}
+
+/// A kept answer that a waiting call was to carry and did not: it gets its position now, and is the streams' from then on.
+/// Where it is settled or gone, nothing happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    pub queue: QueueKey,
+    /// 0: it has none, and `req_id` names it.
+    pub seq: u64,
+    pub req_id: ByteString,
 }
 
 /// What a client is done with, in one of its queues.
@@ -106,6 +153,9 @@ pub enum Effect {
     },
     /// Messages on topics.
     Publish(SmallVec<[Draft; 1]>),
+    /// Nothing yet: the packet, as it was received, is kept until a [`Finish`] brings its answer. The store never looks into
+    /// it.
+    Take(Bytes),
 }
 
 /// A change of one record.
@@ -145,6 +195,10 @@ pub struct Draft {
 pub enum Judged {
     /// Done now, with this answer. Recorded where the unit has a place.
     Done(Answer),
+    /// Taken now, under this name.
+    Taken(TakenId),
+    /// Taken earlier, and not finished.
+    Open(TakenId),
     /// Finished earlier: the recorded answer as it was first told. The caller tells it with [`Answer::replay`].
     Repeat(Answer),
     /// Finished earlier, and its answer is not kept.

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Change, Commit, Draft, Effect, Error, Judged, Op, Origin, Place, ReqIdScope, Settle};
+use super::{
+    Change, Commit, Draft, Effect, Error, Finish, Judged, Op, Origin, Owed, Place, ReqIdScope,
+    Settle, TakenId,
+};
 use crate::types::{
     Answer, ClientKey, HandlerName, Message, MessageBody, MessageId, Reason, Record, Topic,
 };
@@ -32,6 +36,8 @@ pub(super) enum Identity<'a> {
 pub(super) enum Known {
     /// A packet of this fingerprint, with its answer.
     Finished(u64, Answer),
+    /// A packet of this fingerprint that was taken and has no answer yet.
+    Open(u64, TakenId),
     /// A packet whose answer is not kept, so that nothing can be compared.
     Forgotten,
     /// Nothing yet: the packet is the first. For a place: it is the next one.
@@ -44,7 +50,7 @@ pub(super) enum Known {
 
 /// A final answer, to be kept.
 #[derive(Debug)]
-pub(super) struct Finish<'a> {
+pub(super) struct Final<'a> {
     pub(super) identity: Identity<'a>,
     pub(super) handler: &'a HandlerName,
     pub(super) req_id: &'a str,
@@ -52,6 +58,26 @@ pub(super) struct Finish<'a> {
     /// Whether a waiting call carries the answer: no stream has to.
     pub(super) awaited: bool,
     pub(super) answer: &'a Answer,
+}
+
+/// A packet, to be kept until its answer comes.
+#[derive(Debug)]
+pub(super) struct Take<'a> {
+    /// Whose it is. Packets that are taken one after the other with the same one (the same `Arc`) are one run.
+    pub(super) origin: &'a Arc<Origin>,
+    pub(super) place: &'a Place,
+    pub(super) req_id: &'a ByteString,
+    pub(super) fingerprint: u64,
+    pub(super) packet: Bytes,
+}
+
+/// A packet that was taken and is not finished.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) origin: Arc<Origin>,
+    pub(super) place: Place,
+    pub(super) req_id: ByteString,
+    pub(super) fingerprint: u64,
 }
 
 /// The rows of an engine, as the units before leave them. What is kept is copied: names and content that come in share the
@@ -70,13 +96,26 @@ pub(super) trait Rows {
     fn used_version(&mut self, collection: &str, key: &str) -> Result<u64, Error>;
 
     /// Stores a record, or its deletion, and the message that tells it.
-    fn change(&mut self, collection: &Arc<str>, message: Message);
+    fn change(&mut self, collection: &Arc<str>, message: Message) -> Result<(), Error>;
 
     /// Appends a message, or has it told without keeping it.
     fn publish(&mut self, message: Message, keeping: Keeping);
 
     /// Takes the place and keeps the answer.
-    fn finish(&mut self, finish: Finish<'_>);
+    fn finish(&mut self, answer: Final<'_>) -> Result<(), Error>;
+
+    /// Takes the place and keeps the packet.
+    fn take(&mut self, take: Take<'_>) -> Result<TakenId, Error>;
+
+    /// A packet that was taken, if it is not finished.
+    fn opened(&mut self, taken: TakenId) -> Option<Opened>;
+
+    /// A packet that was taken is finished: it is not open any more, and its answer is kept where it has an identity. Its
+    /// place may have been settled meanwhile; then no answer is kept.
+    fn close(&mut self, taken: TakenId, answer: Option<Final<'_>>) -> Result<(), Error>;
+
+    /// Gives a kept answer that no call carried its position.
+    fn owe(&mut self, owed: &Owed) -> Result<(), Error>;
 }
 
 /// Whether a message is kept.
@@ -86,10 +125,17 @@ pub(super) enum Keeping {
     Ephemeral,
 }
 
-/// Judges and applies a commit: the settled first, then its units in order. After an error nothing of the rows may be used.
+/// Judges and applies a commit: what is settled, owed and finished first, then its units in order. After an error nothing of
+/// the rows may be used.
 pub(super) fn judge(commit: Commit, rows: &mut impl Rows) -> Result<Vec<Judged>, Error> {
     for settle in &commit.settles {
         rows.settle(settle)?;
+    }
+    for owed in &commit.owed {
+        rows.owe(owed)?;
+    }
+    for finish in commit.finishes {
+        close(finish, commit.now, rows)?;
     }
     let mut all = Vec::with_capacity(commit.units.len());
     let mut ended: SmallVec<[u64; 8]> = SmallVec::new();
@@ -101,22 +147,36 @@ pub(super) fn judge(commit: Commit, rows: &mut impl Rows) -> Result<Vec<Judged>,
         let identity = identity(&unit.origin, &unit.place, &unit.req_id);
         let known = identity.map_or(Ok(Known::New), |identity| rows.known(identity))?;
         let judged = match known {
-            Known::New => {
-                let answer = apply(unit.effect, &unit.origin, commit.now, rows)?;
-                if let Some(identity) = identity {
-                    rows.finish(Finish {
-                        identity,
-                        handler: &unit.origin.handler,
-                        req_id: &unit.req_id,
-                        fingerprint: unit.fingerprint,
-                        awaited: unit.awaited,
-                        answer: &answer,
-                    });
+            Known::New => match unit.effect {
+                Effect::Take(packet) => Judged::Taken(rows.take(Take {
+                    origin: &unit.origin,
+                    place: &unit.place,
+                    req_id: &unit.req_id,
+                    fingerprint: unit.fingerprint,
+                    packet,
+                })?),
+                effect => {
+                    let answer = apply(effect, &unit.origin, commit.now, rows)?;
+                    if let Some(identity) = identity {
+                        rows.finish(Final {
+                            identity,
+                            handler: &unit.origin.handler,
+                            req_id: &unit.req_id,
+                            fingerprint: unit.fingerprint,
+                            awaited: unit.awaited,
+                            answer: &answer,
+                        })?;
+                    }
+                    Judged::Done(answer)
                 }
-                Judged::Done(answer)
+            },
+            Known::Finished(fingerprint, _) | Known::Open(fingerprint, _)
+                if fingerprint != unit.fingerprint =>
+            {
+                Judged::Reused
             }
-            Known::Finished(fingerprint, _) if fingerprint != unit.fingerprint => Judged::Reused,
             Known::Finished(_, answer) => Judged::Repeat(answer),
+            Known::Open(_, taken) => Judged::Open(taken),
             Known::Forgotten => Judged::Forgotten,
             Known::Ahead { next } => Judged::Missing { next },
             Known::NoRoom => Judged::NoRoom,
@@ -127,6 +187,37 @@ pub(super) fn judge(commit: Commit, rows: &mut impl Rows) -> Result<Vec<Judged>,
         all.push(judged);
     }
     Ok(all)
+}
+
+fn close(finish: Finish, now: SystemTime, rows: &mut impl Rows) -> Result<(), Error> {
+    debug_assert!(
+        finish.answer.outcome.is_final(),
+        "only what is final is committed"
+    );
+    let Some(opened) = rows.opened(finish.taken) else {
+        return Ok(());
+    };
+    for draft in finish.messages {
+        let keeping = keeping(&draft);
+        rows.publish(message_of(draft, &opened.origin, now), keeping);
+    }
+    let identity = identity(&opened.origin, &opened.place, &opened.req_id);
+    let answer = identity.map(|identity| Final {
+        identity,
+        handler: &opened.origin.handler,
+        req_id: &opened.req_id,
+        fingerprint: opened.fingerprint,
+        awaited: finish.awaited,
+        answer: &finish.answer,
+    });
+    rows.close(finish.taken, answer)
+}
+
+fn keeping(draft: &Draft) -> Keeping {
+    match draft.ephemeral {
+        true => Keeping::Ephemeral,
+        false => Keeping::Kept,
+    }
 }
 
 /// `None` where every sending is a packet of its own.
@@ -162,14 +253,12 @@ fn apply(
         }
         Effect::Publish(drafts) => {
             for draft in drafts {
-                let keeping = match draft.ephemeral {
-                    true => Keeping::Ephemeral,
-                    false => Keeping::Kept,
-                };
+                let keeping = keeping(&draft);
                 rows.publish(message_of(draft, origin, now), keeping);
             }
             Ok(Answer::ok())
         }
+        Effect::Take(_) => unreachable!("a packet that is taken has no answer yet"),
         Effect::Change {
             collection,
             changes,
@@ -214,7 +303,7 @@ fn change_all(
     }
     let answer = Answer::records(made.iter().map(Record::without_content).collect());
     for record in made {
-        rows.change(collection, message_about(record, collection, origin, now));
+        rows.change(collection, message_about(record, collection, origin, now))?;
     }
     Ok(answer)
 }

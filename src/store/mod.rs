@@ -13,8 +13,12 @@
 //!   settled or forgotten.
 //! * The first unit of a group that is `Missing`, or that finds no room, ends its group: the group's later units are
 //!   [`Judged::Skipped`].
+//! * A packet that is taken ([`Effect::Take`]) has its place and is kept as it was received, in a run with the others of its
+//!   request to its handler, until a [`Finish`] brings its answer. Until then a repeat is [`Judged::Open`]. What was not
+//!   finished when the process ended is there again at the next start ([`Store::open_runs`]).
 //! * Answers are kept for repeats until they are settled; those of a client that no waiting call carried are entries of the
-//!   log besides, so that its streams get them. An answer that a call carries is no entry, and nobody's tail is told of it.
+//!   log besides, so that its streams get them. An answer that a call carries is no entry, and nobody's tail is told of it;
+//!   if the call did not carry it after all, an [`Owed`] makes it an entry.
 //! * A domain has one writer: [`Store::take_over`] gives a term, and a commit under an older one fails with
 //!   [`Error::Fenced`]. Commits of a domain are applied one after the other in the order accepted; domains are independent.
 //! * Two waits: the future of [`Store::commit`] ends when the commit is *accepted* (its order within the domain is fixed);
@@ -22,13 +26,16 @@
 //! * Nothing of a commit is seen by [`Store::record`], [`Store::list`], [`Store::scan`], [`Store::results`] or the
 //!   [`Tail`] before it is durable. The tail is told every entry, once, in the order of positions, before the
 //!   `Committing` ends.
-//! * After an [`Error`] of a `Committing` it is not known what was applied: the caller says so, or sends the same units
-//!   again, whose places and req_ids make that safe.
+//! * After [`Error::Refused`] and [`Error::Fenced`] nothing of the commit was applied, nor will be. After any other [`Error`]
+//!   of a `Committing` it is not known what was applied: the caller says so, or sends the same units again, whose places
+//!   and req_ids make that safe.
 //! * Ephemeral messages are told to the tail in their turn and kept nowhere.
 
+mod coding;
 mod commit;
 #[cfg(test)]
 mod conformance;
+pub mod embedded;
 mod judge;
 pub mod memory;
 mod packed;
@@ -39,12 +46,12 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 pub use commit::{
-    Change, Commit, Committing, Domain, Draft, Effect, Judged, Op, Origin, Place, QueueKey,
-    ReqIdScope, Settle, Term, Unit,
+    Change, Commit, Committing, Domain, Draft, Effect, Finish, Judged, Op, Origin, Owed, Place,
+    QueueKey, ReqIdScope, Settle, TakenId, Term, Unit,
 };
 pub use read::{
-    Entry, EntryKind, Epoch, Filter, KeptResult, Loss, LossCause, Page, PageOf, Placed, Position,
-    ScanLimit,
+    Entry, EntryKind, Epoch, Filter, KeptResult, Loss, LossCause, OpenPacket, OpenRun, Page,
+    PageOf, Placed, Position, ResultsPage, ScanLimit, Which,
 };
 
 use crate::types::{ClientKey, Record, Topic};
@@ -117,7 +124,21 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         client: &'a ClientKey,
         from: Position,
         limit: ScanLimit,
-    ) -> BoxFuture<'a, Result<PageOf<Entry>, Error>>;
+    ) -> BoxFuture<'a, Result<ResultsPage, Error>>;
+
+    /// The kept and unsettled results of a client, whoever carried them.
+    fn kept<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        which: &'a Which,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>>;
+
+    /// What was taken before this start and is not finished, oldest run first. Whoever asks has it driven from then on.
+    fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>>;
+
+    /// Everything that was accepted is durable when this ends, and nothing is accepted any more.
+    fn close(&self) -> BoxFuture<'_, ()>;
 }
 
 /// Whoever follows the log: told every durable entry, in order.
@@ -132,7 +153,10 @@ pub enum Error {
     /// Another writer has taken the domain over.
     #[error("the domain has another writer since term {}", .0.0)]
     Fenced(Term),
-    /// It cannot take anything now; what was told stands.
+    /// It cannot take this now: there is no room, for one. Nothing of it was applied.
+    #[error("the store cannot take it now: {0}")]
+    Refused(String),
+    /// It cannot answer; what was told stands.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
 }

@@ -1,14 +1,15 @@
 //! Messages and answers in one buffer each: what is kept costs one allocation and holds no request's buffer alive, and what
 //! is read back shares the kept buffer.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use smallvec::SmallVec;
 
+use super::coding::{Reader, Writer, front, time};
 use crate::types::{
-    Answer, Body, Content, Form, Message, MessageBody, MessageId, Outcome, Reason, Record, Topic,
+    Answer, Body, Content, Message, MessageBody, MessageId, Outcome, Reason, Topic,
 };
 
 /// A message that is kept. Its tenant and topic come first, so that a scan passes it by without reading more.
@@ -18,9 +19,19 @@ pub(super) struct PackedMessage(Bytes);
 impl PackedMessage {
     pub(super) fn new(message: &Message) -> Self {
         let mut out = Writer::with_room(message.size() + 48);
+        Self::write(message, &mut out);
+        Self(out.done())
+    }
+
+    /// What [`PackedMessage::write`] wrote.
+    pub(super) fn written(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn write(message: &Message, out: &mut Writer) {
         out.str(&message.tenant);
         out.str(message.topic.as_str());
-        out.0.extend_from_slice(&message.id.0.to_le_bytes());
+        out.wide(message.id.0);
         out.time(message.time);
         out.str(&message.publisher);
         out.str(&message.client_id);
@@ -35,7 +46,6 @@ impl PackedMessage {
                 out.record(record);
             }
         }
-        Self(out.done())
     }
 
     /// Its tenant and its topic.
@@ -58,7 +68,7 @@ impl PackedMessage {
         Message {
             tenant: from.str(),
             topic: Topic::restored(from.str()),
-            id: MessageId(u128::from_le_bytes(from.array())),
+            id: MessageId(from.wide()),
             time: from.time(),
             publisher: from.str(),
             client_id: from.str(),
@@ -74,6 +84,10 @@ impl PackedMessage {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
+
+    pub(super) fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
 }
 
 /// A final answer that is kept, with the req_id that it is kept under.
@@ -84,31 +98,7 @@ impl PackedAnswer {
     pub(super) fn new(req_id: &str, answer: &Answer) -> Self {
         let mut out = Writer::with_room(req_id.len() + answer.size() + 48);
         out.str(req_id);
-        out.0.push(code(&OUTCOMES, answer.outcome));
-        out.0.push(code(&REASONS, answer.reason));
-        out.str(&answer.message);
-        out.form(Some(answer.content.form));
-        out.number(answer.content.items.len() as u64);
-        answer.content.items.iter().for_each(|item| out.bytes(item));
-        let after = answer
-            .retry_after
-            .map_or(0, |after| after.as_nanos() as u64);
-        out.number(after);
-        out.number(answer.next_seq);
-        let Some(body) = &answer.body else {
-            out.number(0);
-            return Self(out.done());
-        };
-        out.number(1);
-        out.number(body.records.len() as u64);
-        body.records.iter().for_each(|record| out.record(record));
-        out.number(body.messages.len() as u64);
-        for message in &body.messages {
-            out.bytes(&PackedMessage::new(message).0);
-        }
-        out.str(&body.next_page_token);
-        out.str(&body.code);
-        out.pairs(&body.headers);
+        write_answer(answer, &mut out);
         Self(out.done())
     }
 
@@ -119,26 +109,69 @@ impl PackedAnswer {
     /// As it was first told: that it is told again is for the caller to say.
     pub(super) fn answer(&self) -> Answer {
         let mut from = Reader(self.0.clone());
-        from.bytes();
-        let [outcome, reason] = from.array();
-        let message = from.str();
-        let form = from.form().unwrap_or_default();
-        let items: SmallVec<_> = (0..from.number()).map(|_| from.bytes()).collect();
-        let after = from.number();
-        Answer {
-            outcome: OUTCOMES[usize::from(outcome)],
-            reason: REASONS[usize::from(reason)],
-            message,
-            content: Content { form, items },
-            retry_after: (after > 0).then(|| Duration::from_nanos(after)),
-            replayed: false,
-            next_seq: from.number(),
-            body: (from.number() == 1).then(|| Box::new(from.body())),
-        }
+        from.skip();
+        read_answer(&mut from)
     }
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+pub(super) fn write_answer(answer: &Answer, out: &mut Writer) {
+    out.byte(code(&OUTCOMES, answer.outcome));
+    out.byte(code(&REASONS, answer.reason));
+    out.str(&answer.message);
+    out.form(Some(answer.content.form));
+    out.number(answer.content.items.len() as u64);
+    answer.content.items.iter().for_each(|item| out.bytes(item));
+    let after = answer
+        .retry_after
+        .map_or(0, |after| after.as_nanos() as u64);
+    out.number(after);
+    out.number(answer.next_seq);
+    let Some(body) = &answer.body else {
+        return out.number(0);
+    };
+    out.number(1);
+    out.number(body.records.len() as u64);
+    body.records.iter().for_each(|record| out.record(record));
+    out.number(body.messages.len() as u64);
+    for message in &body.messages {
+        out.bytes(&PackedMessage::new(message).0);
+    }
+    out.str(&body.next_page_token);
+    out.str(&body.code);
+    out.pairs(&body.headers);
+}
+
+pub(super) fn read_answer(from: &mut Reader) -> Answer {
+    let [outcome, reason] = from.array();
+    let message = from.str();
+    let form = from.form().unwrap_or_default();
+    let items: SmallVec<_> = (0..from.number()).map(|_| from.bytes()).collect();
+    let after = from.number();
+    Answer {
+        outcome: OUTCOMES[usize::from(outcome)],
+        reason: REASONS[usize::from(reason)],
+        message,
+        content: Content { form, items },
+        retry_after: (after > 0).then(|| Duration::from_nanos(after)),
+        replayed: false,
+        next_seq: from.number(),
+        body: (from.number() == 1).then(|| Box::new(read_body(from))),
+    }
+}
+
+fn read_body(from: &mut Reader) -> Body {
+    Body {
+        records: (0..from.number()).map(|_| from.record()).collect(),
+        messages: (0..from.number())
+            .map(|_| PackedMessage(from.bytes()).unpack().into())
+            .collect(),
+        next_page_token: from.str(),
+        code: from.str(),
+        headers: from.pairs(),
     }
 }
 
@@ -186,169 +219,12 @@ fn code<T: PartialEq>(codes: &[T], value: T) -> u8 {
     at.expect("every value has a code: a test packs all of them") as u8
 }
 
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn with_room(bytes: usize) -> Self {
-        Self(Vec::with_capacity(bytes))
-    }
-
-    /// As a copy of just its size: a buffer that is shrunk leaves a hole beside it, where nothing of its like fits, and that
-    /// was a quarter of what a small message held.
-    fn done(self) -> Bytes {
-        Bytes::copy_from_slice(&self.0)
-    }
-
-    /// Seven bits a byte, the lowest first.
-    fn number(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.0.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.0.push(number as u8);
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn str(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
-    }
-
-    /// Nanoseconds since 1970; what is before that becomes 1970.
-    fn time(&mut self, time: SystemTime) {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.0
-            .extend_from_slice(&(since.as_nanos() as u64).to_le_bytes());
-    }
-
-    fn pairs(&mut self, pairs: &[(ByteString, ByteString)]) {
-        self.number(pairs.len() as u64);
-        for (name, value) in pairs {
-            self.str(name);
-            self.str(value);
-        }
-    }
-
-    fn form(&mut self, form: Option<Form>) {
-        self.0.push(match form {
-            None => 0,
-            Some(Form::Bytes) => 1,
-            Some(Form::Text) => 2,
-        });
-    }
-
-    fn record(&mut self, record: &Record) {
-        self.str(&record.key);
-        self.number(record.version);
-        self.time(record.created_at);
-        self.time(record.updated_at);
-        self.str(&record.updated_by);
-        self.0.push(u8::from(record.deleted));
-        self.form(record.content.as_ref().map(|(form, _)| *form));
-        if let Some((_, bytes)) = &record.content {
-            self.bytes(bytes);
-        }
-    }
-}
-
-/// Reads what a [`Writer`] of this process wrote: nothing else can be in it.
-struct Reader(Bytes);
-
-impl Reader {
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        let mut array = [0; N];
-        array.copy_from_slice(&self.0.split_to(N));
-        array
-    }
-
-    fn number(&mut self) -> u64 {
-        let (number, taken) = number(&self.0);
-        bytes::Buf::advance(&mut self.0, taken);
-        number
-    }
-
-    fn bytes(&mut self) -> Bytes {
-        let len = self.number() as usize;
-        self.0.split_to(len)
-    }
-
-    fn str(&mut self) -> ByteString {
-        ByteString::try_from(self.bytes()).expect("text was packed as text")
-    }
-
-    fn time(&mut self) -> SystemTime {
-        time(self.array())
-    }
-
-    fn pairs(&mut self) -> Vec<(ByteString, ByteString)> {
-        (0..self.number())
-            .map(|_| (self.str(), self.str()))
-            .collect()
-    }
-
-    fn form(&mut self) -> Option<Form> {
-        match self.array() {
-            [0] => None,
-            [1] => Some(Form::Bytes),
-            _ => Some(Form::Text),
-        }
-    }
-
-    fn record(&mut self) -> Record {
-        Record {
-            key: self.str(),
-            version: self.number(),
-            created_at: self.time(),
-            updated_at: self.time(),
-            updated_by: self.str(),
-            deleted: self.array() == [1],
-            content: self.form().map(|form| (form, self.bytes())),
-        }
-    }
-
-    fn body(&mut self) -> Body {
-        Body {
-            records: (0..self.number()).map(|_| self.record()).collect(),
-            messages: (0..self.number())
-                .map(|_| PackedMessage(self.bytes()).unpack().into())
-                .collect(),
-            next_page_token: self.str(),
-            code: self.str(),
-            headers: self.pairs(),
-        }
-    }
-}
-
-fn time(nanos: [u8; 8]) -> SystemTime {
-    UNIX_EPOCH + Duration::from_nanos(u64::from_le_bytes(nanos))
-}
-
-/// A number and how many bytes it took.
-fn number(bytes: &[u8]) -> (u64, usize) {
-    let mut number = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        number |= u64::from(byte & 0x7f) << (7 * at);
-        if *byte < 0x80 {
-            return (number, at + 1);
-        }
-    }
-    (number, bytes.len())
-}
-
-/// The text in front, and what follows it.
-fn front(bytes: &[u8]) -> (&str, &[u8]) {
-    let (len, taken) = number(bytes);
-    let (text, rest) = bytes[taken..].split_at(len as usize);
-    let text = std::str::from_utf8(text).expect("text was packed as text");
-    (text, rest)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+    use crate::types::{Form, Record};
 
     fn record(content: Option<(Form, Bytes)>) -> Record {
         Record {

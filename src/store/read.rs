@@ -1,9 +1,12 @@
 //! What is read: log entries, pages, and how far a page looked.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::{Origin, Place};
 use crate::types::{Answer, ClientKey, HandlerName, Message, Pattern};
 
 /// A place in the log that messages and results share. The first entry has 1; 0 is before everything.
@@ -46,6 +49,48 @@ pub struct KeptResult {
     pub answer: Answer,
     /// A waiting call carried it: no stream brings it. An engine may leave such results out of the log.
     pub awaited: bool,
+}
+
+/// What was taken and is not finished, of one request to one handler.
+#[derive(Debug, Clone)]
+pub struct OpenRun {
+    pub id: u64,
+    pub origin: Arc<Origin>,
+    pub taken_at: SystemTime,
+    /// Those that are not finished, in the order of the request.
+    pub packets: Vec<OpenPacket>,
+}
+
+/// A packet that was taken and is not finished.
+#[derive(Debug, Clone)]
+pub struct OpenPacket {
+    /// Its place in the run.
+    pub at: u32,
+    pub place: Place,
+    pub fingerprint: u64,
+    pub req_id: ByteString,
+    /// As it was received.
+    pub packet: Bytes,
+}
+
+/// Which kept results are asked for.
+#[derive(Debug, Clone)]
+pub enum Which {
+    /// Of one queue, from this place on, in order of place.
+    Places { handler: HandlerName, from: u64 },
+    /// Of packets without a place, in the order asked for.
+    ReqIds(Vec<ByteString>),
+}
+
+/// Results for a stream.
+#[derive(Debug, Clone, Default)]
+pub struct ResultsPage {
+    /// In order of position.
+    pub entries: Vec<Entry>,
+    /// Whether there may be more behind the last one.
+    pub more: bool,
+    /// Results after the place asked for were removed by the bounds before a stream could bring them.
+    pub lost: bool,
 }
 
 /// Which messages a scan is about.

@@ -326,12 +326,10 @@ async fn commit(store: &Memory, topic: &str) {
         effect: Effect::Publish([draft].into_iter().collect()),
     };
     let domain = Domain(1);
+    let term = store.take_over(domain).await.unwrap();
     let commit = Commit {
-        domain,
-        term: store.take_over(domain).await.unwrap(),
-        now: SystemTime::now(),
-        settles: Vec::new(),
         units: vec![unit],
+        ..Commit::new(domain, term, SystemTime::now())
     };
     store.commit(commit).await.unwrap().await.unwrap();
 }

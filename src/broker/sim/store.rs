@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 use crate::store::memory::{Keep, Memory};
 use crate::store::{
-    Commit, Committing, Domain, Entry, Epoch, Error, Filter, Page, PageOf, Place, Placed, Position,
-    ScanLimit, Store, Tail, Term,
+    Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
+    Place, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Which,
 };
 use crate::types::{ClientKey, Record, Topic};
 
@@ -150,7 +150,24 @@ impl Store for Unsteady {
         client: &'a ClientKey,
         from: Position,
         limit: ScanLimit,
-    ) -> BoxFuture<'a, Result<PageOf<Entry>, Error>> {
+    ) -> BoxFuture<'a, Result<ResultsPage, Error>> {
         self.memory.results(client, from, limit)
+    }
+
+    fn kept<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        which: &'a Which,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
+        self.memory.kept(client, which, limit)
+    }
+
+    fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
+        self.memory.open_runs()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.memory.close()
     }
 }

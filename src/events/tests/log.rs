@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::events::Hub;
 use crate::store::{
     Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, KeptResult, Loss,
-    LossCause, Page, PageOf, Position, ScanLimit, Store, Tail, Term,
+    LossCause, OpenRun, Page, PageOf, Position, ResultsPage, ScanLimit, Store, Tail, Term, Which,
 };
 use crate::types::{
     Answer, ClientKey, Form, HandlerName, Message, MessageBody, MessageId, Record, Topic,
@@ -271,7 +271,7 @@ impl Store for Log {
         client: &'a ClientKey,
         from: Position,
         _limit: ScanLimit,
-    ) -> BoxFuture<'a, Result<PageOf<Entry>, Error>> {
+    ) -> BoxFuture<'a, Result<ResultsPage, Error>> {
         let mut state = self.state.lock();
         if let Err(error) = state.failing() {
             return ready(Err(error)).boxed();
@@ -283,10 +283,33 @@ impl Store for Log {
             _ => false,
         };
         let all = state.entries[..state.shown].iter().filter(owed);
-        let mut items: Vec<Entry> = all.cloned().collect();
-        let more = items.len() > 2;
-        items.truncate(2);
-        ready(Ok(PageOf { items, more })).boxed()
+        let mut entries: Vec<Entry> = all.cloned().collect();
+        let more = entries.len() > 2;
+        entries.truncate(2);
+        let lost = false;
+        ready(Ok(ResultsPage {
+            entries,
+            more,
+            lost,
+        }))
+        .boxed()
+    }
+
+    fn kept<'a>(
+        &'a self,
+        _: &'a ClientKey,
+        _: &'a Which,
+        _: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
+        unreachable!("streams ask for results by position")
+    }
+
+    fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
+        unreachable!("streams only read")
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        unreachable!("streams only read")
     }
 
     fn take_over(&self, _: Domain) -> BoxFuture<'_, Result<Term, Error>> {

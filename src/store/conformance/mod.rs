@@ -97,11 +97,9 @@ impl Bench {
         units: Vec<Unit>,
     ) -> Vec<Judged> {
         let commit = Commit {
-            domain: DOMAIN,
-            term: self.term,
-            now: at(seconds),
             settles,
             units,
+            ..Commit::new(DOMAIN, self.term, at(seconds))
         };
         self.store.commit(commit).await.unwrap().await.unwrap()
     }

@@ -140,7 +140,7 @@ pub(super) async fn results_are_kept_for_streams(bench: &Bench) {
             .results(&client, Position(from), ALL)
             .await
             .unwrap();
-        page.items.iter().map(text).collect::<Vec<_>>().join(" ")
+        page.entries.iter().map(text).collect::<Vec<_>>().join(" ")
     };
     let all = "result r0 result r2 result r3 result r4";
     let told: Vec<_> = bench.told().iter().map(text).collect();
@@ -163,18 +163,16 @@ pub(super) async fn results_are_kept_for_streams(bench: &Bench) {
         .results(&client("d"), Position(0), ALL)
         .await
         .unwrap();
-    assert!(none.items.is_empty());
+    assert!(none.entries.is_empty());
 }
 
 pub(super) async fn an_older_term_is_fenced(bench: &Bench) {
     let newer = bench.store.take_over(DOMAIN).await.unwrap();
     assert!(newer > bench.term);
     let commit = |domain, term| Commit {
-        domain,
-        term,
-        now: at(0),
         settles: vec![settle(1, &[])],
         units: vec![unit(Place::None, publish("a", "m"))],
+        ..Commit::new(domain, term, at(0))
     };
     let fenced = bench.store.commit(commit(DOMAIN, bench.term)).await;
     assert!(matches!(fenced, Err(Error::Fenced(term)) if term == newer));

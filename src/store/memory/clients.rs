@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use slab::Slab;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::super::judge::{Finish, Identity, Known};
+use super::super::judge::{Final, Identity, Known};
 use super::super::packed::PackedAnswer;
 use super::Bounds;
 use crate::store::{KeptResult, Settle};
@@ -136,7 +136,7 @@ impl Clients {
     }
 
     /// `position`: where a stream finds it; 0 where a call carries it, or nobody has a stream for it.
-    pub(super) fn finish(&mut self, finish: Finish<'_>, position: u64, now: SystemTime) {
+    pub(super) fn finish(&mut self, finish: Final<'_>, position: u64, now: SystemTime) {
         let answer = PackedAnswer::new(finish.req_id, finish.answer);
         match finish.identity {
             Identity::Seq(client, handler, seq) => {

@@ -20,7 +20,7 @@ const ENTRY_BYTES: usize = 128;
 const AGED_AT_ONCE: usize = 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(in crate::store) struct Log {
     entries: VecDeque<(u64, PackedMessage)>,
     /// The positions of each topic's messages.
     topics: HashMap<Names, VecDeque<u64>>,
@@ -31,11 +31,11 @@ pub(super) struct Log {
 
 /// Messages that were found, and how far it was looked.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) messages: Vec<(u64, PackedMessage)>,
-    pub(super) through: u64,
+pub(in crate::store) struct Found {
+    pub(in crate::store) messages: Vec<(u64, PackedMessage)>,
+    pub(in crate::store) through: u64,
     /// Whether there may be more after `through`.
-    pub(super) more: bool,
+    pub(in crate::store) more: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -57,7 +57,7 @@ impl Equivalent<Names> for NamesRef<'_> {
 }
 
 impl Log {
-    pub(super) fn append(&mut self, position: u64, message: PackedMessage) {
+    pub(in crate::store) fn append(&mut self, position: u64, message: PackedMessage) {
         let (tenant, topic) = message.names();
         if let Some(positions) = self.topics.get_mut(&NamesRef { tenant, topic }) {
             positions.push_back(position);
@@ -72,8 +72,15 @@ impl Log {
         self.entries.push_back((position, message));
     }
 
+    /// All of them, in order of position.
+    pub(in crate::store) fn entries(&self) -> impl Iterator<Item = (u64, &PackedMessage)> {
+        self.entries
+            .iter()
+            .map(|(position, message)| (*position, message))
+    }
+
     /// Removes the oldest, down to so many bytes, and what is older than that.
-    pub(super) fn trim(&mut self, bytes: usize, now: SystemTime, age: Duration) {
+    pub(in crate::store) fn trim(&mut self, bytes: usize, now: SystemTime, age: Duration) {
         while self.bytes > bytes {
             self.remove_oldest();
         }
@@ -105,7 +112,7 @@ impl Log {
     }
 
     /// What was there after `from` and is not kept: it may have matched any pattern.
-    pub(super) fn loss(&self, filter: &Filter, from: u64) -> Vec<Loss> {
+    pub(in crate::store) fn loss(&self, filter: &Filter, from: u64) -> Vec<Loss> {
         if from >= self.floor {
             return Vec::new();
         }
@@ -119,14 +126,20 @@ impl Log {
     }
 
     /// Matching messages after `from`. Exact topics read their index; with a wildcard the log is walked.
-    pub(super) fn scan(&self, filter: &Filter, from: u64, tail: u64, limit: ScanLimit) -> Found {
+    pub(in crate::store) fn scan(
+        &self,
+        filter: &Filter,
+        from: u64,
+        tail: u64,
+        limit: ScanLimit,
+    ) -> Found {
         match self.exact_topics(filter) {
             Some(topics) => self.merge(&topics, from, tail, limit),
             None => self.walk(filter, from, tail, limit),
         }
     }
 
-    pub(super) fn history(
+    pub(in crate::store) fn history(
         &self,
         tenant: &str,
         topic: &Topic,
@@ -140,7 +153,7 @@ impl Log {
     }
 
     /// The last message of each matching topic, by position.
-    pub(super) fn latest(&self, filter: &Filter) -> Vec<(u64, PackedMessage)> {
+    pub(in crate::store) fn latest(&self, filter: &Filter) -> Vec<(u64, PackedMessage)> {
         let mut positions: Vec<u64> = match self.exact_topics(filter) {
             Some(topics) => topics
                 .iter()
@@ -165,7 +178,11 @@ impl Log {
     }
 
     /// The last `count` positions of exact topics: the first of them. `None` where a wildcard is in the filter.
-    pub(super) fn last_exact(&self, filter: &Filter, count: usize) -> Option<Option<u64>> {
+    pub(in crate::store) fn last_exact(
+        &self,
+        filter: &Filter,
+        count: usize,
+    ) -> Option<Option<u64>> {
         let topics = self.exact_topics(filter)?;
         let kept: usize = topics.iter().map(|topic| topic.len()).sum();
         if count >= kept {
@@ -197,7 +214,11 @@ impl Log {
     }
 
     /// Walks back from `before`: the positions that match, newest first, and where to go on, if anywhere.
-    pub(super) fn walk_back(&self, filter: &Filter, before: u64) -> (Vec<u64>, Option<u64>) {
+    pub(in crate::store) fn walk_back(
+        &self,
+        filter: &Filter,
+        before: u64,
+    ) -> (Vec<u64>, Option<u64>) {
         let end = self
             .entries
             .partition_point(|(position, _)| *position < before);

@@ -5,7 +5,7 @@
 
 mod clients;
 mod collections;
-mod log;
+pub(super) mod log;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -21,8 +21,8 @@ use parking_lot::RwLock;
 use self::state::State;
 use super::packed::PackedMessage;
 use super::{
-    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, Page, PageOf, Placed,
-    Position, ScanLimit, Store, Tail, Term,
+    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, KeptResult, OpenRun, Page,
+    PageOf, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Which,
 };
 use crate::types::{ClientKey, Record, Topic};
 
@@ -154,21 +154,18 @@ impl Memory {
         first.map_or(tail, before)
     }
 
-    fn unsent(&self, client: &ClientKey, from: Position, limit: ScanLimit) -> PageOf<Entry> {
+    fn unsent(&self, client: &ClientKey, from: Position, limit: ScanLimit) -> ResultsPage {
         let state = self.state.read();
-        let mut page = PageOf {
-            items: Vec::new(),
-            more: false,
-        };
+        let mut page = ResultsPage::default();
         let mut bytes = 0;
         for (position, result) in state.clients.unsent(client, from.0) {
             bytes += result.size();
-            let full = page.items.len() >= limit.items || bytes > limit.bytes;
-            if full && !page.items.is_empty() {
+            let full = page.entries.len() >= limit.items || bytes > limit.bytes;
+            if full && !page.entries.is_empty() {
                 page.more = true;
                 break;
             }
-            page.items.push(Entry {
+            page.entries.push(Entry {
                 position: Position(position),
                 kind: EntryKind::Result(Arc::new(result.unpack())),
             });
@@ -276,8 +273,25 @@ impl Store for Memory {
         client: &'a ClientKey,
         from: Position,
         limit: ScanLimit,
-    ) -> BoxFuture<'a, Result<PageOf<Entry>, Error>> {
+    ) -> BoxFuture<'a, Result<ResultsPage, Error>> {
         ready(Ok(self.unsent(client, from, limit))).boxed()
+    }
+
+    fn kept<'a>(
+        &'a self,
+        _: &'a ClientKey,
+        _: &'a Which,
+        _: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
+        unimplemented!()
+    }
+
+    fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
+        ready(Ok(Vec::new())).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
     }
 }
 

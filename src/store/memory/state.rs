@@ -5,13 +5,15 @@ use std::time::SystemTime;
 
 use hashbrown::HashMap;
 
-use super::super::judge::{Finish, Identity, Keeping, Known, Rows, judge};
+use super::super::judge::{Final, Identity, Keeping, Known, Opened, Rows, Take, judge};
 use super::super::packed::PackedMessage;
 use super::Bounds;
 use super::clients::Clients;
 use super::collections::Collections;
 use super::log::Log;
-use crate::store::{Commit, Domain, Entry, EntryKind, Error, Judged, Position, Settle, Term};
+use crate::store::{
+    Commit, Domain, Entry, EntryKind, Error, Judged, Owed, Position, Settle, TakenId, Term,
+};
 use crate::types::{Message, MessageBody, Record};
 
 #[derive(Debug)]
@@ -109,11 +111,12 @@ impl Rows for State {
         Ok(self.collections.used_version(collection, key))
     }
 
-    fn change(&mut self, collection: &Arc<str>, message: Message) {
+    fn change(&mut self, collection: &Arc<str>, message: Message) -> Result<(), Error> {
         let message = self.append(&message);
         if let MessageBody::Record(record) = &message.body {
             self.collections.put(collection, record.clone());
         }
+        Ok(())
     }
 
     fn publish(&mut self, message: Message, keeping: Keeping) {
@@ -128,13 +131,17 @@ impl Rows for State {
         }
     }
 
-    fn finish(&mut self, finish: Finish<'_>) {
+    fn finish(&mut self, finish: Final<'_>) -> Result<(), Error> {
         let client = match finish.identity {
             Identity::Seq(client, ..) | Identity::OfClient(client, _) => client,
-            Identity::OfSubject { .. } => return self.clients.finish(finish, 0, self.now),
+            Identity::OfSubject { .. } => {
+                self.clients.finish(finish, 0, self.now);
+                return Ok(());
+            }
         };
         if finish.awaited {
-            return self.clients.finish(finish, 0, self.now);
+            self.clients.finish(finish, 0, self.now);
+            return Ok(());
         }
         let position = self.next_position();
         self.clients.finish(finish, position, self.now);
@@ -144,5 +151,22 @@ impl Rows for State {
             position: Position(position),
             kind: EntryKind::Result(result),
         }));
+        Ok(())
+    }
+
+    fn take(&mut self, _: Take<'_>) -> Result<TakenId, Error> {
+        unimplemented!()
+    }
+
+    fn opened(&mut self, _: TakenId) -> Option<Opened> {
+        unimplemented!()
+    }
+
+    fn close(&mut self, _: TakenId, _: Option<Final<'_>>) -> Result<(), Error> {
+        unimplemented!()
+    }
+
+    fn owe(&mut self, _: &Owed) -> Result<(), Error> {
+        unimplemented!()
     }
 }

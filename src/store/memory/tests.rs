@@ -156,14 +156,14 @@ async fn req_ids_go_by_number_and_by_age() {
         .results(&client("c"), Position(0), ALL)
         .await
         .unwrap();
-    assert_eq!(kept.items.len(), 3);
+    assert_eq!(kept.entries.len(), 3);
     bench.commit_at(101, Vec::new(), Vec::new()).await;
     let kept = bench
         .store
         .results(&client("c"), Position(0), ALL)
         .await
         .unwrap();
-    assert!(kept.items.is_empty());
+    assert!(kept.entries.is_empty());
 }
 
 #[tokio::test]

@@ -1,0 +1,3 @@
+//! Everything in one directory, without any other service: the default.
+
+mod disk;
