@@ -54,6 +54,8 @@ pub enum BuildError {
     Exposed(SocketAddr),
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, String),
+    #[error("cannot read what was taken before this start: {0}")]
+    Store(String),
 }
 
 /// Why a gateway ended other than by being told to.
@@ -89,8 +91,11 @@ impl App {
             }
         };
         let registry = Arc::new(handlers::registry(&config, custom));
-        let (broker, worker) =
+        let (broker, mut worker) =
             broker::build(registry.clone(), store.clone(), broker::Settings::default());
+        // Before anything is offered: what was taken and is not finished goes first.
+        let open = store.open_runs().await;
+        worker.restore(open.map_err(|error| BuildError::Store(error.to_string()))?);
         let gateway = Gateway {
             broker,
             hub,

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::broker::core::{BatchId, CallId, Core, Run, Step};
+use crate::broker::core::{BatchId, CallId, Core, Done, Run, Step};
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
     Batch, BatchLimits, CallError, Drive, Handled, Handler, HandlerSettings, Kind, Ordering,
@@ -58,6 +58,7 @@ pub(super) fn called(name: &str) -> HandlerSettings {
         mixed_actions: false,
         isolate_tenants: false,
         batch: BatchLimits::default(),
+        durable: false,
         drive: Drive::Called(Arc::new(Nobody)),
     }
 }
@@ -89,6 +90,7 @@ pub(super) fn packet(handler: &str, req_id: impl Into<String>) -> Draft {
         more: None,
         fingerprint: 1,
         size: 100,
+        raw: bytes::Bytes::new(),
         refusal: None,
     })
 }
@@ -268,7 +270,11 @@ impl Bench {
     }
 
     pub(super) fn complete(&mut self, batch: BatchId, answers: Vec<Answer>) {
-        self.core.complete(self.now, batch, answers);
+        self.complete_with(batch, Done::Answered(answers));
+    }
+
+    pub(super) fn complete_with(&mut self, batch: BatchId, done: Done) {
+        self.core.complete(self.now, batch, done.into());
         self.poll();
     }
 
