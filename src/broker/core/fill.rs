@@ -316,10 +316,20 @@ impl Core {
     }
 
     fn hand_over(&mut self, lane: Id<Lane>, jobs: Vec<Id<Job>>, now: Instant) -> Run {
+        let held = &mut self.lanes[lane];
+        held.calls += 1;
+        let (settings, action) = (held.settings.clone(), held.key.action());
+        let kind = match (&held.key.class, &settings.drive) {
+            (Class::Intake, _) => RunKind::Take,
+            (_, Drive::Planned(_)) => RunKind::Plan,
+            (_, Drive::Called(_)) => RunKind::Call,
+        };
         let mut items: Vec<RunItem> = Vec::with_capacity(jobs.len());
         for &id in &jobs {
             let job = &mut self.desk.jobs[id];
-            job.awaited |= !job.waiters.is_empty();
+            let awaited = !job.waiters.is_empty();
+            // What is called is not committed now.
+            job.awaited |= awaited && kind != RunKind::Call;
             let chain = job.chain.filter(|&chain| self.chains[chain].is_ordered());
             let packet = match job.expires {
                 Some(expires) if expires <= now => expired_in_place(&job.packet),
@@ -332,17 +342,9 @@ impl Core {
                 origin: job.origin.clone(),
                 packet,
                 expires: job.expires,
-                awaited: !job.waiters.is_empty(),
+                awaited,
             });
         }
-        let held = &mut self.lanes[lane];
-        held.calls += 1;
-        let (settings, action) = (held.settings.clone(), held.key.action());
-        let kind = match (&held.key.class, &settings.drive) {
-            (Class::Intake, _) => RunKind::Take,
-            (_, Drive::Planned(_)) => RunKind::Plan,
-            (_, Drive::Called(_)) => RunKind::Call,
-        };
         let batch = self.batches.insert(InFlight {
             kind,
             lane,
