@@ -59,9 +59,11 @@ impl Failure {
             Self::Config(_) | Self::Misplaced | Self::Build(crate::app::BuildError::Exposed(_)) => {
                 USAGE
             }
-            Self::Build(crate::app::BuildError::Listen(..) | crate::app::BuildError::Store(_)) => {
-                69
-            }
+            Self::Build(
+                crate::app::BuildError::Listen(..)
+                | crate::app::BuildError::Store(_)
+                | crate::app::BuildError::Restore(_),
+            ) => 69,
             Self::Run(_) | Self::Io(_) | Self::Bench(_) => 1,
             Self::Interrupted => 130,
         }
