@@ -287,7 +287,7 @@ fn answer_to(failure: &Failure) -> Answer {
             };
             Answer::retry(reason, error.to_string())
         }
-        Failure::Unknown(_) => in_doubt(
+        Failure::Unknown => in_doubt(
             Reason::StoreUnavailable,
             "the fate of its commit is not known yet: send it again",
         ),

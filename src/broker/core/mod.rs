@@ -49,7 +49,9 @@ use crate::store::{QueueKey, ReqIdScope};
 use crate::types::{Answer, ClientKey, Outcome, Reason};
 
 pub(crate) use self::complete::{Completed, Done, Took};
-pub(crate) use self::fill::{Run, RunFinish, RunItem, RunKind};
+#[cfg(test)]
+pub(crate) use self::fill::RunFinish;
+pub(crate) use self::fill::{Run, RunItem, RunKind};
 pub(crate) use self::restore::Restored;
 
 /// Names a request that is waited for.
