@@ -38,7 +38,7 @@ pub(super) struct Part {
 }
 
 /// Why nothing is known to have been committed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Failure {
     /// Nothing of it was applied, nor will be.
     NotApplied(Error),

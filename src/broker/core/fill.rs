@@ -332,7 +332,7 @@ impl Core {
             job.awaited |= awaited && kind != RunKind::Call;
             let chain = job.chain.filter(|&chain| self.chains[chain].is_ordered());
             let packet = match job.expires {
-                Some(expires) if expires <= now => expired_in_place(&job.packet),
+                Some(expires) if expires <= now && !job.doubted => expired_in_place(&job.packet),
                 _ => job.packet.clone(),
             };
             items.push(RunItem {

@@ -198,9 +198,8 @@ impl Core {
                 .waiters
                 .retain(|waiter| waiter.call != call);
             self.desk.calls[call].slots[slot] = Slot::Done(answer);
-            let Job { waiters, taken, .. } = &self.desk.jobs[job];
-            let abandoned = waiters.is_empty() && taken.is_none();
-            if abandoned && self.desk.jobs[job].state == State::Waiting {
+            let job_of = &self.desk.jobs[job];
+            if job_of.waiters.is_empty() && job_of.is_withdrawable() {
                 self.withdraw(job);
             }
         }
@@ -256,7 +255,7 @@ impl Core {
         if job.taken.is_some() {
             return Answer::accepted();
         }
-        let handed_over = job.state == State::InFlight;
+        let handed_over = job.state == State::InFlight || job.doubted;
         if handed_over && !job.packet.action.is_read() {
             return Answer::with(
                 Outcome::InDoubt,

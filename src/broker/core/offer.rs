@@ -372,6 +372,7 @@ impl Core {
             state: State::Waiting,
             taken: None,
             attempts: 0,
+            doubted: false,
             awaited: false,
             answer: None,
         });

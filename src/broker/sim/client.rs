@@ -1,6 +1,10 @@
 //! One client's queue to one handler, as an SDK keeps it: packets with places, a few requests in flight, the same packets
 //! again until each has its final outcome, and `settled` for what was told.
 
+use crate::wire::answer::duration;
+use crate::wire::proto;
+use bytes::Bytes;
+use prost::Message as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,7 +208,10 @@ impl Queue {
         Request {
             principal: Arc::new(principal),
             client: Some(self.client.clone()),
-            ack: Ack::Applied,
+            ack: match sent.call % 3 {
+                0 => Ack::Accepted,
+                _ => Ack::Applied,
+            },
             wait,
             size: 0,
             settled: vec![SettledPart {
@@ -237,7 +244,7 @@ fn packet(queue: usize, handler: &'static str, seq: u64, rng: &mut StdRng) -> Pa
         more: None,
         fingerprint: queue as u64 * 1000 + seq,
         size: rng.random_range(20..200),
-        raw: bytes::Bytes::new(),
+        raw: Bytes::new(),
         refusal: None,
     };
     match rng.random_range(0..24) {
@@ -249,7 +256,30 @@ fn packet(queue: usize, handler: &'static str, seq: u64, rng: &mut StdRng) -> Pa
         3 => packet.ttl = Some(Duration::from_millis(rng.random_range(0..30))),
         _ => {}
     }
+    packet.raw = encoded(&packet);
     packet
+}
+
+/// What its bytes were.
+fn encoded(packet: &Packet) -> Bytes {
+    let number = match packet.action {
+        Action::Create => proto::Action::Create,
+        Action::Put => proto::Action::Put,
+        _ => proto::Action::Call,
+    };
+    let text = |item: &Bytes| String::from_utf8(item.to_vec()).unwrap();
+    let message = proto::Packet {
+        req_id: packet.req_id.to_string(),
+        handler: packet.handler.to_string(),
+        seq: packet.seq,
+        action: number.into(),
+        key: packet.key.to_string(),
+        text: packet.content.items.iter().map(text).collect(),
+        if_version: packet.if_version,
+        ttl: packet.ttl.map(duration),
+        ..proto::Packet::default()
+    };
+    message.encode_to_vec().into()
 }
 
 /// A packet that a handler applies.

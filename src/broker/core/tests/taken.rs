@@ -232,6 +232,44 @@ fn a_refused_take_ends_its_chain_in_its_request() {
 }
 
 #[test]
+fn a_take_in_doubt_is_found_out_before_anything_goes_past_it() {
+    let doubt = || Answer::with(Outcome::InDoubt, Reason::StoreUnavailable, "unknown");
+    let mut bench = Bench::new(vec![durable("h")]);
+    let first = bench.offer("a", vec![packet("h", "1").seq(1), packet("h", "2").seq(2)]);
+    let run = bench.run();
+    let unknown = vec![Took::Unknown(doubt()), Took::Unknown(doubt())];
+    bench.complete_with(run.batch, Done::Took(unknown));
+    bench.offer("a", vec![packet("h", "3").seq(3)]);
+    assert!(bench.runs.is_empty() && bench.answers.is_empty());
+    bench.advance(100 * MS);
+    let run = bench.run();
+    assert_eq!(ids(&run), ["1", "2", "3"]);
+    let refused = || Took::NotApplied(retry());
+    bench.complete_with(run.batch, Done::Took(vec![refused(), refused(), refused()]));
+    let [third] = &bench.answers[..] else {
+        panic!("only 3 is known not to be taken");
+    };
+    assert_eq!(third.1.answers[0].1.outcome, Outcome::Retry);
+    bench.answers.clear();
+    bench.advance(Duration::from_millis(200));
+    let run = bench.run();
+    bench.advance(Duration::from_secs(10));
+    assert_eq!(outcomes(&bench.answers_to(first)), [Outcome::InDoubt; 2]);
+    let judged = vec![
+        Took::Taken(TakenId { run: 1, at: 0 }),
+        Took::Taken(TakenId { run: 1, at: 1 }),
+    ];
+    bench.complete_with(run.batch, Done::Took(judged));
+    assert_eq!(bench.run_ok(), ["1", "2"]);
+    bench.run_finish();
+    let alone = bench.offer("", vec![packet("h", "")]);
+    let run = bench.run();
+    bench.complete_with(run.batch, Done::Took(vec![Took::Unknown(doubt())]));
+    assert_eq!(outcomes(&bench.answers_to(alone)), [Outcome::InDoubt]);
+    assert!(bench.core.is_idle());
+}
+
+#[test]
 fn refusals_of_packets_with_a_place_are_recorded_and_go_no_further() {
     let mut bench = Bench::new(vec![durable("h")]);
     let refused = packet("h", "1").refused(Answer::rejected(Reason::InvalidPacket, "wrong"));
