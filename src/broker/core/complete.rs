@@ -137,11 +137,14 @@ impl Core {
         }
         let chains = self.chains_of(&batch.jobs);
         if !again.is_empty() {
+            self.in_order_of_places(&mut again);
             self.hand_over_again(&again, now);
         }
         for chain in chains {
             self.settle_chain(chain, now);
         }
+        // The order in which they were taken: some of them by a commit before this one.
+        taken.sort_unstable_by_key(|(_, name)| *name);
         for (id, name) in taken {
             self.go_on(id, name, now);
         }
@@ -149,6 +152,19 @@ impl Core {
             self.remove(id, now);
         }
         self.notice(batch.lane);
+    }
+
+    /// What came ahead of its turn may have its turn now, or may have to stand behind what the store took without our
+    /// knowing.
+    fn in_order_of_places(&self, jobs: &mut [Id<Job>]) {
+        let seq = |id: Id<Job>| self.desk.jobs[id].packet.seq;
+        let placed = jobs.iter().copied().filter(|&id| seq(id) != 0);
+        let mut placed: Vec<_> = placed.collect();
+        placed.sort_by_key(|&id| seq(id));
+        let slots = jobs.iter_mut().filter(|id| seq(**id) != 0);
+        for (slot, id) in slots.zip(placed) {
+            *slot = id;
+        }
     }
 
     fn finished(&mut self, batch: InFlight, durable: &[bool], now: Instant) {

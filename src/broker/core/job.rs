@@ -51,6 +51,12 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// Whether it is taken and ends as EXPIRED now that it is its turn.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        let over = self.expires.is_some_and(|expires| expires <= now);
+        over && self.taken.is_some() && !self.doubted
+    }
+
     /// Whether it may leave as if it had never come.
     pub(crate) fn is_withdrawable(&self) -> bool {
         self.state == State::Waiting && self.taken.is_none() && !self.doubted

@@ -176,6 +176,9 @@ impl Core {
                 Next::Rest => self.arm(lane, None),
             }
         }
+        if let Some(run) = self.outgoing.pop_front() {
+            return Some(Step::Run(run));
+        }
         // What left may have ended calls: an expired packet, for one.
         let call = self.desk.finished.pop()?;
         Some(self.answer(call))

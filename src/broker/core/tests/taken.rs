@@ -287,18 +287,21 @@ fn refusals_of_packets_with_a_place_are_recorded_and_go_no_further() {
 fn what_expires_after_it_was_taken_is_finished_in_its_turn() {
     let mut bench = Bench::new(vec![durable("h")]);
     let second = packet("h", "2").seq(2).action(Action::Update);
-    let call = bench.offer("a", vec![packet("h", "1").seq(1), second.ttl(50 * MS)]);
+    let third = packet("h", "3").seq(3).action(Action::Update);
+    let packets = vec![packet("h", "1").seq(1), second.ttl(50 * MS), third];
+    let call = bench.offer("a", packets);
     bench.run_take();
     bench.advance(60 * MS);
     assert!(bench.answers.is_empty(), "not before its turn");
     bench.run_ok();
     bench.run_finish();
-    let run = bench.run();
-    let refusal = run.items[0].packet.refusal.as_deref().cloned();
-    let refusal = refusal.expect("its handler does not get it");
-    bench.complete(run.batch, vec![refusal]);
+    assert_eq!(bench.runs.len(), 1, "3 waits until that is on disk");
+    let finishes = bench.run_finish();
+    let ended = (finishes.len(), finishes[0].answer.outcome);
+    assert_eq!(ended, (1, Outcome::Expired), "its handler does not get it");
+    assert_eq!(bench.run_ok(), ["3"]);
     bench.run_finish();
-    let expected = [Outcome::Ok, Outcome::Expired];
+    let expected = [Outcome::Ok, Outcome::Expired, Outcome::Ok];
     assert_eq!(outcomes(&bench.answers_to(call)), expected);
 }
 
