@@ -1,10 +1,7 @@
 //! One client's queue to one handler, as an SDK keeps it: packets with places, a few requests in flight, the same packets
 //! again until each has its final outcome, and `settled` for what was told.
 
-use crate::wire::answer::duration;
-use crate::wire::proto;
 use bytes::Bytes;
-use prost::Message as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::broker::{Ack, Request, SettledPart};
 use crate::types::{Action, Answer, ClientKey, Content, Outcome, Packet, Principal, Reason};
+use crate::wire::encoded::encoded;
 
 /// How many requests a queue has in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,28 +256,6 @@ fn packet(queue: usize, handler: &'static str, seq: u64, rng: &mut StdRng) -> Pa
     }
     packet.raw = encoded(&packet);
     packet
-}
-
-/// What its bytes were.
-fn encoded(packet: &Packet) -> Bytes {
-    let number = match packet.action {
-        Action::Create => proto::Action::Create,
-        Action::Put => proto::Action::Put,
-        _ => proto::Action::Call,
-    };
-    let text = |item: &Bytes| String::from_utf8(item.to_vec()).unwrap();
-    let message = proto::Packet {
-        req_id: packet.req_id.to_string(),
-        handler: packet.handler.to_string(),
-        seq: packet.seq,
-        action: number.into(),
-        key: packet.key.to_string(),
-        text: packet.content.items.iter().map(text).collect(),
-        if_version: packet.if_version,
-        ttl: packet.ttl.map(duration),
-        ..proto::Packet::default()
-    };
-    message.encode_to_vec().into()
 }
 
 /// A packet that a handler applies.

@@ -1,4 +1,6 @@
 //! The clock, and everything that happens on it.
+//!
+//! It is over 500 lines because everything that can happen is in one place, and what it counts beside it.
 
 use std::collections::BTreeMap;
 use std::fmt;

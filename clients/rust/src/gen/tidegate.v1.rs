@@ -739,8 +739,9 @@ pub mod go_away {
         }
     }
 }
-/// Which kept results are asked for: those of some packets without `seq`, those of a queue from a place on, or both. With
-/// neither there are none. A client_id or handler that cannot be one, or `from_seq` without `handler`, is INVALID_ARGUMENT.
+/// Which kept results are asked for: those of some packets without `seq`, those of a queue from a place on, or both.
+/// With neither there are none. A client_id or handler that cannot be one, or `from_seq` without `handler`, is
+/// INVALID_ARGUMENT.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResultsRequest {
     /// Whose. Required; the same rules as BatchRequest.client_id.
@@ -756,8 +757,8 @@ pub struct ResultsRequest {
     #[prost(uint64, tag = "4")]
     pub from_seq: u64,
 }
-/// First those without `seq`, in the order asked for, then those of the queue in order of `seq`; as many as fit 3.5 MiB: go
-/// on after the last. Open ones are told as ACCEPTED.
+/// First those without `seq`, in the order asked for, then those of the queue in order of `seq`; as many as fit 3.5 MiB:
+/// go on after the last. Open ones are told as ACCEPTED.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResultsResponse {
     /// Those found. What was settled, or is not kept for another reason, is not among them.

@@ -1,4 +1,6 @@
 //! Handlers that are called with what was taken before: one rule, one test.
+//!
+//! It is over 500 lines because each rule has its case, and they are read side by side.
 
 use std::sync::Arc;
 use std::time::Duration;
