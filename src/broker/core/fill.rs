@@ -71,7 +71,6 @@ pub(crate) struct RunItem {
 /// A batch that was handed over and has no answer yet.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    pub(super) kind: RunKind,
     pub(super) lane: Id<Lane>,
     pub(super) jobs: Vec<Id<Job>>,
     pub(super) started: Instant,
@@ -369,7 +368,6 @@ impl Core {
             });
         }
         let batch = self.batches.insert(InFlight {
-            kind,
             lane,
             jobs,
             started: now,

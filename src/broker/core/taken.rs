@@ -151,7 +151,6 @@ impl Core {
         now: Instant,
     ) -> BatchId {
         self.batches.insert(InFlight {
-            kind: RunKind::Finish,
             lane,
             jobs,
             started: now,
