@@ -19,6 +19,7 @@ mod named_cases;
 mod readme;
 mod slow;
 mod support;
+mod taken;
 mod tidy;
 mod traces;
 mod web;
