@@ -1,5 +1,10 @@
 //! The engine as a whole.
 
+mod model;
+mod power;
+mod random;
+mod world;
+
 use std::path::Path;
 use std::sync::Arc;
 
