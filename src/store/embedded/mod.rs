@@ -132,20 +132,22 @@ impl Embedded {
     }
 
     async fn accept(&self, commit: Commit) -> Result<Committing, Error> {
-        match self.terms.lock().domains.get(&commit.domain) {
-            Some(term) if commit.term < *term => return Err(Error::Fenced(*term)),
-            _ => {}
-        }
         let permits = (commit.size() / PERMIT_BYTES + 1).min(IN_LINE_PERMITS) as u32;
         let room = self.in_line.clone().acquire_many_owned(permits).await;
         let room = room.map_err(|_| closed())?;
+        let slot = self.commits.reserve().await.map_err(|_| closed())?;
         let (reply, answer) = oneshot::channel();
-        let commit = Input::Commit {
+        // Compared and put in line at once: nothing of an older term comes in line after a take-over.
+        let terms = self.terms.lock();
+        match terms.domains.get(&commit.domain) {
+            Some(term) if commit.term < *term => return Err(Error::Fenced(*term)),
+            _ => {}
+        }
+        slot.send(Input::Commit {
             commit: Box::new(commit),
             reply,
             room,
-        };
-        self.commits.send(commit).await.map_err(|_| closed())?;
+        });
         Ok(Committing::Waiting(answer))
     }
 

@@ -256,10 +256,7 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
         );
     }
     for damaged in &recovered.damaged {
-        damages.tell(format!(
-            "the commit log, segment {} at {}: {} bytes cannot be read; missing are the frames {} up to {}",
-            damaged.segment, damaged.offset, damaged.bytes, damaged.numbers.start, damaged.numbers.end
-        ));
+        damages.tell(log::describe(damaged));
         put_aside(
             &*disk,
             &Path::new(LOG).join(format!("{:016}.log", damaged.segment)),

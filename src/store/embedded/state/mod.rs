@@ -114,7 +114,10 @@ impl State {
 
     /// After frames that did not become durable: everything is as it is durably.
     pub(super) fn reload(&mut self) -> Result<(), Error> {
+        let term = self.header.term;
         *self = Self::load(self.shared.clone(), self.keep.clone(), self.seed)?;
+        // Given, though no frame has told it yet.
+        self.raise_term(term);
         Ok(())
     }
 
