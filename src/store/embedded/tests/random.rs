@@ -66,7 +66,7 @@ async fn shows_3_6_random_units_agree_with_a_plain_model() {
     let (mut told, mut crashes, mut closes, mut failures) = (0, 0, 0, 0);
     for number in 0..SEEDS {
         let seed = first.wrapping_add(number);
-        println!("seed {seed}");
+        println!("of seed {seed}");
         let mut world = World::new(seed, SimulatedDisk::new(seed), options(), AGES).await;
         world.pace = 15;
         for _ in 0..STEPS {

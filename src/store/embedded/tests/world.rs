@@ -60,6 +60,8 @@ pub(super) struct Stopped;
 struct Flying {
     plan: Plan,
     committing: Committing,
+    /// It has ended, and was not told.
+    failed: Option<Error>,
 }
 
 pub(super) struct World {
@@ -354,7 +356,11 @@ impl World {
         let commit = self.commit_of(&plan);
         let committing = self.store.commit(commit).await.map_err(|_| Stopped)?;
         self.ahead.apply(&plan);
-        self.flight.push_back(Flying { plan, committing });
+        self.flight.push_back(Flying {
+            plan,
+            committing,
+            failed: None,
+        });
         Ok(())
     }
 
@@ -363,12 +369,17 @@ impl World {
         let Some(flying) = self.flight.front_mut() else {
             return Ok(());
         };
-        let judged = (&mut flying.committing).await.map_err(|_| Stopped)?;
+        let judged = match (&mut flying.committing).await {
+            Ok(judged) => judged,
+            Err(error) => {
+                flying.failed = Some(error);
+                return Err(Stopped);
+            }
+        };
         let flying = self.flight.pop_front().expect("it is there");
         self.told += 1;
         let expected = self.model.apply(&flying.plan);
-        let said: Vec<_> = judged[1..].iter().map(|judged| self.plain(judged)).collect();
-        for ((said, expected), judged) in said.iter().zip(&expected).zip(&judged[1..]) {
+        for (expected, judged) in expected.iter().zip(&judged[1..]) {
             match (judged, expected.strip_prefix("taken ")) {
                 (Judged::Taken(id), Some(name)) => {
                     let name = name.parse().unwrap();
@@ -376,11 +387,17 @@ impl World {
                     assert!(!used, "{id:?} is used again, seed {}", self.seed);
                     self.ids.insert(name, *id);
                 }
-                _ => assert_eq!(said, expected, "seed {}: {:?}", self.seed, flying.plan),
+                _ => assert_eq!(self.plain(judged), *expected, "seed {}", self.seed),
             }
         }
         let tail = self.store.tail().0;
-        assert!(tail >= self.model.tail, "what was told is seen, seed {}", self.seed);
+        assert!(
+            tail >= self.model.tail,
+            "seed {}: the tail is {tail} after {}, {:.400?}",
+            self.seed,
+            self.model.tail,
+            flying.plan
+        );
         let newest = self.heard.newest.load(Ordering::SeqCst);
         assert!(newest >= self.model.tail, "the tail is told first, seed {}", self.seed);
         self.look().await;
@@ -449,7 +466,11 @@ impl World {
         for flying in std::mem::take(&mut self.flight) {
             let there = self.tick().await > self.model.commits();
             // What is refused and what comes after it was not applied.
-            match flying.committing.await {
+            let ended = match flying.failed {
+                Some(error) => Err(error),
+                None => flying.committing.await,
+            };
+            match ended {
                 Ok(_) => assert!(sure && there, "seed {seed}: what was told is lost"),
                 Err(Error::Refused(_)) => sure = false,
                 Err(_) => {}
@@ -493,7 +514,7 @@ impl World {
         let open = self.model.open.clone();
         let names: Vec<_> = found.iter().map(|(_, _, packet)| packet.req_id.to_string()).collect();
         let expected: Vec<_> = open.iter().map(|taken| taken.req_id.clone()).collect();
-        assert_eq!(names, expected, "seed {seed}: what is open");
+        same(&names, &expected, seed, "what is open");
         for ((id, origin, packet), taken) in found.into_iter().zip(&open) {
             assert_eq!(*origin, *self.origin(taken.client, taken.handler), "seed {seed}");
             assert_eq!(packet.place, taken.place, "seed {seed}");
@@ -512,7 +533,7 @@ impl World {
         for (at, name) in CLIENTS.iter().enumerate() {
             let page = self.store.results(&client(name), Position(0), ALL).await.unwrap();
             let found: Vec<_> = page.entries.iter().map(result_of).collect();
-            assert_eq!(found, self.model.results(at), "seed {seed}: results of {name}");
+            same(&found, &self.model.results(at), seed, "results");
             if self.model.lost.get(&at).is_some_and(|lost| *lost > 0) {
                 assert!(page.lost, "seed {seed}: {name} is told that results are lost");
             }
@@ -525,7 +546,7 @@ impl World {
             let found = self.store.kept(&client(CLIENTS[of]), &which, ALL).await.unwrap();
             let found: Vec<_> = found.items.iter().map(|kept| (kept.seq, said(&kept.answer))).collect();
             let kept = known.kept.iter().map(|(seq, kept)| (*seq, kept.said.clone()));
-            assert_eq!(found, kept.collect::<Vec<_>>(), "seed {seed}: kept of {of} {handler}");
+            same(&found, &kept.collect::<Vec<_>>(), seed, "kept results");
         }
         self.check_repeats().await;
     }
@@ -540,11 +561,7 @@ impl World {
             });
             let records = self.model.records.iter().filter(|((of, _), _)| *of == handler);
             let records = records.map(|((_, key), (version, content))| (key.clone(), *version, content.clone()));
-            assert_eq!(
-                found.collect::<Vec<_>>(),
-                records.collect::<Vec<_>>(),
-                "seed {seed}: records of {name}"
-            );
+            same(&found.collect::<Vec<_>>(), &records.collect::<Vec<_>>(), seed, "records");
         }
     }
 
@@ -613,6 +630,7 @@ impl World {
             };
             again.push((*of, 0, Place::ReqId(scope), req_id.clone()));
         }
+        let named: Vec<_> = again.iter().map(|unit| format!("{unit:?}")).collect();
         let mut units = Vec::new();
         let mut expected = Vec::new();
         let mut plain = self.model.clone();
@@ -628,7 +646,7 @@ impl World {
                 effect: PlannedEffect::Answer("again".into()),
                 name: 0,
             };
-            expected.push(plain.judged(&unit));
+            expected.push(format!("{}: {}", named[at], plain.judged(&unit)));
             units.push(self.unit_of(&unit));
         }
         let commit = Commit {
@@ -636,10 +654,25 @@ impl World {
             ..Commit::new(Domain(0), self.terms[0], at(self.model.now))
         };
         let judged = self.store.commit(commit).await.unwrap().await.unwrap();
-        let said: Vec<_> = judged.iter().map(|judged| self.plain(judged)).collect();
-        assert_eq!(said, expected, "seed {seed}: repeats");
+        let said = judged.iter().zip(&named);
+        let said: Vec<_> = said.map(|(judged, name)| format!("{name}: {}", self.plain(judged))).collect();
+        same(&said, &expected, seed, "repeats");
         assert_eq!(self.store.tail().0, self.model.tail, "seed {seed}: repeats do nothing");
     }
+}
+
+/// Two lists, of which the first difference is told.
+fn same<T: PartialEq + std::fmt::Debug>(found: &[T], expected: &[T], seed: u64, what: &str) {
+    let at = found.iter().zip(expected).position(|(found, expected)| found != expected);
+    let at = at.unwrap_or(found.len().min(expected.len()));
+    let (found, expected) = (found.get(at), expected.get(at));
+    let brief = |one: Option<&T>| format!("{one:.200?}").chars().take(200).collect::<String>();
+    assert!(
+        found == expected,
+        "seed {seed}: {what}, number {at}: {} is to be {}",
+        brief(found),
+        brief(expected)
+    );
 }
 
 /// All topics: those of the gateway's own have to be named.
