@@ -12,7 +12,8 @@ use super::disk::Disk;
 use super::keep::Keep;
 use super::levels::{Mem, Shared};
 use super::meta::{self, part_key, part_row};
-use super::parts::{Blocks, Part, PartWriter, Step};
+use super::parts::{Blocks, Damage, Part, PartWriter, Step};
+use super::reader::tell;
 use super::rows::Space;
 use super::syncer::Job;
 use super::table::Op;
@@ -131,7 +132,7 @@ impl Keeper {
     }
 
     fn open(&self, path: &Path) -> Result<Arc<Part>, Failure> {
-        let part = Part::open(&*self.disk, path, self.blocks.clone())?;
+        let part = Part::open(&*self.disk, path, self.blocks.clone(), None)?;
         Ok(Arc::new(part))
     }
 
@@ -199,7 +200,7 @@ impl Keeper {
     fn merge(&self, class: &str, parts: &[Arc<Part>], last: u64) -> Result<(), Failure> {
         let mut counts: HashMap<(String, String), u64> = HashMap::new();
         let mut kept = 0;
-        each(parts, |_, message| {
+        each(parts, &mut |damage| tell(&self.shared, damage), |_, message| {
             let (tenant, topic) = message.names();
             *counts.entry((tenant.into(), topic.into())).or_default() += 1;
             Ok(())
@@ -208,7 +209,7 @@ impl Keeper {
         let path =
             Path::new(PARTS).join(format!("{newest:016x}-last-{}.part", rand::random::<u32>()));
         let mut writer = self.part_writer(&path, class)?;
-        each(parts, |position, message| {
+        each(parts, &mut |damage| tell(&self.shared, damage), |position, message| {
             let (tenant, topic) = message.names();
             let left = counts.get_mut(&(tenant.to_owned(), topic.to_owned()));
             let left = left.ok_or(Failure::Busy)?;
@@ -306,14 +307,16 @@ fn sorted(parts: impl Iterator<Item = Arc<Part>>) -> Arc<[Arc<Part>]> {
 
 fn each(
     parts: &[Arc<Part>],
+    lost: &mut dyn FnMut(&Damage),
     mut visit: impl FnMut(u64, &PackedMessage) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     for part in parts {
         let mut result = Ok(());
         part.scan(0, &mut |step| {
-            // What is lost was told, or will be by whoever looks for it.
-            if let Step::Message(position, message) = step {
-                result = visit(position, &message);
+            match step {
+                Step::Message(position, message) => result = visit(position, &message),
+                // Whoever looks for it later finds no trace of it.
+                Step::Lost(damage) => lost(&damage),
             }
             match result {
                 Ok(()) => ControlFlow::Continue(()),

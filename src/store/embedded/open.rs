@@ -401,7 +401,7 @@ fn open_parts(
     for (key, row) in rows {
         let path = meta::part_path(&key);
         let info = meta::read_part(row.into());
-        match Part::open(&**disk, Path::new(&path), blocks.clone()) {
+        match Part::open(&**disk, Path::new(&path), blocks.clone(), Some(&info)) {
             Ok(part) => {
                 for damage in part.damage() {
                     tell_part(&damage, damages, floors);

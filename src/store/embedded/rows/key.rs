@@ -33,7 +33,7 @@ pub(in super::super) enum Space {
     Holder = 11,
     /// Number → packets that were taken, as they came.
     Run = 12,
-    /// Number → which of them are finished.
+    /// Number → which of them are finished, and which are settled.
     Done = 13,
     /// Name → a value of the store itself.
     Meta = 14,

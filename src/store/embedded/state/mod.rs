@@ -56,7 +56,7 @@ struct Staged {
     queues: HashMap<QueueHash, StagedQueue>,
     once: Vec<StagedOnce>,
     runs: Vec<(u64, RunRow)>,
-    /// Runs of which some packets were finished, but not all.
+    /// Runs of which some packets were finished or settled, but not all.
     finished: Vec<u64>,
     /// The place of each ephemeral message: that of the stored entry before it.
     ephemeral: Vec<(u64, Arc<Message>)>,

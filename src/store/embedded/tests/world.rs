@@ -86,6 +86,8 @@ pub(super) struct World {
     pub(super) pace: u64,
     /// How many have ended `Ok`.
     pub(super) told: u64,
+    /// When the domains were taken over.
+    told_before: u64,
     /// The seed, for messages.
     pub(super) seed: u64,
 }
@@ -120,6 +122,7 @@ impl World {
             seen: (0, 0),
             pace: 0,
             told: 0,
+            told_before: 0,
             seed,
         };
         world.take_over().await;
@@ -127,7 +130,10 @@ impl World {
     }
 
     async fn take_over(&mut self) {
+        // Those under which something was told; a term that nobody used may be given again.
         let before = self.terms.iter().max().copied();
+        let before = before.filter(|_| self.told > self.told_before);
+        self.told_before = self.told;
         self.terms.clear();
         for domain in 0..2 {
             let term = self.store.take_over(Domain(domain)).await.unwrap();
