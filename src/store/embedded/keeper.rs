@@ -3,11 +3,13 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, SystemTime};
 
 use hashbrown::HashMap;
 
+use super::damage::mend;
 use super::disk::Disk;
 use super::keep::Keep;
 use super::levels::{Mem, Shared};
@@ -35,6 +37,10 @@ const MERGED: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wake {
     Checkpoint,
+    /// A checkpoint though nothing has changed: damage was told, and what was damaged is not needed any more.
+    Settle,
+    /// The table was found to be damaged.
+    Mend,
     /// A last checkpoint, and the end.
     Close,
 }
@@ -42,6 +48,8 @@ pub(super) enum Wake {
 #[derive(Debug)]
 pub(super) struct Keeper {
     pub(super) wake: Receiver<Wake>,
+    /// Nobody has the store any more.
+    pub(super) is_closed: Arc<AtomicBool>,
     pub(super) jobs: Sender<Job>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) blocks: Arc<Blocks>,
@@ -56,8 +64,10 @@ impl Keeper {
         loop {
             let why = self.wake.recv_timeout(IDLE);
             let is_old = moved.elapsed().is_ok_and(|passed| passed >= OLD);
+            self.mend();
             if why.is_ok() || is_old {
-                match self.checkpoint() {
+                let force = why == Ok(Wake::Settle) || self.shared.damages.take_unsettled();
+                match self.checkpoint(force) {
                     Ok(()) => moved = SystemTime::now(),
                     Err(error) => tracing::warn!(%error, "a checkpoint failed: it is tried again"),
                 }
@@ -68,20 +78,42 @@ impl Keeper {
                 tracing::warn!(%error, "old messages could not be removed yet");
             }
             match why {
+                _ if self.is_closed.load(Ordering::Acquire) => return,
                 Ok(Wake::Close) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Wake::Checkpoint) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
 
     /// Moves what is in memory into parts and table; then the log need not have it any more.
-    fn checkpoint(&mut self) -> Result<(), Failure> {
+    fn checkpoint(&mut self, force: bool) -> Result<(), Failure> {
+        let moved = self.move_down(force);
+        if let Err(Failure::Table(super::table::Error::Damaged(what))) = &moved {
+            // Without this the log would grow for good.
+            self.shared.damages.table_is_damaged(what);
+            self.mend();
+            return self.move_down(force);
+        }
+        moved
+    }
+
+    /// Puts a damaged table aside, and goes on with what is left of it.
+    fn mend(&self) {
+        let damages = &self.shared.damages;
+        if damages.is_table_damaged()
+            && let Err(error) = mend(&self.shared.table, damages)
+        {
+            tracing::error!(%error, "the damaged table of rows could not be replaced yet");
+        }
+    }
+
+    fn move_down(&self, force: bool) -> Result<(), Failure> {
         let mem = {
             let mut levels = self.shared.levels.write();
             match &levels.frozen {
                 // The last one failed.
                 Some(frozen) => frozen.clone(),
-                None if levels.active.bytes == 0 => return Ok(()),
+                None if levels.active.bytes == 0 && !force => return Ok(()),
                 None => levels.freeze().ok_or(Failure::Busy)?,
             }
         };
@@ -157,7 +189,7 @@ impl Keeper {
         ops.push(meta::op(meta::HEADER, &header));
         ops.push(meta::op(meta::FRAME, &frame));
         ops.push(meta::op(meta::FLOORS, floors));
-        self.shared.table.apply(&ops)?;
+        meta::apply(&self.shared.table, &ops)?;
         Ok(())
     }
 
@@ -258,7 +290,7 @@ impl Keeper {
             key,
             value: Some(row),
         }));
-        self.shared.table.apply(&ops)?;
+        meta::apply(&self.shared.table, &ops)?;
         {
             let mut levels = self.shared.levels.write();
             let is_gone = |part: &&Arc<Part>| gone.iter().any(|other| Arc::ptr_eq(other, part));

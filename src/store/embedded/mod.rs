@@ -36,7 +36,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -100,6 +100,8 @@ pub struct Embedded {
     /// A lock and not a task: held for a look-up.
     terms: Mutex<Terms>,
     wake: SyncSender<Wake>,
+    /// Nobody has it any more: a message that found no room need not come.
+    is_closed: Arc<AtomicBool>,
     /// In the order in which they end.
     threads: Mutex<Vec<JoinHandle<()>>>,
     _directory: Option<open::Directory>,
@@ -182,6 +184,8 @@ fn stop(commits: mpsc::Sender<Input>, wake: SyncSender<Wake>, threads: Vec<JoinH
 impl Drop for Embedded {
     /// Without [`Store::close`] the threads end by themselves, and what was accepted may not be durable: as after a crash.
     fn drop(&mut self) {
+        self.is_closed.store(true, Ordering::Release);
+        // A mailbox that is full is looked into, and so is this.
         let _ = self.commits.try_send(Input::Close);
         let _ = self.wake.try_send(Wake::Close);
     }

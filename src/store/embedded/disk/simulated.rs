@@ -129,6 +129,23 @@ impl SimulatedDisk {
         true
     }
 
+    /// How long a file is; 0 if it is not there.
+    pub(in super::super) fn len_of(&self, path: &Path) -> u64 {
+        let mut state = self.state.lock();
+        state.file_named(path).map_or(0, |file| file.now.len() as u64)
+    }
+
+    /// The room that the files below a directory take.
+    pub(in super::super) fn bytes_of(&self, dir: &str) -> u64 {
+        let mut paths = self.paths();
+        paths.retain(|path| path.starts_with(dir));
+        let mut state = self.state.lock();
+        let files = paths.iter();
+        files
+            .filter_map(|path| Some(state.file_named(path)?.allocated))
+            .sum()
+    }
+
     /// The files that are there, sorted.
     pub(in super::super) fn paths(&self) -> Vec<PathBuf> {
         let state = self.state.lock();

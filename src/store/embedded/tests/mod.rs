@@ -1,5 +1,7 @@
 //! The engine as a whole.
 
+mod damage;
+mod full;
 mod model;
 mod power;
 mod random;

@@ -359,8 +359,12 @@ impl World {
     }
 
     pub(super) async fn send(&mut self, plan: Plan) -> Result<(), Stopped> {
+        self.send_or(plan).await.map_err(|_| Stopped)
+    }
+
+    async fn send_or(&mut self, plan: Plan) -> Result<(), Error> {
         let commit = self.commit_of(&plan);
-        let committing = self.store.commit(commit).await.map_err(|_| Stopped)?;
+        let committing = self.store.commit(commit).await?;
         self.ahead.apply(&plan);
         self.flight.push_back(Flying {
             plan,
@@ -408,6 +412,29 @@ impl World {
         assert!(newest >= self.model.tail, "the tail is told first, seed {}", self.seed);
         self.look().await;
         Ok(())
+    }
+
+    /// One commit, alone, and why it failed.
+    pub(super) async fn try_step(&mut self) -> Result<(), Error> {
+        let plan = self.plan();
+        self.send_or(plan).await?;
+        match self.land().await {
+            Ok(()) => Ok(()),
+            Err(Stopped) => {
+                let flying = self.flight.pop_front().expect("it failed");
+                self.ahead = self.model.clone();
+                Err(flying.failed.expect("it says why"))
+            }
+        }
+    }
+
+    /// Whether a commit was taken, whatever is said to it.
+    pub(super) async fn try_anyhow(&mut self, plan: Plan) -> bool {
+        let commit = self.commit_of(&plan);
+        match self.store.commit(commit).await {
+            Ok(committing) => committing.await.is_ok(),
+            Err(_) => false,
+        }
     }
 
     /// What anybody sees now must be there for good.
