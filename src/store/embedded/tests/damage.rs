@@ -26,7 +26,8 @@ fn options() -> Options {
     }
 }
 
-/// A disk on which everything is durable, and what is on it.
+/// A disk after a clean end or a killed process, and what is on it. (After a power loss the last frame of the log may as well
+/// be one that was never told: that it was harmed cannot be known.)
 async fn image(seed: u64) -> (SimulatedDisk, Model) {
     let mut world = World::new(seed, SimulatedDisk::new(seed), options(), FOREVER).await;
     for _ in 0..60 {
@@ -36,7 +37,7 @@ async fn image(seed: u64) -> (SimulatedDisk, Model) {
     if seed.is_multiple_of(2) {
         world.store.close().await;
     }
-    (world.disk.crash(), world.model)
+    (world.disk.killed(), world.model)
 }
 
 /// Something differs: what, and of which kind.
@@ -158,7 +159,7 @@ async fn shows_3_3_what_is_damaged_is_told_or_refused() {
         let (disk, model) = image(seed).await;
         let mut random = StdRng::seed_from_u64(seed);
         for copy in 0..COPIES {
-            let disk = Arc::new(disk.crash());
+            let disk = Arc::new(disk.killed());
             let paths = disk.paths();
             let path = &paths[random.random_range(0..paths.len())];
             let len = disk.len_of(path);
@@ -213,7 +214,12 @@ async fn shows_3_3_what_is_damaged_is_told_or_refused() {
 async fn a_table_that_breaks_in_use_is_mended() {
     let mut mended = 0;
     for seed in 0..12 {
-        let mut world = World::new(seed, SimulatedDisk::new(seed), options(), FOREVER).await;
+        // Next to no cache, so that everything is read from the disk.
+        let options = Options {
+            cache_bytes: 0,
+            ..options()
+        };
+        let mut world = World::new(seed, SimulatedDisk::new(seed), options, FOREVER).await;
         for _ in 0..40 {
             world.step(1).await.unwrap();
         }
@@ -223,11 +229,13 @@ async fn a_table_that_breaks_in_use_is_mended() {
         for at in (33_000..len).step_by(2_000) {
             world.disk.flip(path, at, 4);
         }
-        let mut refused = 0;
-        for _ in 0..200 {
+        let (mut refused, mut taken) = (0, 0);
+        while taken < 200 {
             let plan = world.plan();
-            refused = if world.try_anyhow(plan).await { 0 } else { refused + 1 };
-            assert!(refused < 100, "seed {seed}: it goes on");
+            taken += u32::from(world.try_anyhow(plan).await);
+            refused += 1;
+            assert!(refused < 50_000, "seed {seed}: it goes on");
+            tokio::task::yield_now().await;
         }
         let told = world.store.damage();
         mended += u32::from(told.iter().any(|told| told.contains("the table of rows")));

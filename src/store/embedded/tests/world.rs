@@ -481,15 +481,19 @@ impl World {
 
     /// After an operation that failed: the store takes commits again by itself, a few refusals later.
     pub(super) async fn goes_on(&mut self) {
-        for _ in 0..100 {
+        let mut why = None;
+        for _ in 0..20_000 {
             let nothing = Commit::new(Domain(0), self.terms[0], at(self.model.now));
-            if let Ok(committing) = self.store.commit(nothing).await
-                && committing.await.is_ok()
-            {
-                return self.resolve(false).await;
+            match self.store.commit(nothing).await {
+                Ok(committing) => match committing.await {
+                    Ok(_) => return self.resolve(false).await,
+                    Err(error) => why = Some(error),
+                },
+                Err(error) => why = Some(error),
             }
+            tokio::task::yield_now().await;
         }
-        panic!("seed {}: it does not go on", self.seed);
+        panic!("seed {}: it does not go on: {why:?}", self.seed);
     }
 
     /// Finds out what became of what is in flight.
