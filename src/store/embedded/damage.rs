@@ -2,7 +2,8 @@
 
 use parking_lot::Mutex;
 
-use super::table;
+use super::rows::{Space, shown};
+use super::{log, parts, table};
 use crate::store::Error;
 
 /// How many findings are kept; more are only counted.
@@ -48,4 +49,54 @@ impl Damages {
         }
         Error::Unavailable(error.to_string())
     }
+}
+
+/// For a person, as the next two.
+pub(super) fn of_part(damage: &parts::Damage) -> String {
+    let (part, what) = (&damage.part, &damage.what);
+    match &damage.positions {
+        None => format!("{part}: {what}; no message is missing"),
+        Some(positions) => format!(
+            "{part}: {what}; missing are its messages from position {} to {}",
+            positions.start(),
+            positions.end()
+        ),
+    }
+}
+
+pub(super) fn of_log(damaged: &log::Damaged) -> String {
+    let (segment, offset, bytes) = (damaged.segment, damaged.offset, damaged.bytes);
+    let numbers = &damaged.numbers;
+    let missing = match numbers.is_empty() {
+        true => "no frame is missing that is not in parts and table".to_owned(),
+        false => format!(
+            "missing are the frames {} to {}",
+            numbers.start,
+            numbers.end - 1
+        ),
+    };
+    format!("the commit log, segment {segment} at {offset}: {bytes} bytes cannot be read; {missing}")
+}
+
+pub(super) fn of_table(missing: &table::Missing) -> String {
+    let Some(space) = missing.space else {
+        return format!("the table of rows: {}; no row is missing", missing.why);
+    };
+    let name = space_name(space);
+    let key = |key: &Option<Vec<u8>>, none: &str| match key {
+        Some(key) => shown(space, key),
+        None => none.to_owned(),
+    };
+    format!(
+        "the table of rows: {}; missing are {name}, after {} up to {}",
+        missing.why,
+        key(&missing.after, "the first"),
+        key(&missing.through, "the last"),
+    )
+}
+
+/// So that the names of keys are used where rows are told of.
+pub(super) fn space_name(space: u8) -> &'static str {
+    let known = Space::ALL.iter().find(|known| **known as u8 == space);
+    known.map_or("unknown rows", |space| space.name())
 }

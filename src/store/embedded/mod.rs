@@ -18,6 +18,7 @@
 mod damage;
 mod disk;
 mod frame;
+pub mod inspect;
 mod keep;
 mod keeper;
 mod levels;

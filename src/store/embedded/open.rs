@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::damage::Damages;
+use super::damage::{self, Damages};
 use super::disk::{Disk, RealDisk};
 use super::frame::{self, Header, Op};
 use super::keep::{Floors, Keep};
@@ -29,8 +29,8 @@ use super::{Embedded, Options, Terms};
 use crate::store::Tail;
 
 /// The file that says what the directory is.
-const FORMAT: &str = "FORMAT";
-const FORMAT_TEXT: &str = "tidegate store, format 1\n";
+pub(super) const FORMAT: &str = "FORMAT";
+pub(super) const FORMAT_TEXT: &str = "tidegate store, format 1\n";
 
 /// The same, before it is whole.
 const UNFINISHED: &str = "FORMAT.new";
@@ -38,11 +38,11 @@ const UNFINISHED: &str = "FORMAT.new";
 /// Locked by the process that has the directory.
 const LOCK: &str = "LOCK";
 
-const TABLE: &str = "rows.table";
-const LOG: &str = "log";
+pub(super) const TABLE: &str = "rows.table";
+pub(super) const LOG: &str = "log";
 
 /// Where what is damaged is put aside.
-const QUARANTINE: &str = "quarantine";
+pub(super) const QUARANTINE: &str = "quarantine";
 
 /// Commits in line at most.
 const IN_LINE: usize = 4_096;
@@ -83,17 +83,7 @@ impl Directory {
             .open(path.join(LOCK))
             .map_err(failed)?;
         if let Err(error) = lock.try_lock() {
-            let fs::TryLockError::WouldBlock = error else {
-                return Err(OpenError::Io(path.to_owned(), error.to_string()));
-            };
-            let mut holder = String::new();
-            // Only for the person who reads it.
-            let _ = lock.read_to_string(&mut holder);
-            let holder = match holder.trim() {
-                "" => String::new(),
-                holder => format!(" ({holder})"),
-            };
-            return Err(OpenError::InUse(path.to_owned(), holder));
+            return Err(held(path, &mut lock, &error));
         }
         lock.set_len(0).map_err(failed)?;
         write!(lock, "process {}", std::process::id()).map_err(failed)?;
@@ -102,6 +92,33 @@ impl Directory {
             _lock: lock,
         })
     }
+}
+
+/// For those who only look: keeps everyone out who would write, and changes nothing. `None`: nobody ever had it.
+pub(super) fn lock_shared(path: &Path) -> Result<Option<File>, OpenError> {
+    let mut lock = match File::open(path.join(LOCK)) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(OpenError::Io(path.to_owned(), error.to_string())),
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(Some(lock)),
+        Err(error) => Err(held(path, &mut lock, &error)),
+    }
+}
+
+fn held(path: &Path, lock: &mut File, error: &fs::TryLockError) -> OpenError {
+    let fs::TryLockError::WouldBlock = error else {
+        return OpenError::Io(path.to_owned(), error.to_string());
+    };
+    let mut holder = String::new();
+    // Only for the person who reads it.
+    let _ = lock.read_to_string(&mut holder);
+    let holder = match holder.trim() {
+        "" => String::new(),
+        holder => format!(" ({holder})"),
+    };
+    OpenError::InUse(path.to_owned(), holder)
 }
 
 /// What is there, before the threads start.
@@ -261,10 +278,7 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
         );
     }
     for damaged in &recovered.damaged {
-        damages.tell(format!(
-            "the commit log, segment {} at {}: {} bytes cannot be read; missing are the frames {} up to {}",
-            damaged.segment, damaged.offset, damaged.bytes, damaged.numbers.start, damaged.numbers.end
-        ));
+        damages.tell(damage::of_log(damaged));
         put_aside(
             &*disk,
             &Path::new(LOG).join(format!("{:016}.log", damaged.segment)),
@@ -300,7 +314,7 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
 }
 
 /// A directory that is not empty must say that it is a store, and of a format that is known. True: it does.
-fn check_format(path: &Path, disk: &dyn Disk) -> Result<bool, OpenError> {
+pub(super) fn check_format(path: &Path, disk: &dyn Disk) -> Result<bool, OpenError> {
     let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
     let name = Path::new(FORMAT);
     if disk.exists(name).map_err(failed)? {
@@ -388,7 +402,7 @@ fn salvage(
     let salvaged =
         table::salvage(disk, old, new, options.cache_bytes).map_err(|error| failed(&error))?;
     for missing in &salvaged.missing {
-        damages.tell(describe(missing));
+        damages.tell(damage::of_table(missing));
     }
     disk.make_dir(Path::new(QUARANTINE))
         .map_err(|error| failed(&error))?;
@@ -448,15 +462,10 @@ fn open_parts(
 }
 
 fn tell_part(damage: &super::parts::Damage, damages: &Damages, floors: &mut Floors) {
-    let Some(positions) = &damage.positions else {
-        return damages.tell(format!("{}: {}", damage.part, damage.what));
-    };
-    let (first, last) = (*positions.start(), *positions.end());
-    floors.damage(first, last);
-    damages.tell(format!(
-        "{}: {}; missing are its messages from position {first} to {last}",
-        damage.part, damage.what
-    ));
+    if let Some(positions) = &damage.positions {
+        floors.damage(*positions.start(), *positions.end());
+    }
+    damages.tell(damage::of_part(damage));
 }
 
 /// A copy of what is damaged, for whoever wants to look at it. That it cannot be made changes nothing.
@@ -487,7 +496,7 @@ fn put_aside(disk: &dyn Disk, path: &Path) {
 }
 
 /// The position before the first entry that a frame brings.
-fn before(payload: &Bytes) -> u64 {
+pub(super) fn before(payload: &Bytes) -> u64 {
     let (header, ops) = frame::read(payload.clone());
     let mut first = None;
     for op in ops {
@@ -502,29 +511,9 @@ fn before(payload: &Bytes) -> u64 {
     first.map_or(header.tail, |first| first - 1)
 }
 
-fn number(row: &[u8]) -> u64 {
+pub(super) fn number(row: &[u8]) -> u64 {
     let mut number = [0; 8];
     let len = row.len().min(8);
     number[..len].copy_from_slice(&row[..len]);
     u64::from_le_bytes(number)
-}
-
-fn describe(missing: &table::Missing) -> String {
-    let name = missing.space.map_or("rows of its own", space_name);
-    let key = |key: &Option<Vec<u8>>, none: &str| match key {
-        Some(key) => format!("{:?}", String::from_utf8_lossy(key)),
-        None => none.to_owned(),
-    };
-    format!(
-        "the table of rows: {}; missing are {name} after {} up to {}",
-        missing.why,
-        key(&missing.after, "the first"),
-        key(&missing.through, "the last"),
-    )
-}
-
-/// So that the names of keys are used where rows are told of.
-pub(super) fn space_name(space: u8) -> &'static str {
-    let known = Space::ALL.iter().find(|known| **known as u8 == space);
-    known.map_or("unknown rows", |space| space.name())
 }

@@ -29,7 +29,7 @@ use redb::{
 
 use super::disk::Disk;
 use pages::Pages;
-pub(super) use salvage::{Missing, Salvaged, salvage};
+pub(super) use salvage::{Looked, Missing, Salvaged, look, salvage};
 
 /// A row to write: `None` deletes it.
 #[derive(Debug, Clone, Copy)]
