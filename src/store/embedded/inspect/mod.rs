@@ -198,6 +198,9 @@ impl Inspection {
         self.epochs = rows.epochs.iter().copied().collect();
         self.look_at_parts(disk, &rows.parts, depth)?;
         self.bytes = size(disk, Path::new(""))?;
+        if disk.exists(Path::new(QUARANTINE))? {
+            self.quarantine_bytes = size(disk, Path::new(QUARANTINE))?;
+        }
         Ok(self)
     }
 
