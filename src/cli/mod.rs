@@ -74,9 +74,9 @@ impl Failure {
     /// As sysexits names them where it has a name: 69 is that what is needed is not there.
     fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Misplaced(_) | Self::Build(crate::app::BuildError::Exposed(_)) => {
-                USAGE
-            }
+            Self::Config(_)
+            | Self::Misplaced(_)
+            | Self::Build(crate::app::BuildError::Exposed(_)) => USAGE,
             Self::Build(crate::app::BuildError::Listen(..) | crate::app::BuildError::Store(_))
             | Self::Store(_) => 69,
             Self::Run(_) | Self::Io(_) | Self::Bench(_) | Self::Damaged(..) => 1,
@@ -108,9 +108,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(serve)) => serve::run(&serve.over(arguments.serve)),
-        Some(other) if arguments.serve != Serve::default() => {
-            Err(Failure::Misplaced(other.name()))
-        }
+        Some(other) if arguments.serve != Serve::default() => Err(Failure::Misplaced(other.name())),
         Some(Command::Bench(args)) => Ok(bench::run(&args)?),
         Some(Command::Store(store)) => store::run(&store),
     }

@@ -12,7 +12,13 @@ const COLLECTIONS: usize = 20;
 type Line = [String; 4];
 
 pub(super) fn write(found: &Inspection, depth: Depth, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}: {}, {}", found.path.display(), found.format, size(found.bytes))?;
+    writeln!(
+        out,
+        "{}: {}, {}",
+        found.path.display(),
+        found.format,
+        size(found.bytes)
+    )?;
     writeln!(out)?;
     table(&room(found), out)?;
     writeln!(out)?;
@@ -82,12 +88,27 @@ fn room(found: &Inspection) -> Vec<Line> {
         let parts = counted(class.parts, "part", "parts");
         lines.push([name, parts, size(class.file_bytes), text]);
     }
-    lines.push(["table".into(), String::new(), size(found.table.bytes), String::new()]);
+    lines.push([
+        "table".into(),
+        String::new(),
+        size(found.table.bytes),
+        String::new(),
+    ]);
     for space in &found.table.spaces {
         let rows = counted(space.rows, "row", "rows");
-        lines.push([format!("  {}", space.name), rows, size(space.bytes), String::new()]);
+        lines.push([
+            format!("  {}", space.name),
+            rows,
+            size(space.bytes),
+            String::new(),
+        ]);
     }
-    lines.push(line("  free", "", &size(found.table.free_bytes), "used again"));
+    lines.push(line(
+        "  free",
+        "",
+        &size(found.table.free_bytes),
+        "used again",
+    ));
     if found.quarantine_bytes > 0 {
         let text = "copies of what was damaged at an earlier start: they may be removed";
         lines.push(line("quarantine", "", &size(found.quarantine_bytes), text));
@@ -140,7 +161,10 @@ fn span(messages: &Messages) -> String {
 
 /// In its largest unit.
 fn age(time: SystemTime) -> String {
-    let seconds = SystemTime::now().duration_since(time).unwrap_or_default().as_secs();
+    let seconds = SystemTime::now()
+        .duration_since(time)
+        .unwrap_or_default()
+        .as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),

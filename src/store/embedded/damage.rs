@@ -75,7 +75,9 @@ pub(super) fn of_log(damaged: &log::Damaged) -> String {
             numbers.end - 1
         ),
     };
-    format!("the commit log, segment {segment} at {offset}: {bytes} bytes cannot be read; {missing}")
+    format!(
+        "the commit log, segment {segment} at {offset}: {bytes} bytes cannot be read; {missing}"
+    )
 }
 
 pub(super) fn of_table(missing: &table::Missing) -> String {

@@ -192,7 +192,9 @@ impl Inspection {
         for space in Space::ALL {
             self.space(space).rows += rows.count(space);
         }
-        self.table.spaces.retain(|space| space.rows + space.bytes > 0);
+        self.table
+            .spaces
+            .retain(|space| space.rows + space.bytes > 0);
         self.places = rows.count(Space::Queue);
         self.collections = std::mem::take(&mut rows.collections);
         self.epochs = rows.epochs.iter().copied().collect();
@@ -392,7 +394,9 @@ fn size(disk: &dyn Disk, dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for name in disk.list(dir)? {
         let path = dir.join(&name);
-        let is_dir = [LOG, PARTS, QUARANTINE].iter().any(|dir| path == Path::new(dir));
+        let is_dir = [LOG, PARTS, QUARANTINE]
+            .iter()
+            .any(|dir| path == Path::new(dir));
         bytes += if is_dir {
             size(disk, &path)?
         } else {
@@ -402,10 +406,7 @@ fn size(disk: &dyn Disk, dir: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-fn as_text<S: serde::Serializer>(
-    time: &Option<SystemTime>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
+fn as_text<S: serde::Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => to.collect_str(&humantime::format_rfc3339_millis(*time)),
         None => to.serialize_none(),

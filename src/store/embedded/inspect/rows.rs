@@ -148,7 +148,10 @@ impl Rows {
                     None => drop(self.collections.insert(collection.to_owned(), 1)),
                 }
                 let record = from.record();
-                same(&*record.key == name && !record.deleted, "it is of another key")?;
+                same(
+                    &*record.key == name && !record.deleted,
+                    "it is of another key",
+                )?;
                 ends(&from)
             }
             Space::Deleted => {
@@ -167,7 +170,10 @@ impl Rows {
                 let row = QueueRow::read(row);
                 let owner = self.seed.client(&row.client);
                 let queue = self.seed.queue(owner, row.handler.as_str());
-                same(Key::queue(queue) == *key, "it is of another client or handler")?;
+                same(
+                    Key::queue(queue) == *key,
+                    "it is of another client or handler",
+                )?;
                 same(row.settled <= row.reached, "more is settled than was taken")
             }
             Space::Results | Space::Once | Space::Owed => {
@@ -178,7 +184,10 @@ impl Rows {
                     count += 1;
                 }
                 self.number = self.number.max(row.number);
-                same(count == row.count, "it has more or fewer results than it says")
+                same(
+                    count == row.count,
+                    "it has more or fewer results than it says",
+                )
             }
             Space::OnceSettled | Space::Done => {
                 while !from.is_empty() {
