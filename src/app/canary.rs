@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
@@ -135,6 +136,7 @@ fn request(seq: u64) -> Request {
         more: None,
         fingerprint: 0,
         size: 0,
+        raw: Bytes::new(),
         refusal: Some(Box::new(Answer::rejected(Reason::Unspecified, ""))),
     };
     Request {

@@ -41,6 +41,7 @@ fn built_in(kind: HandlerKind, name: &str) -> HandlerConfig {
         mixed_actions: kind.mixes_actions(),
         isolate_tenants: false,
         batch: BatchLimits::default(),
+        durable: kind.is_durable(),
     }
 }
 
@@ -62,6 +63,7 @@ fn settings(handler: &HandlerConfig, config: &Config) -> HandlerSettings {
         mixed_actions: handler.mixed_actions,
         isolate_tenants: handler.isolate_tenants,
         batch: handler.batch,
+        durable: handler.durable,
         drive,
     }
 }

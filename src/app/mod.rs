@@ -58,6 +58,8 @@ pub enum BuildError {
     Listen(SocketAddr, String),
     #[error(transparent)]
     Store(#[from] OpenError),
+    #[error("cannot read what was taken before this start: {0}")]
+    Restore(String),
 }
 
 /// Why a gateway ended other than by being told to.
@@ -88,8 +90,11 @@ impl App {
         let hub = Hub::new(streams(node.clone()));
         let store = store::open(&config, Arc::new(hub.clone())).await?;
         let registry = Arc::new(handlers::registry(&config, custom));
-        let (broker, worker) =
+        let (broker, mut worker) =
             broker::build(registry.clone(), store.clone(), broker::Settings::default());
+        // Before anything is offered: what was taken and is not finished goes first.
+        let open = store.open_runs().await;
+        worker.restore(open.map_err(|error| BuildError::Restore(error.to_string()))?);
         let gateway = Gateway {
             broker,
             hub,

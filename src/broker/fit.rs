@@ -14,13 +14,14 @@ const LEAST: usize = 48;
 const SHORT: usize = 80;
 
 /// Replaces the results that no longer fit by what lets the client get them otherwise. Every packet's outcome has its room
-/// before the first result has any.
-pub(crate) fn fit(answers: &mut [(Arc<Packet>, Answer)], registry: &Registry) {
+/// before the first result has any. Gives where answers were replaced that are kept: streams have to bring them.
+pub(crate) fn fit(answers: &mut [(Arc<Packet>, Answer)], registry: &Registry) -> Vec<usize> {
+    let mut replaced = Vec::new();
     let least = answers
         .iter()
         .map(|(packet, _)| LEAST + SHORT + names(packet));
     let mut room = limits::ANSWER_BYTES.saturating_sub(least.sum());
-    for (packet, answer) in answers {
+    for (at, (packet, answer)) in answers.iter_mut().enumerate() {
         let more = answer.size().saturating_sub(LEAST + SHORT);
         if more <= room {
             room -= more;
@@ -32,8 +33,12 @@ pub(crate) fn fit(answers: &mut [(Arc<Packet>, Answer)], registry: &Registry) {
             answer.body = None;
         } else {
             *answer = instead(packet, registry);
+            if answer.outcome == Outcome::Accepted {
+                replaced.push(at);
+            }
         }
     }
+    replaced
 }
 
 /// Results tell names up to their limit.
@@ -49,8 +54,8 @@ fn instead(packet: &Packet, registry: &Registry) -> Answer {
         );
     }
     let settings = registry.resolve(&packet.handler);
-    let called = settings.is_ok_and(|settings| settings.drive.is_called());
-    let (outcome, message) = if called {
+    let passing = settings.is_ok_and(|settings| !settings.is_durable());
+    let (outcome, message) = if passing {
         (
             Outcome::InDoubt,
             "it was applied, but its result did not fit the answer",
@@ -58,7 +63,7 @@ fn instead(packet: &Packet, registry: &Registry) -> Answer {
     } else {
         (
             Outcome::Accepted,
-            "its result did not fit the answer: send it again in a smaller batch",
+            "its result did not fit the answer: Events brings it, and sending it again in a smaller batch",
         )
     };
     Answer::with(outcome, Reason::ResponseTooLarge, message)
@@ -79,6 +84,7 @@ mod tests {
             mixed_actions: true,
             isolate_tenants: false,
             batch: BatchLimits::default(),
+            durable: true,
             drive: Drive::Planned(Arc::new(Records)),
         };
         Registry::new(Vec::new(), collection, Unlisted::AreCollections)

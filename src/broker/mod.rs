@@ -3,6 +3,7 @@
 mod apply;
 mod core;
 mod fit;
+mod restore;
 mod settings;
 #[cfg(test)]
 mod sim;
@@ -61,6 +62,8 @@ pub struct SettledPart {
 /// One per packet, in the order of the request.
 #[derive(Debug)]
 pub struct Response {
+    /// Whose they are.
+    pub client: Option<Arc<ClientKey>>,
     pub answers: Vec<(Arc<Packet>, Answer)>,
 }
 
@@ -93,6 +96,7 @@ fn not_looked_at(request: Request) -> Response {
     );
     let answers = request.packets.into_iter();
     Response {
+        client: request.client,
         answers: answers.map(|packet| (packet, answer.clone())).collect(),
     }
 }

@@ -1,5 +1,6 @@
 //! The task that drives the state machine: it hands requests in, carries out what comes out, and keeps the clock.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -8,11 +9,14 @@ use futures_util::stream::FuturesUnordered;
 use hashbrown::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::warn;
 
 use super::apply::Applier;
-use super::core::{BatchId, CallId, Core, Step};
+use super::core::{BatchId, CallId, Completed, Core, Step};
+use super::restore::restored;
 use super::{Request, Response};
-use crate::types::Answer;
+use crate::store::OpenRun;
+use crate::types::HandlerName;
 
 /// How many commands are taken at once: so many packets get to know each other before the next batch is filled.
 const INTAKE: usize = 256;
@@ -33,8 +37,8 @@ pub(super) enum Command {
     Drain(oneshot::Sender<()>),
 }
 
-/// A batch that is being carried out: ends with its answers.
-type Work = Pin<Box<dyn Future<Output = (BatchId, Vec<Answer>)> + Send>>;
+/// A batch that is being carried out: ends with what became of it.
+type Work = Pin<Box<dyn Future<Output = (BatchId, Completed)> + Send>>;
 
 /// Owns the state machine. Built with its handle; whoever builds it runs and joins it.
 #[derive(Debug)]
@@ -61,6 +65,20 @@ impl Worker {
         }
     }
 
+    /// What was taken before this start is driven from now on. To be called before [`Worker::run`].
+    pub fn restore(&mut self, runs: Vec<OpenRun>) {
+        let mut left: BTreeMap<HandlerName, usize> = BTreeMap::new();
+        for run in restored(runs) {
+            let (handler, packets) = (run.origin.handler.clone(), run.packets.len());
+            if !self.core.restore(Instant::now(), run) {
+                *left.entry(handler).or_default() += packets;
+            }
+        }
+        for (handler, packets) in left {
+            warn!(%handler, packets, "packets that were taken wait for a handler that is not there, or takes none any more");
+        }
+    }
+
     /// Runs until every handle is gone and every packet has its answer.
     pub async fn run(mut self) {
         let mut inbox = Vec::with_capacity(INTAKE);
@@ -80,8 +98,8 @@ impl Worker {
             tokio::select! {
                 // What is done first: a handler that answers at once costs no timer and no second look at the inbox.
                 biased;
-                Some((batch, answers)) = self.running.next() => {
-                    self.core.complete(Instant::now(), batch, answers);
+                Some((batch, completed)) = self.running.next() => {
+                    self.core.complete(Instant::now(), batch, completed);
                 }
                 taken = self.commands.recv_many(&mut inbox, INTAKE), if open => {
                     open = taken > 0;
@@ -146,8 +164,9 @@ impl Worker {
 
     fn reply(&mut self, call: CallId, response: Response) {
         if let Some(reply) = self.replies.remove(&call) {
-            // Whoever hung up does not listen; what is recorded is told when it asks again.
-            let _ = reply.send(response);
+            if let Err(unheard) = reply.send(response) {
+                self.core.undelivered(&unheard);
+            }
         }
     }
 }

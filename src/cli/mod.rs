@@ -77,7 +77,11 @@ impl Failure {
             Self::Config(_)
             | Self::Misplaced(_)
             | Self::Build(crate::app::BuildError::Exposed(_)) => USAGE,
-            Self::Build(crate::app::BuildError::Listen(..) | crate::app::BuildError::Store(_))
+            Self::Build(
+                crate::app::BuildError::Listen(..)
+                | crate::app::BuildError::Store(_)
+                | crate::app::BuildError::Restore(_),
+            )
             | Self::Store(_) => 69,
             Self::Run(_) | Self::Io(_) | Self::Bench(_) | Self::Damaged(..) => 1,
             Self::Interrupted => 130,

@@ -92,6 +92,7 @@ pub struct HandlerConfig {
     pub mixed_actions: bool,
     pub isolate_tenants: bool,
     pub batch: BatchLimits,
+    pub durable: bool,
 }
 
 /// The kinds that a configuration can name.
@@ -105,6 +106,11 @@ pub enum HandlerKind {
 impl HandlerKind {
     /// By default: what applies a whole commit at once has no reason to keep actions apart.
     pub fn mixes_actions(self) -> bool {
+        matches!(self, Self::Records | Self::Topics)
+    }
+
+    /// By default: what is for trying out keeps nothing.
+    pub fn is_durable(self) -> bool {
         matches!(self, Self::Records | Self::Topics)
     }
 }

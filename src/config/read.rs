@@ -104,14 +104,7 @@ fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
         ("key", Ordering::Key),
         ("none", Ordering::None),
     ];
-    section.later(&[
-        "addresses",
-        "durable",
-        "retry",
-        "call_timeout",
-        "on_dead",
-        "publish",
-    ]);
+    section.later(&["addresses", "retry", "call_timeout", "on_dead", "publish"]);
     let is_topics = name == "topics";
     let default = if is_topics {
         HandlerKind::Topics
@@ -132,6 +125,15 @@ fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
     let isolate_tenants = section
         .choice("isolation", &[("none", false), ("tenant", true)])
         .unwrap_or(false);
+    let durable = section
+        .boolean("durable")
+        .unwrap_or_else(|| kind.is_durable());
+    if !durable && kind.is_durable() {
+        section.refuse(
+            "durable",
+            "is false: what it does is in the store, so that only true would be right",
+        );
+    }
     let mut limits = BatchLimits::default();
     if let Some(section) = section.section("batch") {
         batch(section, &mut limits);
@@ -151,6 +153,7 @@ fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
         mixed_actions,
         isolate_tenants,
         batch: limits,
+        durable,
     })
 }
 

@@ -3,12 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::Origin;
+use crate::store::{Origin, TakenId};
 use crate::types::{Action, Answer, HandlerName, Packet};
 
-/// Unique across all clients, made by the gateway: two clients that both count 1, 2, 3 never get each other's answers.
+/// Unique across all clients and starts, made by the gateway: two clients that both count 1, 2, 3 never get each other's
+/// answers. The same on every attempt; of a packet that was taken, also after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ItemId(pub u64);
+pub struct ItemId(pub u128);
+
+impl ItemId {
+    /// The first bit tells the two kinds apart.
+    const PASSING: u128 = 1 << 127;
+
+    /// Of a packet that is kept nowhere. `start` is random for each start of the process.
+    pub(crate) fn passing(start: u64, number: u64) -> Self {
+        Self(Self::PASSING | u128::from(start) << 64 | u128::from(number))
+    }
+
+    pub(crate) fn of_taken(taken: TakenId) -> Self {
+        Self(u128::from(taken.run) << 32 | u128::from(taken.at))
+    }
+}
 
 /// One consolidated batch.
 #[derive(Debug)]

@@ -54,7 +54,7 @@ mod tests {
 
     fn echoed(packets: Vec<Packet>) -> Vec<Handled> {
         let item = |(at, packet)| Item {
-            id: ItemId(at as u64 + 7),
+            id: ItemId(at as u128 + 7),
             chain: 0,
             origin: Arc::new(origin("", "ann", "echo")),
             packet: Arc::new(packet),
@@ -78,7 +78,7 @@ mod tests {
         let answers = echoed(packets.clone());
         assert_eq!(answers.len(), 7);
         for (at, (handled, packet)) in answers.iter().zip(&packets).enumerate() {
-            assert_eq!(handled.id, ItemId(at as u64 + 7));
+            assert_eq!(handled.id, ItemId(at as u128 + 7));
             assert_eq!(handled.answer.outcome, Outcome::Ok);
             assert_eq!(handled.answer.content, packet.content);
         }

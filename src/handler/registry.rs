@@ -40,7 +40,22 @@ pub struct HandlerSettings {
     /// Packets of different tenants never share a batch.
     pub isolate_tenants: bool,
     pub batch: BatchLimits,
+    /// Of one that is called: a packet is on disk before it is handed over, and its answer before it is told. What plans is
+    /// always durable.
+    pub durable: bool,
     pub drive: Drive,
+}
+
+impl HandlerSettings {
+    /// Whether its packets have places, and are on disk before anyone is told of them.
+    pub fn is_durable(&self) -> bool {
+        self.durable || !self.drive.is_called()
+    }
+
+    /// Whether its packets are taken first, and called with and answered later.
+    pub fn takes_first(&self) -> bool {
+        self.durable && self.drive.is_called()
+    }
 }
 
 /// All handlers by name.
@@ -153,6 +168,7 @@ mod tests {
             mixed_actions: true,
             isolate_tenants: false,
             batch: BatchLimits::default(),
+            durable: true,
             drive: Drive::Planned(Arc::new(Records)),
         }
     }

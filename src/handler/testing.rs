@@ -73,6 +73,7 @@ pub(crate) fn packet(action: Action, key: &str) -> Packet {
         more: None,
         fingerprint: 0,
         size: 0,
+        raw: bytes::Bytes::new(),
         refusal: None,
     }
 }

@@ -9,6 +9,7 @@ use super::Refusal;
 use super::batch;
 use super::info::info;
 use super::response::response;
+use super::results;
 use super::stream::{EventStream, stream};
 use super::subscription::subscription;
 use crate::broker::{self, Broker, Stopping};
@@ -59,11 +60,12 @@ impl gateway_server::Gateway for Gateway {
 
     async fn results(
         &self,
-        _: Request<proto::ResultsRequest>,
+        request: Request<proto::ResultsRequest>,
     ) -> Result<Response<proto::ResultsResponse>, Status> {
-        Err(Status::unimplemented(
-            "results can be asked for once there is a durable store; until then Events brings them, and a repeat of the packet",
-        ))
+        let principal = principal(request.extensions());
+        let kept = self.kept(request.into_inner(), &principal).await;
+        kept.map(Response::new)
+            .map_err(|refusal| told("Results", &principal, refusal))
     }
 
     async fn info(
@@ -91,6 +93,16 @@ impl Gateway {
         tell_refused(&answers, principal, client.as_deref());
         let client_id = client.as_ref().map_or("", |client| &client.client_id);
         Ok(response(answers, &batch.misplaced, client_id, cursor))
+    }
+
+    async fn kept(
+        &self,
+        request: proto::ResultsRequest,
+        principal: &Principal,
+    ) -> Result<proto::ResultsResponse, Refusal> {
+        self.check_running()?;
+        let asked = results::Asked::check(request, principal)?;
+        results::found(&*self.store, &asked).await
     }
 
     fn open(

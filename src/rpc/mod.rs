@@ -5,6 +5,7 @@ mod gateway;
 mod info;
 mod refusal;
 mod response;
+mod results;
 mod stream;
 mod subscription;
 

@@ -17,6 +17,9 @@ pub(super) enum Refusal {
     /// The caller may not.
     #[error("{0}")]
     Forbidden(String),
+    /// What was told stands, and cannot be read now.
+    #[error("{0}")]
+    Unavailable(String),
     /// The gateway is stopping: another try, elsewhere or later, is right.
     #[error(transparent)]
     Stopping(#[from] Stopping),
@@ -29,6 +32,7 @@ impl Refusal {
             Self::Invalid(_) => "invalid",
             Self::TooMuch(_) => "limit",
             Self::Forbidden(_) => "forbidden",
+            Self::Unavailable(_) => "unavailable",
             Self::Stopping(_) => "stopping",
         }
     }
@@ -41,7 +45,7 @@ impl From<Refusal> for Status {
             Refusal::Invalid(_) => Self::invalid_argument(text),
             Refusal::TooMuch(_) => Self::resource_exhausted(text),
             Refusal::Forbidden(_) => Self::permission_denied(text),
-            Refusal::Stopping(_) => Self::unavailable(text),
+            Refusal::Unavailable(_) | Refusal::Stopping(_) => Self::unavailable(text),
         }
     }
 }

@@ -126,7 +126,7 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<ResultsPage, Error>>;
 
-    /// The kept and unsettled results of a client, whoever carried them.
+    /// The kept and unsettled results of a client, whoever carried them. What is open is among them, as ACCEPTED.
     fn kept<'a>(
         &'a self,
         client: &'a ClientKey,

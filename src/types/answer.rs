@@ -149,6 +149,11 @@ impl Answer {
         Self::retry(Reason::EarlierRefused, MESSAGE)
     }
 
+    /// It is taken, and its final answer comes later.
+    pub fn accepted() -> Self {
+        Self::with(Outcome::Accepted, Reason::Unspecified, "")
+    }
+
     /// The same place or req_id came before with other content.
     pub fn reused(message: impl Into<ByteString>) -> Self {
         Self::rejected(Reason::ReqIdReused, message)

@@ -70,6 +70,8 @@ pub struct Packet {
     pub fingerprint: u64,
     /// Its size on the wire, for every bound in bytes.
     pub size: usize,
+    /// Its bytes as they came, in the buffer of the request: what is kept of it once it is taken.
+    pub raw: Bytes,
     /// Set where the edge found it wrong: the answer that it gets in its turn instead of being applied.
     pub refusal: Option<Box<Answer>>,
 }

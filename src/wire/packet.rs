@@ -70,7 +70,7 @@ pub(crate) fn read(bytes: Span<'_>, context: &mut Context) -> Read {
             limits::PACKET_BYTES
         ));
     }
-    draft.finish(bytes.len(), context)
+    draft.finish(bytes, context)
 }
 
 impl Draft {
@@ -105,7 +105,7 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(mut self, size: usize, context: &mut Context) -> Read {
+    fn finish(mut self, bytes: Span<'_>, context: &mut Context) -> Read {
         let misplaced = self.misplaced(context);
         let ttl = self.ttl.map(WireDuration::checked);
         let (action, ttl) = (action(self.action), ttl.transpose());
@@ -156,7 +156,8 @@ impl Draft {
             unordered: self.unordered,
             more: self.more,
             fingerprint,
-            size,
+            size: bytes.len(),
+            raw: bytes.to_bytes(),
             refusal,
         };
         Read { packet, misplaced }

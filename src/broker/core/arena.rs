@@ -35,6 +35,10 @@ impl<T> Arena<T> {
         self.0.is_empty()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
     pub(crate) fn ids(&self) -> Vec<Id<T>> {
         let id = |(key, _): (usize, &T)| Id(key as u32, PhantomData);
         self.0.iter().map(id).collect()

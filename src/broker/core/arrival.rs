@@ -58,14 +58,23 @@ pub(super) enum Order {
     Free,
 }
 
+/// Which chain a packet belongs to until it is taken: what its queue takes has the order of its places.
+pub(super) fn order_of_intake(settings: &HandlerSettings, packet: &Packet) -> Order {
+    if packet.unordered || settings.ordering == Ordering::None && packet.seq == 0 {
+        return Order::Free;
+    }
+    Order::Queue
+}
+
+/// Which chain a packet belongs to when it is applied.
 pub(super) fn order(settings: &HandlerSettings, packet: &Packet) -> Order {
     if packet.unordered {
         return Order::Free;
     }
     match (&settings.drive, settings.ordering) {
         // Taken and applied in one commit: the queue's order is that of the commits, and so is that of each key.
-        (Drive::Planned(_), Ordering::None) if packet.seq == 0 => Order::Free,
-        (Drive::Planned(_), _) | (_, Ordering::Client) => Order::Queue,
+        (Drive::Planned(_), _) => order_of_intake(settings, packet),
+        (_, Ordering::Client) => Order::Queue,
         (_, Ordering::Key) if !packet.key.is_empty() => Order::Key,
         (_, Ordering::Key | Ordering::None) => Order::Free,
     }

@@ -20,6 +20,8 @@ pub(crate) struct Chain {
     pub(crate) jobs: VecDeque<Id<Job>>,
     /// A chain with packets in flight is busy: nothing more of it leaves (a free one is never busy).
     pub(crate) in_flight: usize,
+    /// Its head is to be called again, and not before its time.
+    pub(crate) held: bool,
     /// Set while its head run is ready in a lane.
     pub(crate) ready: Option<Ready>,
 }
@@ -31,6 +33,8 @@ pub(crate) enum ChainKind {
     Queue(Id<Queue>),
     /// The packets of one key, across clients.
     Key(KeyChain),
+    /// The same of packets that are taken and not finished: those before them in the queue are on their way there.
+    Taken(Id<Queue>),
     /// No order at all: one client's packets that any batch of one lane may take.
     Free(Id<Queue>, Id<Lane>),
 }
@@ -61,6 +65,7 @@ impl Chain {
             kind,
             jobs: VecDeque::new(),
             in_flight: 0,
+            held: false,
             ready: None,
         }
     }
@@ -70,6 +75,6 @@ impl Chain {
     }
 
     pub(crate) fn is_busy(&self) -> bool {
-        self.in_flight > 0 && self.is_ordered()
+        self.held || self.in_flight > 0 && self.is_ordered()
     }
 }

@@ -5,48 +5,185 @@ use tokio::time::Instant;
 use super::arena::Id;
 use super::arrival::req_id_key;
 use super::chain::{Chain, ChainKind};
+use super::fill::InFlight;
 use super::job::{Job, RequestNo, State};
+use super::owed::is_kept;
 use super::queue::Queue;
 use super::{BatchId, Core};
-use crate::types::Answer;
+use crate::store::{Owed, TakenId};
+use crate::types::{Answer, Outcome};
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) struct Completed {
+    pub(crate) done: Done,
+    /// What streams are still owed: the store did not take it.
+    pub(crate) owed: Vec<Owed>,
+}
+
+/// What became of its items, in their order.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// What was called, planned or read.
+    Answered(Vec<Answer>),
+    Took(Vec<Took>),
+    /// Whether each of the answers is durable.
+    Finished(Vec<bool>),
+}
+
+/// What became of a packet that was to be taken.
+#[derive(Debug)]
+pub(crate) enum Took {
+    Taken(TakenId),
+    /// It is not taken, or was finished earlier.
+    Answered(Answer),
+}
 
 impl Core {
-    /// The answers to a batch, in the order of its items.
-    pub(crate) fn complete(&mut self, now: Instant, batch: BatchId, answers: Vec<Answer>) {
+    /// A batch comes back.
+    pub(crate) fn complete(&mut self, now: Instant, batch: BatchId, completed: Completed) {
         let batch = self.batches.remove(batch);
+        if !completed.owed.is_empty() {
+            self.owe_later(batch.lane, completed.owed, now);
+        }
+        match completed.done {
+            Done::Answered(answers) => self.answered(batch, answers, now),
+            Done::Took(took) => self.took(batch, took, now),
+            Done::Finished(durable) => self.finished(batch, &durable, now),
+        }
+    }
+
+    fn answered(&mut self, batch: InFlight, answers: Vec<Answer>, now: Instant) {
         assert_eq!(batch.jobs.len(), answers.len(), "an answer per item");
-        let lane = &mut self.lanes[batch.lane];
-        lane.calls -= 1;
-        lane.took(now.saturating_duration_since(batch.started));
+        self.call_is_back(&batch, now);
         let mut ended = Vec::new();
+        let (mut finals, mut again) = (Vec::new(), Vec::new());
         for (&id, answer) in batch.jobs.iter().zip(answers) {
-            let job = &self.desk.jobs[id];
+            let job = &mut self.desk.jobs[id];
+            if job.taken.is_some() {
+                if answer.outcome.is_final() && answer.outcome != Outcome::Forgotten {
+                    job.answer = Some(Box::new(answer));
+                    finals.push(id);
+                } else {
+                    again.push(id);
+                }
+                continue;
+            }
             if answer.outcome.ends_chain() && !job.packet.action.is_read() {
                 self.note_ends(id, &mut ended);
             }
-            self.desk.tell(id, answer);
-            if let Some(chain) = self.desk.jobs[id].chain {
-                self.chains[chain].in_flight -= 1;
-            }
+            self.tell(id, answer);
+            self.left_chain(id);
         }
         for (chain, request) in ended {
             self.end_chain(chain, request);
         }
         // Chains before packets: a chain is gone before its queue is.
-        let mut chains: Vec<_> = batch
-            .jobs
-            .iter()
-            .filter_map(|&id| self.desk.jobs[id].chain)
-            .collect();
-        chains.sort_unstable();
-        chains.dedup();
+        let chains = self.chains_of(&batch.jobs);
+        if !again.is_empty() {
+            self.call_again(&again, now);
+        }
         for chain in chains {
             self.settle_chain(chain, now);
         }
+        if !finals.is_empty() {
+            self.finish(batch.lane, finals, now);
+        }
         for id in batch.jobs {
+            if self.desk.jobs[id].taken.is_none() {
+                self.remove(id, now);
+            }
+        }
+        self.notice(batch.lane);
+    }
+
+    /// What was taken goes on to its handler.
+    fn took(&mut self, batch: InFlight, took: Vec<Took>, now: Instant) {
+        assert_eq!(batch.jobs.len(), took.len(), "one for each item");
+        self.call_is_back(&batch, now);
+        let mut ended = Vec::new();
+        let (mut taken, mut done) = (Vec::new(), Vec::new());
+        for (&id, took) in batch.jobs.iter().zip(took) {
+            match took {
+                Took::Taken(name) => taken.push((id, name)),
+                Took::Answered(answer) => {
+                    if answer.outcome.ends_chain() {
+                        self.note_ends(id, &mut ended);
+                    }
+                    self.tell(id, answer);
+                    done.push(id);
+                }
+            }
+            self.left_chain(id);
+        }
+        for (chain, request) in ended {
+            self.end_chain(chain, request);
+        }
+        for chain in self.chains_of(&batch.jobs) {
+            self.settle_chain(chain, now);
+        }
+        for (id, name) in taken {
+            self.go_on(id, name, now);
+        }
+        for id in done {
             self.remove(id, now);
         }
         self.notice(batch.lane);
+    }
+
+    fn finished(&mut self, batch: InFlight, durable: &[bool], now: Instant) {
+        assert_eq!(batch.jobs.len(), durable.len(), "one for each answer");
+        let (mut done, mut again) = (Vec::new(), Vec::new());
+        for (&id, durable) in batch.jobs.iter().zip(durable) {
+            if !durable {
+                again.push(id);
+                continue;
+            }
+            let answer = self.desk.jobs[id].answer.take();
+            self.tell(id, *answer.expect("it was to be committed"));
+            self.left_chain(id);
+            done.push(id);
+        }
+        for chain in self.chains_of(&done) {
+            self.settle_chain(chain, now);
+        }
+        if !again.is_empty() {
+            self.finish_again(batch.lane, again, batch.failures + 1, now);
+        }
+        for id in done {
+            self.remove(id, now);
+        }
+        self.notice(batch.lane);
+    }
+
+    fn call_is_back(&mut self, batch: &InFlight, now: Instant) {
+        let lane = &mut self.lanes[batch.lane];
+        lane.calls -= 1;
+        lane.took(now.saturating_duration_since(batch.started));
+    }
+
+    /// Tells everyone who waits. A final answer that the store thinks a call carries, and no call waits for, is the streams'.
+    fn tell(&mut self, id: Id<Job>, answer: Answer) {
+        let job = &self.desk.jobs[id];
+        if job.awaited && job.waiters.is_empty() && is_kept(&answer) {
+            let (client, packet) = (job.origin.client.clone(), job.packet.clone());
+            self.owe(client.as_ref(), &packet);
+        }
+        self.desk.tell(id, answer);
+    }
+
+    fn left_chain(&mut self, id: Id<Job>) {
+        if let Some(chain) = self.desk.jobs[id].chain {
+            self.chains[chain].in_flight -= 1;
+        }
+    }
+
+    fn chains_of(&self, jobs: &[Id<Job>]) -> Vec<Id<Chain>> {
+        let chains = jobs.iter().filter_map(|&id| self.desk.jobs[id].chain);
+        let mut chains: Vec<_> = chains.collect();
+        chains.sort_unstable();
+        chains.dedup();
+        chains
     }
 
     /// A packet was not taken: its chain ends in the request that brought it and in those that joined it.
@@ -127,6 +264,10 @@ impl Core {
     fn release(&mut self, id: Id<Job>) {
         let job = self.desk.jobs.remove(id);
         self.bytes -= job.packet.size;
+        if job.at != job.lane {
+            self.lanes[job.at].passing -= 1;
+            self.notice(job.at);
+        }
         self.lanes[job.lane].release(job.holder, job.packet.size);
         self.notice(job.lane);
         self.queues[job.queue].jobs -= 1;
@@ -144,6 +285,7 @@ impl Core {
         }
         match self.chains.remove(id).kind {
             ChainKind::Queue(queue) => self.queues[queue].chain = None,
+            ChainKind::Taken(queue) => self.queues[queue].taken = None,
             ChainKind::Key(key) => drop(self.key_chains.remove(&key)),
             ChainKind::Free(queue, _) => self.queues[queue].free.retain(|&(_, free)| free != id),
         }

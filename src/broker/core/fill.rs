@@ -7,22 +7,50 @@ use tokio::time::Instant;
 use super::arena::Id;
 use super::chain::{Chain, Ready};
 use super::job::{Job, State};
-use super::lane::{Lane, cost};
+use super::lane::{Class, Lane, cost};
 use super::{BatchId, Core, expired};
-use crate::handler::{HandlerSettings, ItemId};
-use crate::store::{Origin, Settle};
-use crate::types::{Action, Packet};
+use crate::handler::{Drive, HandlerSettings, ItemId};
+use crate::store::{Origin, Owed, Settle, TakenId};
+use crate::types::{Action, Answer, Packet};
 
 /// A batch that leaves.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) batch: BatchId,
+    pub(crate) kind: RunKind,
     pub(crate) settings: Arc<HandlerSettings>,
     /// Set when all items have the same one by the lane's nature.
     pub(crate) action: Option<Action>,
     /// To be applied before the items.
     pub(crate) settles: Vec<Settle>,
+    /// The same.
+    pub(crate) owed: Vec<Owed>,
     pub(crate) items: Vec<RunItem>,
+    /// Instead of items, where it is the answers that are to be committed.
+    pub(crate) finishes: Vec<RunFinish>,
+}
+
+/// What is to be done with a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunKind {
+    /// Its handler is called.
+    Call,
+    /// It is committed as its handler plans, or read.
+    Plan,
+    /// It is taken.
+    Take,
+    /// Its answers are committed.
+    Finish,
+}
+
+/// The final answer to a packet that was taken.
+#[derive(Debug)]
+pub(crate) struct RunFinish {
+    pub(crate) taken: TakenId,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) answer: Answer,
+    /// Whether a call waits for it.
+    pub(crate) awaited: bool,
 }
 
 /// One packet of a batch that leaves.
@@ -43,9 +71,12 @@ pub(crate) struct RunItem {
 /// A batch that was handed over and has no answer yet.
 #[derive(Debug)]
 pub(crate) struct InFlight {
+    pub(super) kind: RunKind,
     pub(super) lane: Id<Lane>,
     pub(super) jobs: Vec<Id<Job>>,
     pub(super) started: Instant,
+    /// How often the store did not take its answers.
+    pub(super) failures: u32,
 }
 
 /// A batch that is being filled.
@@ -70,10 +101,10 @@ impl Filling {
 impl Core {
     /// A packet waits at the end of its chain; where the gateway keeps no places, `seq` is the order among what is there.
     pub(super) fn append(&mut self, id: Id<Chain>, job: Id<Job>, now: Instant) {
-        let Job { lane, packet, .. } = &self.desk.jobs[job];
-        let (lane, size, seq) = (*lane, packet.size, packet.seq);
+        let Job { at, packet, .. } = &self.desk.jobs[job];
+        let (lane, size, seq) = (*at, packet.size, packet.seq);
         self.desk.jobs[job].chain = Some(id);
-        if seq != 0 && self.lanes[lane].settings.drive.is_called() {
+        if seq != 0 && !self.lanes[lane].settings.is_durable() {
             let (at, ready) = (self.ahead_of(id, job), self.chains[id].ready);
             if at < self.chains[id].jobs.len() {
                 if let Some(ready) = ready {
@@ -84,7 +115,7 @@ impl Core {
                 return self.attach(id, ready.map_or(now, |ready| ready.since));
             }
         }
-        let cap = self.lanes[lane].settings.batch.max_packets;
+        let cap = self.lanes[lane].limits.max_packets;
         let chain = &mut self.chains[id];
         chain.jobs.push_back(job);
         let free = !chain.is_ordered();
@@ -129,8 +160,8 @@ impl Core {
             return;
         };
         let head = &self.desk.jobs[head];
-        let lane = head.lane;
-        let limits = self.lanes[lane].settings.batch;
+        let lane = head.at;
+        let limits = self.lanes[lane].limits;
         let cap = if chain.is_ordered() {
             limits.max_packets
         } else {
@@ -139,7 +170,7 @@ impl Core {
         let (mut packets, mut bytes) = (0, 0);
         for &job in chain.jobs.iter().take(cap) {
             let job = &self.desk.jobs[job];
-            if job.lane != lane {
+            if job.at != lane {
                 break;
             }
             packets += 1;
@@ -177,7 +208,7 @@ impl Core {
 
     /// Fills a batch. `None`: all that was ready had been answered already.
     pub(super) fn leave(&mut self, lane: Id<Lane>, now: Instant) -> Option<Run> {
-        let limits = self.lanes[lane].settings.batch;
+        let limits = self.lanes[lane].limits;
         let mut filling = Filling {
             lane,
             jobs: Vec::with_capacity(self.lanes[lane].ready_packets.min(limits.max_packets)),
@@ -204,14 +235,18 @@ impl Core {
         }
         let settles = std::mem::take(&mut self.lanes[lane].settles);
         self.lanes[lane].settled_ids = 0;
+        self.lanes[lane].owed_from = None;
         let settles: Vec<_> = settles.into_values().collect();
         if self.lanes[lane].oldest.is_empty() {
             self.lanes[lane].flushing = self.draining;
         }
-        if filling.jobs.is_empty() && settles.is_empty() {
+        let owed = std::mem::take(&mut self.lanes[lane].owed);
+        if filling.jobs.is_empty() && settles.is_empty() && owed.is_empty() {
             return None;
         }
-        Some(self.hand_over(lane, filling.jobs, settles, now))
+        let mut run = self.hand_over(lane, filling.jobs, now);
+        (run.settles, run.owed) = (settles, owed);
+        Some(run)
     }
 
     /// Takes from one chain what its turn allows. True: the batch is full.
@@ -280,16 +315,21 @@ impl Core {
         }
     }
 
-    fn hand_over(
-        &mut self,
-        lane: Id<Lane>,
-        jobs: Vec<Id<Job>>,
-        settles: Vec<Settle>,
-        now: Instant,
-    ) -> Run {
+    fn hand_over(&mut self, lane: Id<Lane>, jobs: Vec<Id<Job>>, now: Instant) -> Run {
+        let held = &mut self.lanes[lane];
+        held.calls += 1;
+        let (settings, action) = (held.settings.clone(), held.key.action());
+        let kind = match (&held.key.class, &settings.drive) {
+            (Class::Intake, _) => RunKind::Take,
+            (_, Drive::Planned(_)) => RunKind::Plan,
+            (_, Drive::Called(_)) => RunKind::Call,
+        };
         let mut items: Vec<RunItem> = Vec::with_capacity(jobs.len());
         for &id in &jobs {
-            let job = &self.desk.jobs[id];
+            let job = &mut self.desk.jobs[id];
+            let awaited = !job.waiters.is_empty();
+            // What is called is not committed now.
+            job.awaited |= awaited && kind != RunKind::Call;
             let chain = job.chain.filter(|&chain| self.chains[chain].is_ordered());
             let packet = match job.expires {
                 Some(expires) if expires <= now => expired_in_place(&job.packet),
@@ -302,23 +342,25 @@ impl Core {
                 origin: job.origin.clone(),
                 packet,
                 expires: job.expires,
-                awaited: !job.waiters.is_empty(),
+                awaited,
             });
         }
-        let held = &mut self.lanes[lane];
-        held.calls += 1;
-        let (settings, action) = (held.settings.clone(), held.key.action());
         let batch = self.batches.insert(InFlight {
+            kind,
             lane,
             jobs,
             started: now,
+            failures: 0,
         });
         Run {
             batch,
+            kind,
             settings,
             action,
-            settles,
+            settles: Vec::new(),
+            owed: Vec::new(),
             items,
+            finishes: Vec::new(),
         }
     }
 }

@@ -9,9 +9,10 @@ use super::arena::{Arena, Id};
 use super::chain::Chain;
 use super::lane::{Holder, Lane};
 use super::queue::Queue;
+use crate::broker::Ack;
 use crate::handler::ItemId;
-use crate::store::Origin;
-use crate::types::{Answer, Packet};
+use crate::store::{Origin, TakenId};
+use crate::types::{Answer, ClientKey, Packet};
 
 /// A packet from when it is let in until it has its answer.
 #[derive(Debug)]
@@ -19,7 +20,10 @@ pub(crate) struct Job {
     pub(crate) packet: Arc<Packet>,
     pub(crate) origin: Arc<Origin>,
     pub(crate) item: ItemId,
+    /// The lane in which it is counted.
     pub(crate) lane: Id<Lane>,
+    /// The lane in which it becomes ready: another one until it is taken.
+    pub(crate) at: Id<Lane>,
     pub(crate) queue: Id<Queue>,
     /// `None`: a READ that waits for its client's earlier packets.
     pub(crate) chain: Option<Id<Chain>>,
@@ -33,13 +37,21 @@ pub(crate) struct Job {
     pub(crate) expires: Option<Instant>,
     pub(crate) since: Instant,
     pub(crate) state: State,
+    /// Set once it is taken: from then on it gets a final outcome and no other.
+    pub(crate) taken: Option<TakenId>,
+    /// Calls that brought it nothing final since it was taken.
+    pub(crate) attempts: u32,
+    /// Whether the store was told that a call waits for its answer.
+    pub(crate) awaited: bool,
+    /// Its final answer, while that is on its way to the disk.
+    pub(crate) answer: Option<Box<Answer>>,
 }
 
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Waiting,
-    /// Handed to its handler or to the store.
+    /// Handed to its handler or to the store, or waiting to be handed over again.
     InFlight,
     /// Answered (expired, or withdrawn) while it waited in its chain: it leaves the chain when its turn comes.
     Gone,
@@ -60,6 +72,8 @@ pub(crate) struct Waiter {
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) request: RequestNo,
+    pub(crate) client: Option<Arc<ClientKey>>,
+    pub(crate) ack: Ack,
     pub(crate) packets: Vec<Arc<Packet>>,
     pub(crate) slots: Vec<Slot>,
     /// How many slots are open.
@@ -92,6 +106,19 @@ impl Desk {
             self.fill(waiter, answer.clone());
         }
         self.fill(last, answer);
+    }
+
+    /// Tells those who only wait until it is taken that it is.
+    pub(crate) fn tell_taken(&mut self, job: Id<Job>) {
+        let mut waiters = std::mem::take(&mut self.jobs[job].waiters);
+        waiters.retain(|waiter| {
+            let wants_more = self.calls[waiter.call].ack == Ack::Applied;
+            if !wants_more {
+                self.fill(*waiter, Answer::accepted());
+            }
+            wants_more
+        });
+        self.jobs[job].waiters = waiters;
     }
 
     fn fill(&mut self, waiter: Waiter, answer: Answer) {

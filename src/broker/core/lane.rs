@@ -12,9 +12,9 @@ use super::arena::{Arena, Id};
 use super::chain::Chain;
 use super::fair::Fair;
 use crate::broker::Settings;
-use crate::handler::{Drive, HandlerSettings};
-use crate::store::{QueueKey, Settle};
-use crate::types::{Action, HandlerName, Packet, Principal};
+use crate::handler::{Drive, HandlerSettings, Ordering};
+use crate::store::{Owed, QueueKey, Settle};
+use crate::types::{Action, BatchLimits, HandlerName, Packet, Principal, limits};
 
 /// What shares a lane.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,10 +34,16 @@ pub(crate) enum Class {
     Reads,
     Action(Action),
     Method(ByteString),
+    /// What is on its way to be taken, before its handler is called.
+    Intake,
 }
 
 impl Class {
     pub(crate) fn of(settings: &HandlerSettings, packet: &Packet) -> Self {
+        if packet.refusal.is_some() && settings.takes_first() && !packet.action.is_read() {
+            // It is recorded and goes no further.
+            return Self::Intake;
+        }
         match (&settings.drive, packet.action) {
             (Drive::Planned(_), action) if action.is_read() => Self::Reads,
             (Drive::Planned(_), _) => Self::Mixed,
@@ -46,13 +52,36 @@ impl Class {
             (Drive::Called(_), action) => Self::Action(action),
         }
     }
+
+    /// Of what is committed besides packets: what clients are done with, and what streams are owed.
+    pub(crate) fn of_commits(settings: &HandlerSettings) -> Option<Self> {
+        match settings.drive {
+            Drive::Planned(_) => Some(Self::Mixed),
+            Drive::Called(_) => settings.durable.then_some(Self::Intake),
+        }
+    }
+
+    /// Our own store is what takes: its batches are as large as a request, whatever the handler's are.
+    fn limits(&self, settings: &HandlerSettings) -> BatchLimits {
+        if *self != Self::Intake {
+            return settings.batch;
+        }
+        let in_one_order = settings.ordering == Ordering::Key;
+        BatchLimits {
+            max_packets: limits::REQUEST_PACKETS,
+            max_bytes: limits::REQUEST_BYTES,
+            window: Duration::ZERO,
+            // The order of a key goes across clients: it is the order of the commits.
+            calls: if in_one_order { 1 } else { 4 },
+        }
+    }
 }
 
 impl LaneKey {
-    pub(crate) fn of(settings: &HandlerSettings, principal: &Principal, class: Class) -> Self {
+    pub(crate) fn of(settings: &HandlerSettings, tenant: &ByteString, class: Class) -> Self {
         Self {
             handler: settings.name.clone(),
-            tenant: settings.isolate_tenants.then(|| principal.tenant.clone()),
+            tenant: settings.isolate_tenants.then(|| tenant.clone()),
             class,
         }
     }
@@ -74,7 +103,7 @@ impl LaneKey {
         match self.class {
             Class::Action(action) => Some(action),
             Class::Method(_) => Some(Action::Call),
-            Class::Mixed | Class::Reads => None,
+            Class::Mixed | Class::Reads | Class::Intake => None,
         }
     }
 }
@@ -84,6 +113,10 @@ impl LaneKey {
 pub(crate) struct Lane {
     pub(crate) key: LaneKey,
     pub(crate) settings: Arc<HandlerSettings>,
+    /// Of its batches.
+    pub(crate) limits: BatchLimits,
+    /// Packets that pass through it on their way to the lane in which they are counted.
+    pub(crate) passing: usize,
     /// All that are here, in flight or not.
     pub(crate) packets: usize,
     pub(crate) bytes: usize,
@@ -106,6 +139,10 @@ pub(crate) struct Lane {
     pub(crate) settles: BTreeMap<QueueKey, Settle>,
     /// How many req_ids are in `settles`.
     pub(crate) settled_ids: usize,
+    /// What streams are owed: leaves with the next batch.
+    pub(crate) owed: Vec<Owed>,
+    /// The store did not take what is owed: not before this.
+    pub(crate) owed_from: Option<Instant>,
     /// When to look again without being told to; what stands in the core's table.
     pub(crate) due: Option<Instant>,
     /// Set while it is empty: when it goes.
@@ -138,9 +175,11 @@ pub(crate) enum Next {
 
 impl Lane {
     pub(crate) fn new(key: LaneKey, settings: Arc<HandlerSettings>) -> Self {
-        let batch = settings.batch;
+        let batch = key.class.limits(&settings);
         Self {
             key,
+            limits: batch,
+            passing: 0,
             packets: 0,
             bytes: 0,
             holders: Arena::default(),
@@ -154,6 +193,8 @@ impl Lane {
             flushing: false,
             settles: BTreeMap::new(),
             settled_ids: 0,
+            owed: Vec::new(),
+            owed_from: None,
             due: None,
             idle_until: None,
             noticed: false,
@@ -163,13 +204,17 @@ impl Lane {
 
     /// Whether a batch leaves now.
     pub(crate) fn next(&self, now: Instant) -> Next {
-        let limits = &self.settings.batch;
+        let limits = &self.limits;
         if self.calls >= limits.calls {
             return Next::Rest;
         }
         let Some(&(oldest, _)) = self.oldest.first() else {
-            let owes = !self.settles.is_empty();
-            return if owes { Next::Leave } else { Next::Rest };
+            return match self.owed_from {
+                _ if !self.settles.is_empty() => Next::Leave,
+                _ if self.owed.is_empty() => Next::Rest,
+                Some(from) if from > now => Next::At(from),
+                _ => Next::Leave,
+            };
         };
         let whole =
             self.ready_packets >= limits.max_packets || self.ready_bytes >= limits.max_bytes;
@@ -202,7 +247,7 @@ impl Lane {
 
     /// How long what is here will take, as far as can be told.
     pub(crate) fn backlog(&self) -> Duration {
-        let limits = &self.settings.batch;
+        let limits = &self.limits;
         let rounds = self.packets / (limits.max_packets * limits.calls) + 1;
         self.latency() * u32::try_from(rounds).unwrap_or(u32::MAX)
     }
@@ -271,7 +316,11 @@ impl Lane {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.packets == 0 && self.calls == 0 && self.settles.is_empty()
+        self.packets == 0
+            && self.passing == 0
+            && self.calls == 0
+            && self.settles.is_empty()
+            && self.owed.is_empty()
     }
 }
 

@@ -18,7 +18,10 @@ mod fill;
 mod job;
 mod lane;
 mod offer;
+mod owed;
 mod queue;
+mod restore;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -38,13 +41,16 @@ use self::fill::InFlight;
 use self::job::{Desk, Job, Slot, State};
 use self::lane::{Lane, LaneKey, Next};
 use self::queue::Queue;
+use self::taken::Resume;
 use super::settings::Settings;
 use super::{Response, fit};
 use crate::handler::Registry;
 use crate::store::{QueueKey, ReqIdScope};
 use crate::types::{Answer, ClientKey, Outcome, Reason};
 
-pub(crate) use self::fill::{Run, RunItem};
+pub(crate) use self::complete::{Completed, Done, Took};
+pub(crate) use self::fill::{Run, RunFinish, RunItem, RunKind};
+pub(crate) use self::restore::Restored;
 
 /// Names a request that is waited for.
 pub(crate) type CallId = Id<job::Call>;
@@ -73,10 +79,16 @@ pub(crate) struct Core {
     calls_due: BTreeSet<(Instant, CallId)>,
     /// Packets with a `ttl` that wait.
     expiring: BTreeSet<(Instant, Id<Job>)>,
+    /// What was taken and goes on after a pause.
+    resuming: BTreeSet<(Instant, Resume)>,
+    /// Batches that are ready whatever their lane does: answers on their way to the disk.
+    outgoing: VecDeque<Run>,
     /// Of all packets that are here.
     bytes: usize,
     last_request: u64,
     last_item: u64,
+    /// In the ids of items that are kept nowhere: another one in each start.
+    start: u64,
     draining: bool,
 }
 
@@ -97,9 +109,11 @@ pub(crate) enum Step {
 
 impl Core {
     pub(crate) fn new(registry: Arc<Registry>, settings: Settings) -> Self {
+        let mut rng = SmallRng::seed_from_u64(settings.seed);
         Self {
             registry,
-            rng: SmallRng::seed_from_u64(settings.seed),
+            start: rng.random(),
+            rng,
             settings,
             desk: Desk::default(),
             queues: Arena::default(),
@@ -114,6 +128,8 @@ impl Core {
             lanes_due: BTreeSet::new(),
             calls_due: BTreeSet::new(),
             expiring: BTreeSet::new(),
+            resuming: BTreeSet::new(),
+            outgoing: VecDeque::new(),
             bytes: 0,
             last_request: 0,
             last_item: 0,
@@ -124,6 +140,7 @@ impl Core {
     /// The next thing to do, if there is one at this time.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<Step> {
         self.expire(now);
+        self.resume(now);
         if let Some(call) = self.desk.finished.pop() {
             return Some(self.answer(call));
         }
@@ -131,6 +148,9 @@ impl Core {
             && deadline <= now
         {
             return Some(Step::Overdue(call));
+        }
+        if let Some(run) = self.outgoing.pop_front() {
+            return Some(Step::Run(run));
         }
         while let Some(&(due, lane)) = self.lanes_due.first()
             && due <= now
@@ -164,7 +184,8 @@ impl Core {
         let lane = self.lanes_due.first().map(|&(due, _)| due);
         let call = self.calls_due.first().map(|&(due, _)| due);
         let packet = self.expiring.first().map(|&(due, _)| due);
-        [lane, call, packet].into_iter().flatten().min()
+        let resume = self.resuming.first().map(|&(due, _)| due);
+        [lane, call, packet, resume].into_iter().flatten().min()
     }
 
     /// Answers a request as it stands. What was not handed over is withdrawn, so that `RETRY` is true.
@@ -175,7 +196,8 @@ impl Core {
                 .waiters
                 .retain(|waiter| waiter.call != call);
             self.desk.calls[call].slots[slot] = Slot::Done(answer);
-            let abandoned = self.desk.jobs[job].waiters.is_empty();
+            let Job { waiters, taken, .. } = &self.desk.jobs[job];
+            let abandoned = waiters.is_empty() && taken.is_none();
             if abandoned && self.desk.jobs[job].state == State::Waiting {
                 self.withdraw(job);
             }
@@ -207,9 +229,14 @@ impl Core {
         self.flush();
     }
 
-    /// Whether no packet is here.
+    /// Whether nothing is to be done here. What was taken, and waits to be called again, does not hold up a stop: it is on
+    /// disk.
     pub(crate) fn is_idle(&self) -> bool {
-        self.desk.jobs.is_empty() && self.desk.calls.is_empty() && self.batches.is_empty()
+        if !self.desk.calls.is_empty() || !self.batches.is_empty() {
+            return false;
+        }
+        let mut jobs = self.desk.jobs.iter();
+        self.desk.jobs.is_empty() || self.draining && jobs.all(|job| job.taken.is_some())
     }
 
     fn open_slots(&self, call: CallId) -> Vec<(usize, Id<Job>)> {
@@ -224,6 +251,9 @@ impl Core {
 
     fn overdue_answer(&self, job: Id<Job>) -> Answer {
         let job = &self.desk.jobs[job];
+        if job.taken.is_some() {
+            return Answer::accepted();
+        }
         let handed_over = job.state == State::InFlight;
         if handed_over && !job.packet.action.is_read() {
             return Answer::with(
@@ -244,14 +274,17 @@ impl Core {
 
     fn take_answers(&mut self, call: CallId) -> Response {
         let call = self.forget_call(call);
+        let client = call.client;
         let answers = call.packets.into_iter().zip(call.slots);
         let answers = answers.map(|(packet, slot)| match slot {
             Slot::Done(answer) => (packet, answer),
             Slot::Open(_) => unreachable!("a request is answered when its last slot is filled"),
         });
         let mut answers: Vec<_> = answers.collect();
-        fit::fit(&mut answers, &self.registry);
-        Response { answers }
+        for at in fit::fit(&mut answers, &self.registry) {
+            self.owe(client.as_ref(), &answers[at].0);
+        }
+        Response { client, answers }
     }
 
     fn forget_call(&mut self, id: CallId) -> job::Call {
@@ -267,7 +300,7 @@ impl Core {
             self.expiring.pop_first();
             // One with a place in the store waits on: its EXPIRED uses the place up, in its turn.
             let Job { packet, lane, .. } = &self.desk.jobs[job];
-            if packet.seq == 0 || self.lanes[*lane].settings.drive.is_called() {
+            if packet.seq == 0 || !self.lanes[*lane].settings.is_durable() {
                 self.desk.tell(job, expired());
                 self.withdraw(job);
             }

@@ -8,16 +8,18 @@ use smallvec::{SmallVec, smallvec};
 use tokio::time::Instant;
 
 use super::arena::Id;
-use super::arrival::{Arrival, LanePart, Order, Part, order, req_id_key, unsupported};
+use super::arrival::{
+    Arrival, LanePart, Order, Part, order, order_of_intake, req_id_key, unsupported,
+};
 use super::chain::{Chain, ChainKind, KeyChain};
 use super::job::{Call, Job, RequestNo, Slot, State, Waiter};
 use super::lane::{Class, Holder, Lane, LaneKey};
 use super::queue::Queue;
 use super::{CallId, Core};
 use crate::broker::{Ack, Request, SettledPart};
-use crate::handler::{Drive, HandlerSettings, ItemId};
+use crate::handler::{HandlerSettings, ItemId};
 use crate::store::{Origin, QueueKey, Settle};
-use crate::types::{Answer, Packet, Reason, limits};
+use crate::types::{Answer, ClientKey, Packet, Reason, limits};
 
 /// What becomes of an offered packet.
 enum Entry {
@@ -36,6 +38,8 @@ impl Core {
         let count = request.packets.len();
         let call = self.desk.calls.insert(Call {
             request: request_no,
+            client: request.client.clone(),
+            ack: request.ack,
             packets: request.packets,
             slots: Vec::with_capacity(count),
             open: 0,
@@ -87,10 +91,10 @@ impl Core {
         let Ok(settings) = self.registry.resolve(&settled.handler) else {
             return;
         };
-        if !matches!(settings.drive, Drive::Planned(_)) {
+        let Some(class) = Class::of_commits(&settings) else {
             return;
-        }
-        let key = LaneKey::of(&settings, &arrival.principal, Class::Mixed);
+        };
+        let key = LaneKey::of(&settings, &arrival.principal.tenant, class);
         let Some(lane) = self.lane(key, &settings) else {
             return;
         };
@@ -120,7 +124,7 @@ impl Core {
         lane.settled_ids += waiting.req_ids.len() - before;
     }
 
-    fn enter(&mut self, arrival: &mut Arrival, packet: Arc<Packet>) -> Entry {
+    fn enter(&mut self, arrival: &mut Arrival, mut packet: Arc<Packet>) -> Entry {
         let at = match self.part(arrival, &packet.handler) {
             Ok(at) => at,
             Err(message) => {
@@ -128,19 +132,25 @@ impl Core {
             }
         };
         let part = &arrival.parts[at];
-        let planned = matches!(part.settings.drive, Drive::Planned(_));
+        let durable = part.settings.is_durable();
         let refusal = match &packet.refusal {
             Some(refusal) => Some((**refusal).clone()),
             None => unsupported(&part.settings, &packet),
         };
         // A refusal of a packet with a place is recorded in its turn; any other is told at once and stops nothing.
-        let recorded = planned && packet.seq != 0;
-        if let Some(refusal) = refusal
-            && !recorded
-        {
-            return Entry::Answered(refusal);
+        if let Some(refusal) = refusal {
+            if !durable || packet.seq == 0 {
+                return Entry::Answered(refusal);
+            }
+            if packet.refusal.is_none() && part.settings.takes_first() {
+                let refused = Packet {
+                    refusal: Some(Box::new(refusal)),
+                    ..(*packet).clone()
+                };
+                packet = Arc::new(refused);
+            }
         }
-        if arrival.ack == Ack::Accepted && !planned && !packet.action.is_read() {
+        if arrival.ack == Ack::Accepted && !durable && !packet.action.is_read() {
             let message = format!(
                 "{} is not durable: it cannot be asked for ACK_ACCEPTED",
                 part.settings.name
@@ -166,7 +176,7 @@ impl Core {
         };
         let part = &arrival.parts[at];
         let (queue, unordered) = (part.queue, packet.unordered);
-        let job = self.let_in(arrival, at, packet, lane, holder);
+        let job = self.let_in(arrival, at, packet, (lane, lane), holder);
         if unordered || !self.queues[queue].hold_read(job) {
             self.run_free(job, arrival.now);
         }
@@ -176,7 +186,10 @@ impl Core {
     fn enter_write(&mut self, arrival: &mut Arrival, at: usize, packet: Arc<Packet>) -> Entry {
         let part = &arrival.parts[at];
         let queue = part.queue;
-        let order = order(&part.settings, &packet);
+        let order = match part.settings.takes_first() {
+            true => order_of_intake(&part.settings, &packet),
+            false => order(&part.settings, &packet),
+        };
         if part.has_ended(order, &packet) {
             return Entry::Answered(Answer::earlier_refused());
         }
@@ -187,20 +200,28 @@ impl Core {
             None => None,
         };
         if let Some(job) = pending {
-            let entry = self.join(job, &packet);
+            let entry = self.join(job, &packet, arrival.ack);
             if matches!(&entry, Entry::Answered(answer) if answer.outcome.ends_chain()) {
                 arrival.parts[at].end(order, &packet);
             }
             return entry;
         }
-        let (lane, holder) = match self.admit(arrival, at, &packet) {
+        let admitted = self.admit(arrival, at, &packet);
+        let admitted = admitted.and_then(|(lane, holder)| {
+            let first = match arrival.parts[at].settings.takes_first() {
+                true => self.lane_of(arrival, at, Class::Intake)?.0,
+                false => lane,
+            };
+            Ok(((lane, first), holder))
+        });
+        let (lanes, holder) = match admitted {
             Ok(admitted) => admitted,
             Err(answer) => {
                 arrival.parts[at].end(order, &packet);
                 return Entry::Answered(answer);
             }
         };
-        let job = self.let_in(arrival, at, packet.clone(), lane, holder);
+        let job = self.let_in(arrival, at, packet.clone(), lanes, holder);
         if packet.seq != 0 {
             self.queues[queue].place(packet.seq, job);
         } else if let Some(key) = req_id {
@@ -226,12 +247,15 @@ impl Core {
         Entry::LetIn(job)
     }
 
-    fn join(&mut self, job: Id<Job>, packet: &Packet) -> Entry {
+    fn join(&mut self, job: Id<Job>, packet: &Packet, ack: Ack) -> Entry {
         let pending = &self.desk.jobs[job];
         if pending.packet.fingerprint != packet.fingerprint {
             return Entry::Answered(Answer::reused(
                 "a packet with the same place or req_id and other content is under way",
             ));
+        }
+        if pending.taken.is_some() && ack == Ack::Accepted {
+            return Entry::Answered(Answer::accepted());
         }
         if pending.waiters.len() >= self.settings.waiters {
             let mut answer = Answer::retry(
@@ -252,30 +276,9 @@ impl Core {
         at: usize,
         packet: &Packet,
     ) -> Result<(Id<Lane>, Option<Id<Holder>>), Answer> {
-        let part = &mut arrival.parts[at];
-        let class = Class::of(&part.settings, packet);
-        let found = part.lanes.iter().find(|lane| lane.class == class);
-        let (lane, holder) = match found {
-            Some(found) => (found.lane, found.holder),
-            None => {
-                let key = LaneKey::of(&part.settings, &arrival.principal, class.clone());
-                let Some(lane) = self.lane(key, &part.settings) else {
-                    let message = format!(
-                        "{} has too many methods under way: no room for one more now",
-                        part.settings.name
-                    );
-                    let mut answer = Answer::retry(Reason::Overloaded, message);
-                    answer.retry_after = Some(self.later(Duration::from_secs(1)));
-                    return Err(answer);
-                };
-                part.lanes.push(LanePart {
-                    class,
-                    lane,
-                    holder: None,
-                });
-                (lane, None)
-            }
-        };
+        let class = Class::of(&arrival.parts[at].settings, packet);
+        let (lane, holder) = self.lane_of(arrival, at, class)?;
+        let part = &arrival.parts[at];
         let held = &self.lanes[lane];
         let fits = self.bytes + packet.size <= self.settings.bytes;
         if fits && held.admits(&arrival.principal, packet.size, &self.settings) {
@@ -291,12 +294,42 @@ impl Core {
         Err(answer)
     }
 
+    fn lane_of(
+        &mut self,
+        arrival: &mut Arrival,
+        at: usize,
+        class: Class,
+    ) -> Result<(Id<Lane>, Option<Id<Holder>>), Answer> {
+        let part = &mut arrival.parts[at];
+        let found = part.lanes.iter().find(|lane| lane.class == class);
+        if let Some(found) = found {
+            return Ok((found.lane, found.holder));
+        }
+        let key = LaneKey::of(&part.settings, &arrival.principal.tenant, class.clone());
+        let Some(lane) = self.lane(key, &part.settings) else {
+            let message = format!(
+                "{} has too many methods under way: no room for one more now",
+                part.settings.name
+            );
+            let mut answer = Answer::retry(Reason::Overloaded, message);
+            answer.retry_after = Some(self.later(Duration::from_secs(1)));
+            return Err(answer);
+        };
+        part.lanes.push(LanePart {
+            class,
+            lane,
+            holder: None,
+        });
+        Ok((lane, None))
+    }
+
+    /// `lanes`: in which it is counted, and in which it becomes ready first.
     fn let_in(
         &mut self,
         arrival: &mut Arrival,
         at: usize,
         packet: Arc<Packet>,
-        lane: Id<Lane>,
+        (lane, first): (Id<Lane>, Id<Lane>),
         holder: Option<Id<Holder>>,
     ) -> Id<Job> {
         let part = &mut arrival.parts[at];
@@ -314,6 +347,10 @@ impl Core {
             }
         };
         held.idle_until = None;
+        if first != lane {
+            self.lanes[first].passing += 1;
+            self.lanes[first].idle_until = None;
+        }
         self.bytes += packet.size;
         self.queues[part.queue].jobs += 1;
         self.last_item += 1;
@@ -321,8 +358,9 @@ impl Core {
         let job = self.desk.jobs.insert(Job {
             packet,
             origin: part.origin.clone(),
-            item: ItemId(self.last_item),
+            item: ItemId::passing(self.start, self.last_item),
             lane,
+            at: first,
             queue: part.queue,
             chain: None,
             holder,
@@ -332,6 +370,10 @@ impl Core {
             expires,
             since: arrival.now,
             state: State::Waiting,
+            taken: None,
+            attempts: 0,
+            awaited: false,
+            answer: None,
         });
         if let Some(expires) = expires {
             self.expiring.insert((expires, job));
@@ -346,21 +388,7 @@ impl Core {
             return Ok(at);
         }
         let settings = self.registry.resolve(name)?;
-        let key = arrival.client.as_ref().map(|client| QueueKey {
-            client: client.clone(),
-            handler: settings.name.clone(),
-        });
-        let known = key.as_ref().and_then(|key| self.queue_index.get(key));
-        let queue = match (known, key) {
-            (Some(&queue), _) => queue,
-            (None, key) => {
-                let queue = self.queues.insert(Queue::new(key.clone()));
-                if let Some(key) = key {
-                    self.queue_index.insert(key, queue);
-                }
-                queue
-            }
-        };
+        let queue = self.queue(arrival.client.as_ref(), &settings);
         let origin = Arc::new(Origin {
             principal: arrival.principal.clone(),
             client: arrival.client.clone(),
@@ -379,15 +407,50 @@ impl Core {
         Ok(arrival.parts.len() - 1)
     }
 
+    /// The queue of a client to a handler; one of its own for a call that stands alone.
+    pub(super) fn queue(
+        &mut self,
+        client: Option<&Arc<ClientKey>>,
+        settings: &HandlerSettings,
+    ) -> Id<Queue> {
+        let key = client.map(|client| QueueKey {
+            client: client.clone(),
+            handler: settings.name.clone(),
+        });
+        let known = key.as_ref().and_then(|key| self.queue_index.get(key));
+        if let Some(&queue) = known {
+            return queue;
+        }
+        let queue = self.queues.insert(Queue::new(key.clone()));
+        if let Some(key) = key {
+            self.queue_index.insert(key, queue);
+        }
+        queue
+    }
+
     /// The lane of this key, if there is one or room for one. It is looked at again, whether a packet comes in or not: until
     /// then it stays, and an empty one goes afterwards.
-    fn lane(&mut self, key: LaneKey, settings: &Arc<HandlerSettings>) -> Option<Id<Lane>> {
+    pub(super) fn lane(
+        &mut self,
+        key: LaneKey,
+        settings: &Arc<HandlerSettings>,
+    ) -> Option<Id<Lane>> {
+        let known = self.lane_index.contains_key(&key);
+        if !known && self.lanes.len() >= self.settings.lanes && !self.remove_idle_lane() {
+            return None;
+        }
+        Some(self.lane_at_any_rate(key, settings))
+    }
+
+    /// The same, whatever the bound.
+    pub(super) fn lane_at_any_rate(
+        &mut self,
+        key: LaneKey,
+        settings: &Arc<HandlerSettings>,
+    ) -> Id<Lane> {
         if let Some(&lane) = self.lane_index.get(&key) {
             self.notice(lane);
-            return Some(lane);
-        }
-        if self.lanes.len() >= self.settings.lanes && !self.remove_idle_lane() {
-            return None;
+            return lane;
         }
         let key = key.owned();
         let mut lane = Lane::new(key.clone(), settings.clone());
@@ -395,12 +458,12 @@ impl Core {
         let lane = self.lanes.insert(lane);
         self.lane_index.insert(key, lane);
         self.notice(lane);
-        Some(lane)
+        lane
     }
 
     /// Puts a packet outside every order: any batch of its lane may take it.
     pub(super) fn run_free(&mut self, job: Id<Job>, now: Instant) {
-        let (queue, lane) = (self.desk.jobs[job].queue, self.desk.jobs[job].lane);
+        let (queue, lane) = (self.desk.jobs[job].queue, self.desk.jobs[job].at);
         let free = &self.queues[queue].free;
         let known = free.iter().find(|(of, _)| *of == lane);
         let chain = match known {
@@ -423,7 +486,16 @@ impl Core {
         chain
     }
 
-    fn key_chain(&mut self, key: KeyChain) -> Id<Chain> {
+    pub(super) fn taken_chain(&mut self, queue: Id<Queue>) -> Id<Chain> {
+        if let Some(chain) = self.queues[queue].taken {
+            return chain;
+        }
+        let chain = self.chains.insert(Chain::new(ChainKind::Taken(queue)));
+        self.queues[queue].taken = Some(chain);
+        chain
+    }
+
+    pub(super) fn key_chain(&mut self, key: KeyChain) -> Id<Chain> {
         if let Some(&chain) = self.key_chains.get(&key) {
             return chain;
         }

@@ -16,6 +16,8 @@ pub(crate) struct Queue {
     pub(crate) key: Option<QueueKey>,
     pub(crate) jobs: usize,
     pub(crate) chain: Option<Id<Chain>>,
+    /// Of what is taken and not finished.
+    pub(crate) taken: Option<Id<Chain>>,
     /// Its packets outside every order, by lane.
     pub(crate) free: Vec<(Id<Lane>, Id<Chain>)>,
     /// The places that are here, ascending.

@@ -237,6 +237,7 @@ fn packet(queue: usize, handler: &'static str, seq: u64, rng: &mut StdRng) -> Pa
         more: None,
         fingerprint: queue as u64 * 1000 + seq,
         size: rng.random_range(20..200),
+        raw: bytes::Bytes::new(),
         refusal: None,
     };
     match rng.random_range(0..24) {

@@ -18,7 +18,7 @@ use super::client::{Pace, Queue, Sent};
 use super::network;
 use super::store::{Places, Unsteady};
 use crate::broker::apply::Applier;
-use crate::broker::core::{BatchId, CallId, Core, Run, Step};
+use crate::broker::core::{BatchId, CallId, Completed, Core, Run, Step};
 use crate::broker::{Response, Settings};
 use crate::handler::{
     BatchLimits, Drive, HandlerSettings, Kind, Ordering, Records, Registry, TopicRules, Topics,
@@ -70,7 +70,7 @@ enum Event {
     /// A batch gets to the store.
     Applied(Run),
     /// The broker hears of it.
-    Completed(BatchId, Vec<Answer>),
+    Completed(BatchId, Completed),
 }
 
 /// What a run shows.
@@ -378,6 +378,7 @@ fn registry(rng: &mut StdRng) -> Registry {
         mixed_actions: true,
         isolate_tenants: false,
         batch: batch(),
+        durable: true,
         drive,
     };
     let rules = TopicRules::default();

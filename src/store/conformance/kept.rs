@@ -90,15 +90,22 @@ pub(super) async fn kept_results_are_found_by_place_and_by_req_id(bench: &Bench)
     };
     let said = |text: &str| text.to_owned();
     let (second, third, fifth) = (said("2 r1 awaited"), said("3 r2"), said("5 r4 awaited"));
-    let all = [second, third.clone(), fifth.clone()];
+    let fourth = said("4 r3 open");
+    let all = [second, third.clone(), fourth.clone(), fifth.clone()];
     assert_eq!(places("todos", 0).await, (all.to_vec(), false));
-    assert_eq!(places("todos", 3).await, (vec![third, fifth], false));
+    assert_eq!(
+        places("todos", 3).await,
+        (vec![third, fourth, fifth], false)
+    );
     assert_eq!(places("todos", 6).await, (Vec::new(), false));
     assert_eq!(places("notes", 0).await, (Vec::new(), false));
     let names = ["r6", "r5", "r1", "unknown", "r5"].map(ByteString::from);
     let named = Which::ReqIds(names.to_vec());
-    let twice = vec![said("0 r5 awaited"); 2];
-    assert_eq!(found(bench, "c", &named, ALL).await, (twice, false));
+    let known = ["0 r6 open", "0 r5 awaited", "0 r5 awaited"].map(said);
+    assert_eq!(
+        found(bench, "c", &named, ALL).await,
+        (known.to_vec(), false)
+    );
     assert_eq!(found(bench, "d", &named, ALL).await, (Vec::new(), false));
 }
 
@@ -132,8 +139,12 @@ async fn found(bench: &Bench, name: &str, which: &Which, limit: ScanLimit) -> (V
             (&kept.client, kept.handler.as_str()),
             (&client(name), "todos")
         );
-        let awaited = if kept.awaited { " awaited" } else { "" };
-        format!("{} {}{awaited}", kept.seq, kept.req_id)
+        let how = match (kept.answer.outcome, kept.awaited) {
+            (Outcome::Accepted, _) => " open",
+            (_, true) => " awaited",
+            (_, false) => "",
+        };
+        format!("{} {}{how}", kept.seq, kept.req_id)
     };
     (page.items.iter().map(said).collect(), page.more)
 }

@@ -308,26 +308,16 @@ impl Store for Embedded {
     ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
         let (seed, client, which) = (self.seed, client.clone(), which.clone());
         async move {
-            match which {
-                Which::Places { handler, from } => {
-                    reader::blocking(self.shared.clone(), move |shared| {
-                        reader::of_places(shared, seed, &client, &handler, from, limit)
-                    })
-                    .await
-                }
-                Which::ReqIds(req_ids) => {
-                    let places = self.ask(|reply| Input::Once {
-                        client: Box::new(client),
-                        req_ids,
-                        reply,
-                    });
-                    let places = places.await?;
-                    reader::blocking(self.shared.clone(), move |shared| {
-                        reader::of_req_ids(shared, &places, limit)
-                    })
-                    .await
-                }
-            }
+            let looked = self.ask(|reply| Input::Look {
+                client: Box::new(client.clone()),
+                which: which.clone(),
+                reply,
+            });
+            let looked = looked.await?;
+            reader::blocking(self.shared.clone(), move |shared| {
+                reader::kept(shared, seed, &client, &which, looked, limit)
+            })
+            .await
         }
         .boxed()
     }

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 pub(super) use messages::{history, last, latest, scan};
-pub(super) use results::{OncePlace, of_places, of_req_ids, results};
+pub(super) use results::{FoundOnce, Looked, kept, open_result, results};
 
 use super::levels::Shared;
 use super::rows::{Key, Space, end_of};

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::reader::OncePlace;
+use super::reader::Looked;
 use super::state::State;
 use super::syncer::Job;
-use crate::store::{Commit, Error, Judged, OpenRun};
+use crate::store::{Commit, Error, Judged, OpenRun, Which};
 use crate::types::{ClientKey, Message};
 
 /// A frame that is so large goes before it takes more in.
@@ -31,11 +30,11 @@ pub(super) enum Input {
     /// A domain was taken over: the term must not be given again after a restart.
     Term(u64),
     OpenRuns(oneshot::Sender<Result<Vec<OpenRun>, Error>>),
-    /// Where the results of packets without a place are.
-    Once {
+    /// What is open of a client's, and where the results of its packets without a place are.
+    Look {
         client: Box<ClientKey>,
-        req_ids: Vec<ByteString>,
-        reply: oneshot::Sender<Vec<OncePlace>>,
+        which: Which,
+        reply: oneshot::Sender<Looked>,
     },
     /// The last job of the syncing thread is done.
     Synced(Synced),
@@ -145,13 +144,13 @@ impl Writer {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.state.open_runs());
             }
-            Input::Once {
+            Input::Look {
                 client,
-                req_ids,
+                which,
                 reply,
             } => {
                 // Whoever asked may be gone.
-                let _ = reply.send(self.state.once_places(&client, &req_ids));
+                let _ = reply.send(self.state.look(&client, &which));
             }
             Input::Synced(synced) => self.synced(synced),
             Input::Close => self.is_closing = true,

@@ -13,7 +13,7 @@ use super::super::packed::PackedAnswer;
 use super::Bounds;
 use super::once::{Named, OnceHash, OnceTable, named, too_old};
 use crate::store::{KeptResult, Owed, Settle, TakenId, Which};
-use crate::types::{ClientKey, HandlerName};
+use crate::types::{Answer, ClientKey, HandlerName};
 
 /// What a kept answer costs beside its bytes.
 const KEPT_BYTES: usize = 128;
@@ -66,6 +66,7 @@ struct Queue {
 struct Open {
     fingerprint: u64,
     taken: TakenId,
+    req_id: ByteString,
 }
 
 #[derive(Debug)]
@@ -143,6 +144,7 @@ impl Clients {
             let open = Open {
                 fingerprint: take.fingerprint,
                 taken,
+                req_id: ByteString::from(&**take.req_id),
             };
             let queue = &mut self.rows[slot].queues[at];
             queue.reach(seq, now);
@@ -305,20 +307,24 @@ impl Clients {
             Which::Places { handler, from } => {
                 let queue = row.and_then(|row| Some((row, &row.queues[row.find(handler).ok()?])));
                 let results = queue.into_iter().flat_map(move |(row, queue)| {
-                    let kept = queue.kept.range(*from..);
-                    kept.map(move |(seq, kept)| PackedResult {
+                    let places = queue.from(*from);
+                    places.map(move |(seq, answer, awaited)| PackedResult {
                         client: row.key.clone(),
                         handler: &queue.handler,
-                        seq: *seq,
-                        answer: &kept.answer,
-                        awaited: kept.position == 0,
+                        seq,
+                        answer,
+                        awaited,
                     })
                 });
                 Box::new(results)
             }
             Which::ReqIds(req_ids) => Box::new(req_ids.iter().filter_map(move |req_id| {
                 let hash = self.once.hash(Named::OfClient(client, req_id));
-                let (handler, answer, unsent) = self.once.answer(hash)?;
+                let open = |handler| (handler, Said::Open(req_id), None);
+                let (handler, answer, unsent) = match self.once.answer(hash) {
+                    Some((handler, answer, unsent)) => (handler, Said::Kept(answer), unsent),
+                    None => self.once.open(hash).map(open)?,
+                };
                 Some(PackedResult {
                     client: row.map_or_else(|| client.clone(), |row| row.key.clone()),
                     handler,
@@ -492,7 +498,7 @@ impl Clients {
             client: row.key.clone(),
             handler,
             seq,
-            answer,
+            answer: Said::Kept(answer),
             awaited: false,
         }
     }
@@ -504,22 +510,39 @@ pub(super) struct PackedResult<'a> {
     client: Arc<ClientKey>,
     handler: &'a HandlerName,
     seq: u64,
-    answer: &'a PackedAnswer,
+    answer: Said<'a>,
     awaited: bool,
+}
+
+/// What can be told of a packet.
+#[derive(Debug)]
+enum Said<'a> {
+    Kept(&'a PackedAnswer),
+    /// It is taken, and was sent under this req_id.
+    Open(&'a ByteString),
 }
 
 impl PackedResult<'_> {
     pub(super) fn size(&self) -> usize {
-        self.answer.len()
+        match self.answer {
+            Said::Kept(answer) => answer.len(),
+            Said::Open(req_id) => req_id.len(),
+        }
     }
 
     pub(super) fn unpack(&self) -> KeptResult {
         KeptResult {
             client: self.client.clone(),
             handler: self.handler.clone(),
-            req_id: self.answer.req_id(),
             seq: self.seq,
-            answer: self.answer.answer(),
+            req_id: match self.answer {
+                Said::Kept(answer) => answer.req_id(),
+                Said::Open(req_id) => req_id.clone(),
+            },
+            answer: match self.answer {
+                Said::Kept(answer) => answer.answer(),
+                Said::Open(_) => Answer::accepted(),
+            },
             awaited: self.awaited,
         }
     }
@@ -536,5 +559,21 @@ impl Queue {
     fn reach(&mut self, seq: u64, now: SystemTime) {
         self.reached = self.reached.max(seq);
         self.used = now;
+    }
+
+    /// The places from this one on of which something can be told: each with that, and whether a call carried it.
+    fn from(&self, from: u64) -> impl Iterator<Item = (u64, Said<'_>, bool)> {
+        let mut kept = self.kept.range(from..).peekable();
+        let mut open = self.open.range(from..).peekable();
+        std::iter::from_fn(move || {
+            let next = open.peek().map(|(seq, _)| **seq);
+            if let Some((&seq, kept)) =
+                kept.next_if(|(seq, _)| next.is_none_or(|open| **seq < open))
+            {
+                return Some((seq, Said::Kept(&kept.answer), kept.position == 0));
+            }
+            let (&seq, open) = open.next()?;
+            Some((seq, Said::Open(&open.req_id), false))
+        })
     }
 }

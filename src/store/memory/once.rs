@@ -156,6 +156,13 @@ impl OnceTable {
         }
     }
 
+    /// The handler of one that is open.
+    pub(super) fn open(&self, hash: OnceHash) -> Option<&HandlerName> {
+        let once = self.by_hash.get(&hash)?;
+        let open = matches!(once.state, State::Open { settled: false, .. });
+        open.then_some(&once.handler)
+    }
+
     /// A stream has to bring its answer from now on.
     pub(super) fn owe(&mut self, hash: OnceHash, unsent: Unsent) {
         if let Some(once) = self.by_hash.get_mut(&hash) {

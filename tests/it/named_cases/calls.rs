@@ -218,7 +218,7 @@ impl Handler for Confused {
                 }
                 "of a stranger" => {
                     answers.push(echo(item));
-                    let id = ItemId(u64::MAX);
+                    let id = ItemId(u128::MAX);
                     answers.push(Handled { id, ..echo(item) });
                 }
                 "panic" => panic!("as it was told to"),

@@ -1,6 +1,7 @@
 //! When a batch leaves. At the broker and not through a port, because here the clock is held; nothing that a client can
 //! call reaches `flush` before there is an `Admin`.
 
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ fn broker(notes: &Notes, window: Duration) -> Broker {
             window,
             ..BatchLimits::default()
         },
+        durable: false,
         drive: Drive::Called(Arc::new(notes.clone())),
     };
     let registry = Registry::new(vec![handler.clone()], handler, Unlisted::AreUnknown);
@@ -58,6 +60,7 @@ fn request(text: &str) -> Request {
         more: None,
         fingerprint: 0,
         size: text.len(),
+        raw: Bytes::new(),
         refusal: None,
     };
     Request {

@@ -61,6 +61,7 @@ impl Builder {
             mixed_actions: false,
             isolate_tenants: false,
             batch: BatchLimits::default(),
+            durable: false,
             drive: Drive::Called(Arc::new(handler)),
         };
         change(&mut settings);

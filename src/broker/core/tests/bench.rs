@@ -7,13 +7,13 @@ use bytestring::ByteString;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::broker::core::{BatchId, CallId, Core, Run, Step};
+use crate::broker::core::{BatchId, CallId, Core, Done, Run, RunFinish, RunKind, Step, Took};
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
     Batch, BatchLimits, CallError, Drive, Handled, Handler, HandlerSettings, Kind, Ordering,
     Planner, Registry, Unlisted,
 };
-use crate::store::{Effect, Origin, Store};
+use crate::store::{Effect, Origin, Store, TakenId};
 use crate::types::{Action, Answer, ClientKey, Content, HandlerName, Packet, Principal};
 
 /// Stands for any handler: the bench answers in its place.
@@ -58,7 +58,16 @@ pub(super) fn called(name: &str) -> HandlerSettings {
         mixed_actions: false,
         isolate_tenants: false,
         batch: BatchLimits::default(),
+        durable: false,
         drive: Drive::Called(Arc::new(Nobody)),
+    }
+}
+
+/// A handler that is called with what was taken before.
+pub(super) fn durable(name: &str) -> HandlerSettings {
+    HandlerSettings {
+        durable: true,
+        ..called(name)
     }
 }
 
@@ -73,7 +82,7 @@ pub(super) fn planned(name: &str) -> HandlerSettings {
 
 /// A packet to be: named in a test by what matters to it.
 #[derive(Debug, Clone)]
-pub(super) struct Draft(Packet);
+pub(super) struct Draft(pub(super) Packet);
 
 pub(super) fn packet(handler: &str, req_id: impl Into<String>) -> Draft {
     Draft(Packet {
@@ -89,6 +98,7 @@ pub(super) fn packet(handler: &str, req_id: impl Into<String>) -> Draft {
         more: None,
         fingerprint: 1,
         size: 100,
+        raw: bytes::Bytes::new(),
         refusal: None,
     })
 }
@@ -147,6 +157,8 @@ pub(super) struct Bench {
     pub(super) now: Instant,
     pub(super) runs: Vec<Run>,
     pub(super) answers: Vec<(CallId, Response)>,
+    /// So many packets were taken.
+    taken: u32,
 }
 
 impl Bench {
@@ -165,6 +177,7 @@ impl Bench {
             now: Instant::now(),
             runs: Vec::new(),
             answers: Vec::new(),
+            taken: 0,
         }
     }
 
@@ -268,8 +281,37 @@ impl Bench {
     }
 
     pub(super) fn complete(&mut self, batch: BatchId, answers: Vec<Answer>) {
-        self.core.complete(self.now, batch, answers);
+        self.complete_with(batch, Done::Answered(answers));
+    }
+
+    pub(super) fn complete_with(&mut self, batch: BatchId, done: Done) {
+        self.core.complete(self.now, batch, done.into());
         self.poll();
+    }
+
+    /// Takes everything in the first batch, and gives what it has.
+    pub(super) fn run_take(&mut self) -> Vec<String> {
+        let run = self.run();
+        assert_eq!(run.kind, RunKind::Take);
+        let took = run.items.iter().map(|_| {
+            self.taken += 1;
+            Took::Taken(TakenId {
+                run: 7,
+                at: self.taken,
+            })
+        });
+        let took = took.collect();
+        self.complete_with(run.batch, Done::Took(took));
+        ids(&run)
+    }
+
+    /// Makes the answers in the first batch durable, and gives them.
+    pub(super) fn run_finish(&mut self) -> Vec<RunFinish> {
+        let run = self.run();
+        assert_eq!(run.kind, RunKind::Finish);
+        let durable = vec![true; run.finishes.len()];
+        self.complete_with(run.batch, Done::Finished(durable));
+        run.finishes
     }
 
     /// Answers OK to everything in the first batch and gives its req_ids.

@@ -4,3 +4,4 @@ mod bench;
 mod bounds;
 mod cases;
 mod random;
+mod taken;

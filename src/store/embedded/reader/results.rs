@@ -1,16 +1,20 @@
 //! Kept results, for streams and for whoever asks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::store::coding::Reader;
 use crate::store::embedded::levels::Shared;
 use crate::store::embedded::rows::{
     HolderRow, Key, OwnedRow, QueueHash, QueueRow, ResultsRow, Seed, Space,
 };
-use crate::store::{Entry, EntryKind, Error, KeptResult, PageOf, Position, ResultsPage, ScanLimit};
-use crate::types::{ClientKey, HandlerName};
+use crate::store::{
+    Entry, EntryKind, Error, KeptResult, PageOf, Position, ResultsPage, ScanLimit, Which,
+};
+use crate::types::{Answer, ClientKey, HandlerName};
 
 /// Rows that are read at once.
 const TOGETHER: usize = 64;
@@ -137,31 +141,79 @@ fn is_settled_once(shared: &Shared, number: u64, index: usize) -> Result<bool, E
     Ok(false)
 }
 
-/// Those of one queue, from a place on, whoever carried them.
-pub(in super::super) fn of_places(
+/// What only the writing thread knows of what is asked for.
+#[derive(Debug)]
+pub(in super::super) enum Looked {
+    /// The open packets of a queue, by place.
+    Places(BTreeMap<u64, KeptResult>),
+    /// In the order asked for.
+    ReqIds(Vec<FoundOnce>),
+}
+
+/// A packet without a place.
+#[derive(Debug)]
+pub(in super::super) enum FoundOnce {
+    Open(KeptResult),
+    /// The row of its result, and which of it.
+    Kept(u64, u32),
+}
+
+/// A packet that was taken and has no result yet.
+pub(in super::super) fn open_result(
+    client: Arc<ClientKey>,
+    handler: HandlerName,
+    req_id: ByteString,
+    seq: u64,
+) -> KeptResult {
+    KeptResult {
+        client,
+        handler,
+        req_id,
+        seq,
+        answer: Answer::accepted(),
+        awaited: false,
+    }
+}
+
+/// Those of a queue from a place on, or of some req_ids, whoever carried them.
+pub(in super::super) fn kept(
     shared: &Shared,
     seed: Seed,
     client: &ClientKey,
-    handler: &HandlerName,
-    from: u64,
+    which: &Which,
+    looked: Looked,
     limit: ScanLimit,
 ) -> Result<PageOf<KeptResult>, Error> {
-    let queue = seed.queue(seed.client(client), handler.as_str());
-    let mut page = PageOf {
-        items: Vec::new(),
-        more: false,
-    };
+    let mut page = Filling::new(limit);
+    match (which, looked) {
+        (Which::Places { handler, from }, Looked::Places(open)) => {
+            let queue = seed.queue(seed.client(client), handler.as_str());
+            of_places(shared, queue, *from, open, &mut page)?;
+        }
+        (Which::ReqIds(_), Looked::ReqIds(found)) => of_req_ids(shared, found, &mut page)?,
+        _ => unreachable!("what was looked at is what was asked for"),
+    }
+    Ok(page.page)
+}
+
+fn of_places(
+    shared: &Shared,
+    queue: QueueHash,
+    from: u64,
+    mut open: BTreeMap<u64, KeptResult>,
+    page: &mut Filling,
+) -> Result<(), Error> {
     let Some(row) = shared.get(&Key::queue(queue))?.map(QueueRow::read) else {
-        return Ok(page);
+        return Ok(());
     };
     let from = from.max(row.settled.saturating_add(1));
+    open = open.split_off(&from);
     let mut next = Key::placed(Space::Results, queue, row.kept_from);
     let end = Key::placed(Space::Results, queue, u64::MAX);
-    let mut bytes = 0;
     loop {
         let (rows, _) = shared.range(&BTreeMap::new(), &next, &end, TOGETHER)?;
         let Some((last, _)) = rows.last() else {
-            return Ok(page);
+            break;
         };
         next = last.next();
         for (_, row) in rows {
@@ -170,49 +222,80 @@ pub(in super::super) fn of_places(
                 continue;
             }
             for (index, entry) in row.entries().enumerate() {
-                if row.place(index) < from {
+                let place = row.place(index);
+                if place < from {
                     continue;
                 }
-                bytes += entry.size();
-                let full = page.items.len() >= limit.items || bytes > limit.bytes;
-                if full && !page.items.is_empty() {
-                    page.more = true;
-                    return Ok(page);
+                let later = open.split_off(&place);
+                let before = std::mem::replace(&mut open, later);
+                // What has a result by now is open no more.
+                open.remove(&place);
+                let before = before.into_values().map(|open| (0, open));
+                for (size, result) in before.chain([(entry.size(), row.result(index, &entry))]) {
+                    if !page.take(size, result) {
+                        return Ok(());
+                    }
                 }
-                page.items.push(row.result(index, &entry));
             }
         }
     }
-}
-
-/// Where results of packets without a place are: the row, and which of it.
-pub(in super::super) type OncePlace = (u64, u32);
-
-pub(in super::super) fn of_req_ids(
-    shared: &Shared,
-    places: &[OncePlace],
-    limit: ScanLimit,
-) -> Result<PageOf<KeptResult>, Error> {
-    let mut page = PageOf {
-        items: Vec::new(),
-        more: false,
-    };
-    let mut bytes = 0;
-    for &(number, index) in places {
-        let row: Option<Bytes> = shared.get(&Key::number(Space::Once, number))?;
-        let Some(row) = row.map(ResultsRow::read) else {
-            continue;
-        };
-        let Some(entry) = row.entries().nth(index as usize) else {
-            continue;
-        };
-        bytes += entry.size();
-        let full = page.items.len() >= limit.items || bytes > limit.bytes;
-        if full && !page.items.is_empty() {
-            page.more = true;
+    for result in open.into_values() {
+        if !page.take(0, result) {
             break;
         }
-        page.items.push(row.result(index as usize, &entry));
     }
-    Ok(page)
+    Ok(())
+}
+
+fn of_req_ids(shared: &Shared, found: Vec<FoundOnce>, page: &mut Filling) -> Result<(), Error> {
+    for found in found {
+        let (size, result) = match found {
+            FoundOnce::Open(result) => (0, result),
+            FoundOnce::Kept(number, index) => {
+                let row: Option<Bytes> = shared.get(&Key::number(Space::Once, number))?;
+                let Some(row) = row.map(ResultsRow::read) else {
+                    continue;
+                };
+                let Some(entry) = row.entries().nth(index as usize) else {
+                    continue;
+                };
+                (entry.size(), row.result(index as usize, &entry))
+            }
+        };
+        if !page.take(size, result) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A page up to its limit. The first result always fits.
+struct Filling {
+    page: PageOf<KeptResult>,
+    limit: ScanLimit,
+    bytes: usize,
+}
+
+impl Filling {
+    fn new(limit: ScanLimit) -> Self {
+        Self {
+            page: PageOf {
+                items: Vec::new(),
+                more: false,
+            },
+            limit,
+            bytes: 0,
+        }
+    }
+
+    fn take(&mut self, size: usize, result: KeptResult) -> bool {
+        self.bytes += size;
+        let full = self.page.items.len() >= self.limit.items || self.bytes > self.limit.bytes;
+        if full && !self.page.items.is_empty() {
+            self.page.more = true;
+            return false;
+        }
+        self.page.items.push(result);
+        true
+    }
 }

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 
 use super::State;
 use crate::store::coding::Reader;
+use crate::store::embedded::reader::{FoundOnce, open_result};
 use crate::store::embedded::rows::{Key, Owner, ResultsRow, ResultsWriter, Scope, Space, end_of};
 use crate::store::judge::{Final, Known};
 use crate::store::{Error, Owed, TakenId};
@@ -172,21 +173,29 @@ impl State {
         }))
     }
 
-    /// Where the results of these are that have one and are not settled.
-    pub(in super::super) fn once_places(
-        &self,
-        client: &ClientKey,
-        req_ids: &[ByteString],
-    ) -> Vec<(u64, u32)> {
+    /// What is known of these that are not settled.
+    pub(super) fn look_once(&self, client: &ClientKey, req_ids: &[ByteString]) -> Vec<FoundOnce> {
         let owner = self.seed.client(client);
-        let place = |req_id: &ByteString| {
-            let entry = self.once.entries.get(&self.seed.once(owner, req_id));
-            match entry {
-                Some(Entry::Kept { number, index, .. }) => Some((*number, *index)),
-                _ => None,
-            }
-        };
-        req_ids.iter().filter_map(place).collect()
+        let find =
+            |req_id: &ByteString| match self.once.entries.get(&self.seed.once(owner, req_id))? {
+                Entry::Kept { number, index, .. } => Some(FoundOnce::Kept(*number, *index)),
+                Entry::Open(_, taken) => {
+                    let opened = self.runs.opened(*taken)?;
+                    if !self.has_durable(taken.run) {
+                        return None;
+                    }
+                    let client = Arc::new(client.clone());
+                    let handler = opened.origin.handler.clone();
+                    Some(FoundOnce::Open(open_result(
+                        client,
+                        handler,
+                        opened.req_id,
+                        0,
+                    )))
+                }
+                Entry::Settled => None,
+            };
+        req_ids.iter().filter_map(find).collect()
     }
 
     pub(super) fn open_once(

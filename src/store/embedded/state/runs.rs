@@ -9,9 +9,10 @@ use hashbrown::HashMap;
 
 use super::State;
 use crate::store::coding::Reader;
+use crate::store::embedded::reader::{Looked, open_result};
 use crate::store::embedded::rows::{Key, QueueHash, RunPacket, RunRow, Space, end_of};
 use crate::store::judge::{Opened, Take};
-use crate::store::{Error, OpenPacket, OpenRun, Origin, Place, TakenId};
+use crate::store::{Error, OpenPacket, OpenRun, Origin, Place, TakenId, Which};
 use crate::types::{ClientKey, Principal};
 
 /// Rows that are read at once.
@@ -52,6 +53,21 @@ impl Runs {
             let packet = &self.runs[&run].packets[at];
             let taken = TakenId { run, at: at as u32 };
             (!packet.done).then_some((taken, packet.fingerprint))
+        })
+    }
+
+    /// The open packets of a queue that have a place, with their req_ids.
+    fn open_places(
+        &self,
+        queue: QueueHash,
+        is_durable: impl Fn(u64) -> bool,
+    ) -> impl Iterator<Item = (u64, ByteString)> {
+        let runs = self.queues.get(&queue).into_iter().flatten();
+        let durable = runs.filter(move |run| is_durable(**run));
+        let packets = durable.flat_map(|run| self.runs[run].packets.iter());
+        packets.filter_map(|packet| match packet.place {
+            Place::Seq(seq) if !packet.done => Some((seq, packet.req_id.clone())),
+            _ => None,
         })
     }
 
@@ -290,6 +306,33 @@ impl State {
         let req_id = take.req_id.clone();
         self.runs
             .push(id, take.place.clone(), take.fingerprint, req_id)
+    }
+
+    /// What only is known here of kept results: which packets have none yet.
+    pub(in super::super) fn look(&self, client: &ClientKey, which: &Which) -> Looked {
+        match which {
+            Which::ReqIds(req_ids) => Looked::ReqIds(self.look_once(client, req_ids)),
+            Which::Places { handler, .. } => {
+                let queue = self.seed.queue(self.seed.client(client), handler.as_str());
+                let client = Arc::new(client.clone());
+                let open = self
+                    .runs
+                    .open_places(queue, |run| self.has_durable(run))
+                    .map(|(seq, req_id)| {
+                        (
+                            seq,
+                            open_result(client.clone(), handler.clone(), req_id, seq),
+                        )
+                    });
+                Looked::Places(open.collect())
+            }
+        }
+    }
+
+    /// Whether a run may be told of.
+    pub(super) fn has_durable(&self, run: u64) -> bool {
+        let staged = self.staged.runs.iter().any(|(id, _)| *id == run);
+        !staged && !self.pending.contains_key(&Key::number(Space::Run, run))
     }
 
     pub(super) fn opened_packet(&self, taken: TakenId) -> Option<Opened> {

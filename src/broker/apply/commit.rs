@@ -1,0 +1,150 @@
+//! Commits to the domains of the store: one writer each, whose term this process takes over once.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+use tracing::warn;
+
+use crate::handler::{HandlerSettings, Kind, Ordering};
+use crate::store::{
+    Commit, Domain, Error, Finish, Judged, Origin, Owed, QueueKey, Settle, Store, Term, Unit,
+};
+
+/// How many parts the state has, each with one writer.
+const DOMAINS: u32 = 64;
+
+/// The terms under which this process writes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Domains {
+    store: Arc<dyn Store>,
+    /// A lock and not a task: it is held for a look-up. A cell for each take-over, so that all who need the term wait for
+    /// the same one.
+    terms: Arc<Mutex<HashMap<Domain, Arc<OnceCell<Term>>>>>,
+}
+
+/// What a commit does in one domain.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) domain: Domain,
+    /// Where in the batch its units, or its finishes, come from.
+    pub(super) items: Vec<usize>,
+    pub(super) settles: Vec<Settle>,
+    pub(super) owed: Vec<Owed>,
+    pub(super) finishes: Vec<Finish>,
+    pub(super) units: Vec<Unit>,
+}
+
+/// Why nothing is known to have been committed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nothing of it was applied, nor will be.
+    NotApplied(Error),
+    /// It may have been.
+    Unknown(Error),
+}
+
+impl Domains {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            terms: Arc::default(),
+        }
+    }
+
+    /// Ends when the part is durable, with one `Judged` per unit.
+    pub(super) async fn commit(&self, part: Part) -> Result<Vec<Judged>, Failure> {
+        let term = self.term(part.domain).await.map_err(Failure::NotApplied)?;
+        let commit = Commit {
+            settles: part.settles,
+            owed: part.owed,
+            finishes: part.finishes,
+            units: part.units,
+            ..Commit::new(part.domain, term, SystemTime::now())
+        };
+        let accepted = self.store.commit(commit).await;
+        let accepted = accepted.inspect_err(|error| self.note(part.domain, term, error));
+        let committed = accepted.map_err(Failure::NotApplied)?.await;
+        committed.map_err(|error| {
+            self.note(part.domain, term, &error);
+            match error {
+                Error::Fenced(_) | Error::Refused(_) => Failure::NotApplied(error),
+                Error::Unavailable(_) => {
+                    warn!(%error, "a commit's outcome is not known");
+                    Failure::Unknown(error)
+                }
+            }
+        })
+    }
+
+    /// Taken over once, however many ask at a time.
+    async fn term(&self, domain: Domain) -> Result<Term, Error> {
+        let cell = self.terms.lock().entry(domain).or_default().clone();
+        let term = cell.get_or_try_init(|| self.store.take_over(domain));
+        term.await.copied()
+    }
+
+    /// A term that is over is not used again: the next commit takes over once more, whoever makes it.
+    fn note(&self, domain: Domain, term: Term, error: &Error) {
+        if !matches!(error, Error::Fenced(_)) {
+            return;
+        }
+        let mut terms = self.terms.lock();
+        let known = terms.get(&domain).and_then(|cell| cell.get().copied());
+        if known == Some(term) {
+            terms.remove(&domain);
+        }
+    }
+}
+
+/// The part of a domain, which is made where there is none.
+pub(super) fn part(parts: &mut Vec<Part>, domain: Domain) -> &mut Part {
+    let at = parts.iter().position(|part| part.domain == domain);
+    let at = at.unwrap_or_else(|| {
+        parts.push(Part {
+            domain,
+            items: Vec::new(),
+            settles: Vec::new(),
+            owed: Vec::new(),
+            finishes: Vec::new(),
+            units: Vec::new(),
+        });
+        parts.len() - 1
+    });
+    &mut parts[at]
+}
+
+/// The domain of a packet.
+pub(super) fn domain_of(settings: &HandlerSettings, origin: &Origin) -> Domain {
+    let client = origin.client.as_ref();
+    let client = client.map_or("", |client| &client.client_id);
+    let principal = &origin.principal;
+    of_names(settings, &principal.tenant, &principal.subject, client)
+}
+
+/// The domain of what is about a queue.
+pub(super) fn domain_of_queue(settings: &HandlerSettings, queue: &QueueKey) -> Domain {
+    let client = &queue.client;
+    of_names(settings, &client.tenant, &client.subject, &client.client_id)
+}
+
+/// The handler where packets of several clients have one order or one state, else the queue.
+fn of_names(settings: &HandlerSettings, tenant: &str, subject: &str, client_id: &str) -> Domain {
+    let handler = settings.name.as_str();
+    let by_key = settings.takes_first() && settings.ordering == Ordering::Key;
+    if settings.kind == Kind::Records || by_key {
+        return domain(&[tenant, handler]);
+    }
+    domain(&[tenant, subject, client_id, handler])
+}
+
+fn domain(parts: &[&str]) -> Domain {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    Domain((hasher.digest() % u64::from(DOMAINS)) as u32)
+}

@@ -1,0 +1,299 @@
+//! Carries out a batch: calls its handler, or commits what it takes, what its handler plans, or its answers; and says what
+//! became of each item.
+
+mod call;
+mod commit;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use tracing::error;
+
+use self::call::call;
+use self::commit::{Domains, Failure, Part, domain_of, domain_of_queue, part};
+use super::core::{Completed, Done, Run, RunItem, RunKind, Took};
+use crate::handler::{Drive, Planner};
+use crate::store::{self, Effect, Finish, Judged, Origin, Owed, Place, ReqIdScope, Store, Unit};
+use crate::types::{Answer, Outcome, Packet, Reason};
+
+/// What carrying out a batch needs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Applier {
+    store: Arc<dyn Store>,
+    domains: Domains,
+}
+
+impl Applier {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        let domains = Domains::new(store.clone());
+        Self { store, domains }
+    }
+
+    /// Never fails and never panics: whatever goes wrong is what became of an item.
+    pub(crate) async fn apply(self, run: Run) -> Completed {
+        let (kind, items, finishes) = (run.kind, run.items.len(), run.finishes.len());
+        let handler = run.settings.name.clone();
+        let completed = AssertUnwindSafe(self.carry_out(run)).catch_unwind().await;
+        completed.unwrap_or_else(|_| {
+            error!(%handler, items, "the handler panicked: its batch is in doubt");
+            let answer = || in_doubt(Reason::HandlerFailed, "the handler failed");
+            let done = match kind {
+                RunKind::Call | RunKind::Plan => Done::Answered(vec![answer(); items]),
+                RunKind::Take => Done::Took((0..items).map(|_| Took::Answered(answer())).collect()),
+                RunKind::Finish => Done::Finished(vec![false; finishes]),
+            };
+            done.into()
+        })
+    }
+
+    async fn carry_out(self, run: Run) -> Completed {
+        match (run.kind, run.settings.drive.clone()) {
+            (RunKind::Call, Drive::Called(handler)) => {
+                Done::Answered(call(&*handler, run).await).into()
+            }
+            // Boxed, so that what only calls a handler is small: it is moved for each batch.
+            (RunKind::Take, _) => Box::pin(self.take(run)).await,
+            (RunKind::Finish, _) => Box::pin(self.finish(run)).await,
+            (_, Drive::Planned(planner))
+                if run.items.iter().any(|item| item.packet.action.is_read()) =>
+            {
+                Box::pin(self.read(&*planner, &run.items)).await.into()
+            }
+            (_, Drive::Planned(planner)) => Box::pin(self.write(&*planner, run)).await,
+            (RunKind::Plan, Drive::Called(_)) => unreachable!("only planners plan"),
+        }
+    }
+
+    async fn read(&self, planner: &dyn Planner, items: &[RunItem]) -> Done {
+        let read = |item| self.read_one(planner, item);
+        Done::Answered(join_all(items.iter().map(read)).await)
+    }
+
+    async fn read_one(&self, planner: &dyn Planner, item: &RunItem) -> Answer {
+        match &item.packet.refusal {
+            Some(refusal) => (**refusal).clone(),
+            None => planner.read(&*self.store, &item.origin, &item.packet).await,
+        }
+    }
+
+    async fn write(&self, planner: &dyn Planner, run: Run) -> Completed {
+        let seqs: Vec<u64> = run.items.iter().map(|item| item.packet.seq).collect();
+        let plan = |item: &RunItem| planner.plan(&item.origin, &item.packet);
+        let (judged, owed) = self.commit_units(run, plan).await;
+        let answers = judged.into_iter().zip(seqs);
+        let answers = answers.map(|(judged, seq)| match judged {
+            Ok(judged) => answer_of(judged, seq),
+            Err(answer) => answer,
+        });
+        Completed {
+            done: Done::Answered(answers.collect()),
+            owed,
+        }
+    }
+
+    async fn take(&self, mut run: Run) -> Completed {
+        let seqs: Vec<u64> = run.items.iter().map(|item| item.packet.seq).collect();
+        let order = gather(&mut run.items);
+        let take = |item: &RunItem| Effect::Take(item.packet.raw.clone());
+        let (judged, owed) = self.commit_units(run, take).await;
+        let mut took: Vec<Option<Took>> = Vec::new();
+        took.resize_with(judged.len(), || None);
+        for (at, judged) in order.into_iter().zip(judged) {
+            took[at] = Some(match judged {
+                // One that is open and not here: a commit that nobody heard of again. From now on it is here.
+                Ok(Judged::Taken(taken) | Judged::Open(taken)) => Took::Taken(taken),
+                Ok(judged) => Took::Answered(answer_of(judged, seqs[at])),
+                Err(answer) => Took::Answered(answer),
+            });
+        }
+        let took = took.into_iter().flatten().collect();
+        Completed {
+            done: Done::Took(took),
+            owed,
+        }
+    }
+
+    /// Commits a unit for each item, with what else is to be committed: what became of each, and what is still owed.
+    async fn commit_units(
+        &self,
+        run: Run,
+        effect: impl Fn(&RunItem) -> Effect,
+    ) -> (Vec<Result<Judged, Answer>>, Vec<Owed>) {
+        let mut parts = Vec::new();
+        for settle in run.settles {
+            let domain = domain_of_queue(&run.settings, &settle.queue);
+            part(&mut parts, domain).settles.push(settle);
+        }
+        for owed in run.owed {
+            let domain = domain_of_queue(&run.settings, &owed.queue);
+            part(&mut parts, domain).owed.push(owed);
+        }
+        let mut all: Vec<Result<Judged, Answer>> = Vec::with_capacity(run.items.len());
+        for (at, item) in run.items.into_iter().enumerate() {
+            let domain = domain_of(&run.settings, &item.origin);
+            let part = part(&mut parts, domain);
+            part.items.push(at);
+            part.units.push(unit(item, &effect));
+            all.push(Err(in_doubt(
+                Reason::StoreUnavailable,
+                "the store did not answer",
+            )));
+        }
+        let mut still_owed = Vec::new();
+        let commits = parts.into_iter().map(|part| self.commit(part));
+        for (items, owed, judged) in join_all(commits).await {
+            match judged {
+                Ok(judged) => {
+                    for (at, judged) in items.into_iter().zip(judged) {
+                        all[at] = Ok(judged);
+                    }
+                }
+                Err(failure) => {
+                    still_owed.extend(owed);
+                    let answer = answer_to(&failure);
+                    for at in items {
+                        all[at] = Err(answer.clone());
+                    }
+                }
+            }
+        }
+        (all, still_owed)
+    }
+
+    async fn finish(&self, run: Run) -> Completed {
+        let mut durable = vec![false; run.finishes.len()];
+        let mut parts = Vec::new();
+        for (at, finish) in run.finishes.into_iter().enumerate() {
+            let domain = domain_of(&run.settings, &finish.origin);
+            let part = part(&mut parts, domain);
+            part.items.push(at);
+            part.finishes.push(Finish {
+                taken: finish.taken,
+                answer: finish.answer,
+                messages: SmallVec::new(),
+                awaited: finish.awaited,
+            });
+        }
+        let commits = parts.into_iter().map(|part| self.commit(part));
+        for (items, _, judged) in join_all(commits).await {
+            if judged.is_ok() {
+                items.into_iter().for_each(|at| durable[at] = true);
+            }
+        }
+        Done::Finished(durable).into()
+    }
+
+    /// Gives back where the part's units come from, and what it owed.
+    async fn commit(
+        &self,
+        mut part: Part,
+    ) -> (Vec<usize>, Vec<Owed>, Result<Vec<Judged>, Failure>) {
+        let (items, owed) = (std::mem::take(&mut part.items), part.owed.clone());
+        let judged = self.domains.commit(part).await;
+        (items, owed, judged)
+    }
+}
+
+impl From<Done> for Completed {
+    fn from(done: Done) -> Self {
+        let owed = Vec::new();
+        Self { done, owed }
+    }
+}
+
+/// Puts the packets of one request beside each other, each request's in their order: they are one run. Gives where each of
+/// them was.
+fn gather(items: &mut Vec<RunItem>) -> Vec<usize> {
+    let mut seen: HashMap<*const Origin, usize> = HashMap::new();
+    let mut keyed: Vec<(usize, usize, RunItem)> = Vec::with_capacity(items.len());
+    for (at, item) in items.drain(..).enumerate() {
+        let next = seen.len();
+        let first = *seen.entry(Arc::as_ptr(&item.origin)).or_insert(next);
+        keyed.push((first, at, item));
+    }
+    keyed.sort_by_key(|(first, at, _)| (*first, *at));
+    let mut order = Vec::with_capacity(keyed.len());
+    for (_, at, item) in keyed {
+        order.push(at);
+        items.push(item);
+    }
+    order
+}
+
+fn unit(item: RunItem, effect: impl Fn(&RunItem) -> Effect) -> Unit {
+    let effect = match &item.packet.refusal {
+        Some(refusal) => Effect::Answer((**refusal).clone()),
+        None => effect(&item),
+    };
+    // A refusal is kept for a packet with a place only: others may be sent again.
+    let recorded = item.packet.seq != 0 || !matches!(effect, Effect::Answer(_));
+    Unit {
+        group: item.group,
+        place: if recorded {
+            place(&item.origin, &item.packet)
+        } else {
+            Place::None
+        },
+        fingerprint: item.packet.fingerprint,
+        req_id: item.packet.req_id.clone(),
+        awaited: item.awaited,
+        effect,
+        origin: item.origin,
+    }
+}
+
+fn place(origin: &Origin, packet: &Packet) -> Place {
+    if packet.seq != 0 {
+        Place::Seq(packet.seq)
+    } else if packet.req_id.is_empty() {
+        Place::None
+    } else if origin.client.is_some() {
+        Place::ReqId(ReqIdScope::Client)
+    } else if !origin.principal.subject.is_empty() {
+        Place::ReqId(ReqIdScope::Subject)
+    } else {
+        Place::None
+    }
+}
+
+fn answer_of(judged: Judged, seq: u64) -> Answer {
+    match judged {
+        Judged::Done(answer) => answer,
+        Judged::Repeat(answer) => answer.replay(),
+        Judged::Forgotten => Answer::forgotten(),
+        Judged::Taken(_) | Judged::Open(_) => Answer::accepted(),
+        Judged::Reused => {
+            Answer::reused("a packet with the same place or req_id and other content came before")
+        }
+        Judged::Missing { next } => Answer::earlier_missing(seq, next),
+        Judged::Skipped => Answer::earlier_refused(),
+        Judged::NoRoom => Answer::retry(
+            Reason::Overloaded,
+            "the table of places is full: no room for a new client now",
+        ),
+    }
+}
+
+fn answer_to(failure: &Failure) -> Answer {
+    match failure {
+        Failure::NotApplied(error) => {
+            let reason = match error {
+                store::Error::Fenced(_) => Reason::Moved,
+                store::Error::Refused(_) | store::Error::Unavailable(_) => Reason::StoreUnavailable,
+            };
+            Answer::retry(reason, error.to_string())
+        }
+        Failure::Unknown(_) => in_doubt(
+            Reason::StoreUnavailable,
+            "the fate of its commit is not known yet: send it again",
+        ),
+    }
+}
+
+fn in_doubt(reason: Reason, message: &'static str) -> Answer {
+    Answer::with(Outcome::InDoubt, reason, message)
+}

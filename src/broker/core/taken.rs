@@ -1,0 +1,187 @@
+//! What is taken: it goes on to its handler, is called until its answer is final, and told once that is on disk.
+
+use std::time::Duration;
+
+use rand::Rng;
+use tokio::time::Instant;
+
+use super::arena::Id;
+use super::arrival::{Order, order};
+use super::chain::{Chain, KeyChain};
+use super::fill::{InFlight, Run, RunFinish, RunKind};
+use super::job::{Job, State};
+use super::lane::Lane;
+use super::{BatchId, Core};
+use crate::handler::ItemId;
+use crate::store::TakenId;
+
+/// The pause before a packet is called again, or its answer committed again: drawn from nothing to this, doubled with each
+/// failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What goes on after a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Resume {
+    /// A chain whose head is called again.
+    Chain(Id<Chain>),
+    /// A packet outside every order.
+    Job(Id<Job>),
+    /// Answers that are committed again.
+    Finish(BatchId),
+}
+
+impl Core {
+    /// It is taken, and on disk: it waits in the chain in which it is applied.
+    pub(super) fn go_on(&mut self, id: Id<Job>, taken: TakenId, now: Instant) {
+        let job = &mut self.desk.jobs[id];
+        let intake = std::mem::replace(&mut job.at, job.lane);
+        job.taken = Some(taken);
+        job.item = ItemId::of_taken(taken);
+        job.state = State::Waiting;
+        job.since = now;
+        // That a refusal in the take would have been awaited says nothing about its answer.
+        job.awaited = false;
+        self.lanes[intake].passing -= 1;
+        self.desk.tell_taken(id);
+        self.apply_in_order(id, now);
+    }
+
+    pub(super) fn apply_in_order(&mut self, id: Id<Job>, now: Instant) {
+        let job = &self.desk.jobs[id];
+        let (queue, settings) = (job.queue, &self.lanes[job.lane].settings);
+        match order(settings, &job.packet) {
+            Order::Free => self.run_free(id, now),
+            Order::Queue => {
+                let chain = self.taken_chain(queue);
+                self.append(chain, id, now);
+            }
+            Order::Key => {
+                let chain = self.key_chain(KeyChain {
+                    handler: job.origin.handler.clone(),
+                    tenant: job.origin.principal.tenant.clone(),
+                    key: job.packet.key.clone(),
+                });
+                self.append(chain, id, now);
+            }
+        }
+    }
+
+    /// These, in the order of their batch, got no final answer: they wait at the head of their chains, and are called again.
+    pub(super) fn call_again(&mut self, jobs: &[Id<Job>], now: Instant) {
+        for &id in jobs.iter().rev() {
+            let job = &mut self.desk.jobs[id];
+            job.state = State::Waiting;
+            let chain = job.chain.expect("what was in a batch came out of a chain");
+            self.chains[chain].in_flight -= 1;
+            if self.chains[chain].is_ordered() {
+                self.chains[chain].jobs.push_front(id);
+            } else {
+                self.desk.jobs[id].chain = None;
+            }
+        }
+        for &id in jobs {
+            match self.desk.jobs[id].chain {
+                None => self.pause(id, Resume::Job(id), now),
+                // The first of the chain: the others wait behind it.
+                Some(chain) if self.chains[chain].jobs.front() == Some(&id) => {
+                    self.chains[chain].held = true;
+                    self.pause(id, Resume::Chain(chain), now);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn pause(&mut self, id: Id<Job>, resume: Resume, now: Instant) {
+        let attempts = self.desk.jobs[id].attempts;
+        self.desk.jobs[id].attempts = attempts.saturating_add(1);
+        let pause = self.jittered(attempts);
+        self.resuming.insert((now + pause, resume));
+    }
+
+    /// Full jitter.
+    fn jittered(&mut self, failures: u32) -> Duration {
+        let longest = FIRST_PAUSE * 2_u32.saturating_pow(failures.min(16));
+        longest.min(LONGEST_PAUSE).mul_f64(self.rng.random())
+    }
+
+    /// Goes on with what has paused long enough.
+    pub(super) fn resume(&mut self, now: Instant) {
+        while let Some(&(due, resume)) = self.resuming.first()
+            && due <= now
+        {
+            self.resuming.pop_first();
+            match resume {
+                Resume::Chain(chain) => {
+                    self.chains[chain].held = false;
+                    self.attach(chain, now);
+                }
+                Resume::Job(job) => self.run_free(job, now),
+                Resume::Finish(batch) => self.send_answers(batch),
+            }
+        }
+    }
+
+    /// Commits the answers that these have got.
+    pub(super) fn finish(&mut self, lane: Id<Lane>, jobs: Vec<Id<Job>>, now: Instant) {
+        let batch = self.finishing(lane, jobs, 0, now);
+        self.send_answers(batch);
+    }
+
+    /// The store did not take them: the answers are here, and the packets stay open.
+    pub(super) fn finish_again(
+        &mut self,
+        lane: Id<Lane>,
+        jobs: Vec<Id<Job>>,
+        failures: u32,
+        now: Instant,
+    ) {
+        let batch = self.finishing(lane, jobs, failures, now);
+        let pause = self.jittered(failures - 1);
+        self.resuming.insert((now + pause, Resume::Finish(batch)));
+    }
+
+    fn finishing(
+        &mut self,
+        lane: Id<Lane>,
+        jobs: Vec<Id<Job>>,
+        failures: u32,
+        now: Instant,
+    ) -> BatchId {
+        self.batches.insert(InFlight {
+            kind: RunKind::Finish,
+            lane,
+            jobs,
+            started: now,
+            failures,
+        })
+    }
+
+    fn send_answers(&mut self, batch: BatchId) {
+        let InFlight { lane, jobs, .. } = &self.batches[batch];
+        let mut finishes = Vec::with_capacity(jobs.len());
+        for &id in jobs {
+            let job = &mut self.desk.jobs[id];
+            let awaited = !job.waiters.is_empty();
+            job.awaited |= awaited;
+            let answer = job.answer.as_deref();
+            finishes.push(RunFinish {
+                taken: job.taken.expect("only what was taken is finished"),
+                origin: job.origin.clone(),
+                answer: answer.expect("it is here until it is told").clone(),
+                awaited,
+            });
+        }
+        self.outgoing.push_back(Run {
+            batch,
+            kind: RunKind::Finish,
+            settings: self.lanes[*lane].settings.clone(),
+            action: None,
+            settles: Vec::new(),
+            owed: Vec::new(),
+            items: Vec::new(),
+            finishes,
+        });
+    }
+}
