@@ -16,6 +16,7 @@
 //! ([`damage`]), and everything else goes on.
 
 mod damage;
+mod directory;
 mod disk;
 mod frame;
 pub mod inspect;
@@ -103,7 +104,7 @@ pub struct Embedded {
     wake: SyncSender<Wake>,
     /// In the order in which they end.
     threads: Mutex<Vec<JoinHandle<()>>>,
-    _directory: Option<open::Directory>,
+    _directory: Option<directory::Directory>,
 }
 
 #[derive(Debug)]

@@ -11,11 +11,12 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use super::directory::{self, FORMAT, FORMAT_TEXT};
 use super::disk::{Disk, RealDisk};
 use super::frame::Header;
 use super::keeper::PARTS;
 use super::meta::{self, FRAME, HEADER};
-use super::open::{self, FORMAT, FORMAT_TEXT, LOG, OpenError, QUARANTINE, TABLE};
+use super::open::{self, LOG, OpenError, QUARANTINE, TABLE};
 use super::parts::{Blocks, Part, PartInfo};
 use super::rows::Space;
 use super::{damage, log, table};
@@ -135,9 +136,9 @@ impl Inspection {
             let why = format!("there is no {FORMAT} in it");
             return Err(OpenError::Foreign(path.to_owned(), why));
         }
-        open::check_format(path, &disk)?;
+        directory::check_format(path, &disk)?;
         // Nobody begins to write before the end.
-        let _lock = open::lock_shared(path)?;
+        let _lock = directory::lock_shared(path)?;
         Self::on(path, &disk, depth)
     }
 
