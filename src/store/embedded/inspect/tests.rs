@@ -15,7 +15,7 @@ use crate::store::embedded::table::{Op as TableOp, Table};
 use crate::store::embedded::{Embedded, Options};
 use crate::store::{Commit, Domain, Op, Place, Store, Unit};
 
-const RECORDS: u64 = 200;
+const RECORDS: u64 = 50;
 
 /// Where what was written is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
