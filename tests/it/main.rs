@@ -18,6 +18,8 @@ mod generated;
 mod named_cases;
 mod readme;
 mod slow;
+mod stop;
+mod store_command;
 mod support;
 mod taken;
 mod tidy;

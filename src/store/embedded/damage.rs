@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 
 use super::disk::Disk;
 use super::keeper::Wake;
-use super::rows::Space;
-use super::table::{self, Table};
+use super::rows::{Space, shown};
+use super::table::Table;
+use super::{parts, table};
 use crate::store::Error;
 
 /// Where what is damaged is put aside.
@@ -102,27 +103,9 @@ pub(super) fn mend(table: &Table, damages: &Damages) -> Result<(), table::Error>
     damages.is_table_damaged.store(false, Ordering::Release);
     damages.unsettled.store(true, Ordering::Release);
     for missing in &missing {
-        damages.tell(describe(missing));
+        damages.tell(of_table(missing));
     }
     Ok(())
-}
-
-fn describe(missing: &table::Missing) -> String {
-    let known = |space: u8| Space::ALL.iter().find(|known| **known as u8 == space);
-    let name = match missing.space {
-        None => "no rows",
-        Some(space) => known(space).map_or("unknown rows", |space| space.name()),
-    };
-    let key = |key: &Option<Vec<u8>>, none: &str| match key {
-        Some(key) => format!("{:?}", String::from_utf8_lossy(key)),
-        None => none.to_owned(),
-    };
-    format!(
-        "the table of rows: {}; missing are {name} after {} up to {}",
-        missing.why,
-        key(&missing.after, "the first"),
-        key(&missing.through, "the last"),
-    )
 }
 
 /// A copy of what is damaged, for whoever wants to look at it. That it cannot be made changes nothing.
@@ -148,4 +131,40 @@ pub(super) fn put_aside(disk: &dyn Disk, path: &Path, aside: &Path) {
     if let Err(error) = copy() {
         tracing::warn!(path = %path.display(), %error, "what is damaged could not be put aside");
     }
+}
+
+/// For a person, as the next one.
+pub(super) fn of_part(damage: &parts::Damage) -> String {
+    let (part, what) = (&damage.part, &damage.what);
+    match &damage.positions {
+        None => format!("{part}: {what}; no message is missing"),
+        Some(positions) => format!(
+            "{part}: {what}; missing are its messages from position {} to {}",
+            positions.start(),
+            positions.end()
+        ),
+    }
+}
+
+pub(super) fn of_table(missing: &table::Missing) -> String {
+    let Some(space) = missing.space else {
+        return format!("the table of rows: {}; no row is missing", missing.why);
+    };
+    let name = space_name(space);
+    let key = |key: &Option<Vec<u8>>, none: &str| match key {
+        Some(key) => shown(space, key),
+        None => none.to_owned(),
+    };
+    format!(
+        "the table of rows: {}; missing are {name}, after {} up to {}",
+        missing.why,
+        key(&missing.after, "the first"),
+        key(&missing.through, "the last"),
+    )
+}
+
+/// So that the names of keys are used where rows are told of.
+pub(super) fn space_name(space: u8) -> &'static str {
+    let known = Space::ALL.iter().find(|known| **known as u8 == space);
+    known.map_or("unknown rows", |space| space.name())
 }

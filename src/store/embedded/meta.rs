@@ -140,7 +140,7 @@ pub(super) fn epochs_row(epochs: &[Epoch]) -> Vec<u8> {
     out.0
 }
 
-fn read_epochs(row: Bytes) -> Vec<Epoch> {
+pub(super) fn read_epochs(row: Bytes) -> Vec<Epoch> {
     let mut from = Reader(row);
     let mut epochs = Vec::new();
     while !from.is_empty() {

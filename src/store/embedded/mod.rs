@@ -16,8 +16,10 @@
 //! ([`damage`]), and everything else goes on.
 
 mod damage;
+mod directory;
 mod disk;
 mod frame;
+pub mod inspect;
 mod keep;
 mod keeper;
 mod levels;
@@ -104,7 +106,7 @@ pub struct Embedded {
     is_closed: Arc<AtomicBool>,
     /// In the order in which they end.
     threads: Mutex<Vec<JoinHandle<()>>>,
-    _directory: Option<open::Directory>,
+    _directory: Option<directory::Directory>,
 }
 
 #[derive(Debug)]

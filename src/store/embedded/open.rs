@@ -1,7 +1,5 @@
 //! Opening a directory: what is there is read, what cannot be read is told, and the threads start.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -11,7 +9,8 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::damage::{Damages, QUARANTINE, mend, put_aside};
+use super::damage::{self, Damages, QUARANTINE, mend, put_aside};
+use super::directory::{Directory, format};
 use super::disk::{Disk, RealDisk};
 use super::frame::{self, Header, Op};
 use super::keep::Floors;
@@ -28,18 +27,8 @@ use super::writer::Writer;
 use super::{Embedded, Options, Terms};
 use crate::store::Tail;
 
-/// The file that says what the directory is.
-const FORMAT: &str = "FORMAT";
-const FORMAT_TEXT: &str = "tidegate store, format 1\n";
-
-/// The same, before it is whole.
-const UNFINISHED: &str = "FORMAT.new";
-
-/// Locked by the process that has the directory.
-const LOCK: &str = "LOCK";
-
-const TABLE: &str = "rows.table";
-const LOG: &str = "log";
+pub(super) const TABLE: &str = "rows.table";
+pub(super) const LOG: &str = "log";
 
 /// How far the names of runs leap over those that may have been in frames that are lost.
 const LEAP: u64 = 1 << 32;
@@ -58,46 +47,6 @@ pub enum OpenError {
     Io(PathBuf, String),
     #[error("{0} is damaged: {1}")]
     Damaged(PathBuf, String),
-}
-
-/// A directory that this process has to itself.
-#[derive(Debug)]
-pub(super) struct Directory {
-    /// Open as long as it is locked.
-    _lock: File,
-}
-
-impl Directory {
-    /// Makes it if it is not there.
-    pub(super) fn lock(path: &Path) -> Result<Self, OpenError> {
-        let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
-        fs::create_dir_all(path).map_err(failed)?;
-        // Before anything is written into what is somebody else's.
-        check_format(path, &RealDisk::new(path))?;
-        let mut lock = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path.join(LOCK))
-            .map_err(failed)?;
-        if let Err(error) = lock.try_lock() {
-            let fs::TryLockError::WouldBlock = error else {
-                return Err(OpenError::Io(path.to_owned(), error.to_string()));
-            };
-            let mut holder = String::new();
-            // Only for the person who reads it.
-            let _ = lock.read_to_string(&mut holder);
-            let holder = match holder.trim() {
-                "" => String::new(),
-                holder => format!(" ({holder})"),
-            };
-            return Err(OpenError::InUse(path.to_owned(), holder));
-        }
-        lock.set_len(0).map_err(failed)?;
-        write!(lock, "process {}", std::process::id()).map_err(failed)?;
-        Ok(Self { _lock: lock })
-    }
 }
 
 /// What is there, before the threads start.
@@ -133,8 +82,7 @@ pub(super) fn start(
     let found = find(path, disk, &options)?;
     let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     let row = meta::epochs_row(&found.epochs);
-    meta::apply(&found.shared.table, &[meta::op(EPOCHS, &row)])
-        .map_err(|error| failed(&error))?;
+    meta::apply(&found.shared.table, &[meta::op(EPOCHS, &row)]).map_err(|error| failed(&error))?;
     let load = || State::load(found.shared.clone(), options.keep.clone(), found.seed);
     let state = load().or_else(|error| match found.shared.damages.is_table_damaged() {
         true => {
@@ -230,8 +178,7 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
             }
             let seed: u64 = rand::random();
             let row = seed.to_le_bytes();
-            meta::apply(&table, &[meta::op(SEED, &row)])
-                .map_err(|error| failed(&error))?;
+            meta::apply(&table, &[meta::op(SEED, &row)]).map_err(|error| failed(&error))?;
             Seed(seed)
         }
     };
@@ -323,53 +270,6 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
         log_options,
         epochs,
     })
-}
-
-/// A directory that is not empty must say that it is a store, and of a format that is known. True: it does.
-fn check_format(path: &Path, disk: &dyn Disk) -> Result<bool, OpenError> {
-    let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
-    let name = Path::new(FORMAT);
-    if disk.exists(name).map_err(failed)? {
-        let file = disk.open(name).map_err(failed)?;
-        let mut text = vec![0; file.len().map_err(failed)?.min(1024) as usize];
-        file.read_at(0, &mut text).map_err(failed)?;
-        if text == FORMAT_TEXT.as_bytes() {
-            return Ok(true);
-        }
-        let text = String::from_utf8_lossy(&text);
-        let why = format!(
-            "{FORMAT} says {:?}, and {:?} is known",
-            text.trim(),
-            FORMAT_TEXT.trim()
-        );
-        return Err(OpenError::Foreign(path.to_owned(), why));
-    }
-    let ours = [LOCK, UNFINISHED];
-    let names = disk.list(Path::new("")).map_err(failed)?;
-    if let Some(other) = names.iter().find(|name| !ours.contains(&name.as_str())) {
-        let why = format!(
-            "it has {other:?}, and no {FORMAT}: give an empty directory, or one that is not there"
-        );
-        return Err(OpenError::Foreign(path.to_owned(), why));
-    }
-    Ok(false)
-}
-
-/// A new directory gets its format.
-fn format(path: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
-    if check_format(path, disk)? {
-        return Ok(());
-    }
-    let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
-    let (new, name) = (Path::new(UNFINISHED), Path::new(FORMAT));
-    if disk.exists(new).map_err(failed)? {
-        disk.remove(new).map_err(failed)?;
-    }
-    let file = disk.create(new).map_err(failed)?;
-    file.write_at(0, FORMAT_TEXT.as_bytes()).map_err(failed)?;
-    file.sync().map_err(failed)?;
-    disk.rename(new, name).map_err(failed)?;
-    disk.sync_dir(Path::new("")).map_err(failed)
 }
 
 /// Opens the table, or what can be read of it.
@@ -466,7 +366,8 @@ fn open_parts(
                     info.messages, info.first, info.last
                 ));
                 floors.damage(info.first, info.last);
-                let aside = Path::new(QUARANTINE).join(Path::new(&path).file_name().unwrap_or_default());
+                let aside =
+                    Path::new(QUARANTINE).join(Path::new(&path).file_name().unwrap_or_default());
                 put_aside(&**disk, Path::new(&path), &aside);
             }
         }
@@ -484,19 +385,14 @@ fn open_parts(
 }
 
 fn tell_part(damage: &super::parts::Damage, damages: &Damages, floors: &mut Floors) {
-    let Some(positions) = &damage.positions else {
-        return damages.tell(format!("{}: {}", damage.part, damage.what));
-    };
-    let (first, last) = (*positions.start(), *positions.end());
-    floors.damage(first, last);
-    damages.tell(format!(
-        "{}: {}; missing are its messages from position {first} to {last}",
-        damage.part, damage.what
-    ));
+    if let Some(positions) = &damage.positions {
+        floors.damage(*positions.start(), *positions.end());
+    }
+    damages.tell(damage::of_part(damage));
 }
 
 /// The position before the first entry that a frame brings.
-fn before(payload: &Bytes) -> u64 {
+pub(super) fn before(payload: &Bytes) -> u64 {
     let (header, ops) = frame::read(payload.clone());
     let mut first = None;
     for op in ops {
@@ -511,7 +407,7 @@ fn before(payload: &Bytes) -> u64 {
     first.map_or(header.tail, |first| first - 1)
 }
 
-fn number(row: &[u8]) -> u64 {
+pub(super) fn number(row: &[u8]) -> u64 {
     let mut number = [0; 8];
     let len = row.len().min(8);
     number[..len].copy_from_slice(&row[..len]);

@@ -202,6 +202,31 @@ pub(in super::super) fn end_of(prefix: &Key) -> Key {
     Key(key)
 }
 
+/// A key without its space, for a person: a collection and a key, a name, or hexadecimal digits.
+pub(in super::super) fn shown(space: u8, rest: &[u8]) -> String {
+    let is = |known: Space| space == known as u8;
+    if is(Space::Meta) || is(Space::Part) {
+        return format!("{:?}", String::from_utf8_lossy(rest));
+    }
+    if is(Space::Record) || is(Space::Deleted) || is(Space::Floor) {
+        return match split_record(rest) {
+            Some((collection, key)) => format!("{collection:?} {key:?}"),
+            None => format!("{:?}", String::from_utf8_lossy(rest)),
+        };
+    }
+    rest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Collection and key of a row of `Record` or `Deleted`.
+pub(in super::super) fn split_record(rest: &[u8]) -> Option<(&str, &str)> {
+    let (len, rest) = rest.split_first_chunk()?;
+    let (collection, key) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
+    Some((
+        std::str::from_utf8(collection).ok()?,
+        std::str::from_utf8(key).ok()?,
+    ))
+}
+
 impl QueueHash {
     /// Of a row of `Queue`.
     pub(in super::super) fn of_key(key: &Key) -> Self {

@@ -30,7 +30,7 @@ use redb::{
 use super::damage::put_aside;
 use super::disk::Disk;
 use pages::Pages;
-pub(super) use salvage::{Missing, salvage};
+pub(super) use salvage::{Looked, Missing, look, salvage};
 
 /// A row to write: `None` deletes it.
 #[derive(Debug, Clone, Copy)]
