@@ -13,6 +13,7 @@ mod bench_table;
 mod clean_clone;
 mod consolidation;
 mod contract;
+mod crashes;
 mod events;
 mod generated;
 mod named_cases;

@@ -9,7 +9,7 @@ mod web;
 
 pub use gateway::{Gateway, gateway};
 pub use notes::{Notes, echo, text};
-pub use process::Process;
+pub use process::{Process, Setup};
 pub use trace::Trace;
 pub use watch::{Watched, event, message, messages_until, watch};
 pub use web::{Answer, Wire, frame, frames, post};
