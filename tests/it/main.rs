@@ -15,6 +15,7 @@ mod consolidation;
 mod contract;
 mod crashes;
 mod events;
+mod full_disk;
 mod generated;
 mod named_cases;
 mod readme;

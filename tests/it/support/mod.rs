@@ -3,6 +3,7 @@
 mod gateway;
 mod notes;
 mod process;
+mod small_disk;
 mod trace;
 mod watch;
 mod web;
@@ -10,6 +11,7 @@ mod web;
 pub use gateway::{Gateway, gateway};
 pub use notes::{Notes, echo, text};
 pub use process::{Process, Setup};
+pub use small_disk::SmallDisk;
 pub use trace::Trace;
 pub use watch::{Watched, event, message, messages_until, watch};
 pub use web::{Answer, Wire, frame, frames, post};
