@@ -20,6 +20,7 @@ mod generated;
 mod named_cases;
 mod readme;
 mod slow;
+mod start_up;
 mod support;
 mod tidy;
 mod traces;
