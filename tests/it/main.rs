@@ -22,6 +22,7 @@ mod readme;
 mod slow;
 mod start_up;
 mod support;
+mod taken;
 mod tidy;
 mod traces;
 mod web;

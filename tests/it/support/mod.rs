@@ -8,7 +8,7 @@ mod trace;
 mod watch;
 mod web;
 
-pub use gateway::{Gateway, gateway};
+pub use gateway::{Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
 pub use process::{Process, Setup};
 pub use small_disk::SmallDisk;

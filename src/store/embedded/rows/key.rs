@@ -33,16 +33,18 @@ pub(in super::super) enum Space {
     Holder = 11,
     /// Number → packets that were taken, as they came.
     Run = 12,
-    /// Number → which of them are finished.
+    /// Number → which of them are finished, and which are settled.
     Done = 13,
     /// Name → a value of the store itself.
     Meta = 14,
     /// Name → a part.
     Part = 15,
+    /// Space and key → the same row of `Meta` or `Part` again, as the rest cannot be found without them.
+    Again = 16,
 }
 
 impl Space {
-    pub(in super::super) const ALL: [Self; 15] = [
+    pub(in super::super) const ALL: [Self; 16] = [
         Self::Record,
         Self::Deleted,
         Self::Deletion,
@@ -58,6 +60,7 @@ impl Space {
         Self::Done,
         Self::Meta,
         Self::Part,
+        Self::Again,
     ];
 
     /// For people.
@@ -74,6 +77,7 @@ impl Space {
             Self::Run | Self::Done => "taken packets",
             Self::Meta => "the store's own",
             Self::Part => "parts",
+            Self::Again => "copies of the store's own",
         }
     }
 }

@@ -319,12 +319,24 @@ impl State {
     }
 
     /// Rows of a queue that was not used for long go, unless it has results.
-    pub(super) fn forget_queue(&mut self, key: Key, row: &QueueRow, oldest: SystemTime) {
+    pub(super) fn forget_queue(
+        &mut self,
+        key: Key,
+        row: &QueueRow,
+        oldest: SystemTime,
+    ) -> Result<(), Error> {
         let hash = QueueHash::of_key(&key);
-        let has_open = self.runs.has_open(hash);
-        if row.used < oldest && !has_open && !self.staged.queues.contains_key(&hash) {
-            self.delete(key);
-            self.header.places = self.header.places.saturating_sub(1);
+        if row.used >= oldest || self.runs.has_open(hash) {
+            return Ok(());
         }
+        for space in [Space::Results, Space::Owed] {
+            let first = Key::placed(space, hash, 0);
+            if self.last(&first, &Key::placed(space, hash, u64::MAX))?.is_some() {
+                return Ok(());
+            }
+        }
+        self.delete(key);
+        self.header.places = self.header.places.saturating_sub(1);
+        Ok(())
     }
 }
