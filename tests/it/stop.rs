@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use rustix::process::Signal;
 use tidegate::app::RunError;
 use tidegate::handler::{Batch, CallError, Handled, Handler};
 use tidegate::types::Action;
@@ -175,19 +176,19 @@ async fn half_a_request(gateway: &Process) -> TcpStream {
 #[tokio::test]
 async fn the_signal_ends_it_with_0_a_second_with_130_and_the_deadline_with_1() {
     let directory = tempfile::tempdir().unwrap();
-    for signal in ["TERM", "INT"] {
+    for signal in [Signal::TERM, Signal::INT] {
         let gateway = Process::on(directory.path(), &[]).await;
-        gateway.signal(signal).await;
+        gateway.signal(signal);
         let (code, log) = gateway.ended().await;
-        assert_eq!(code, Some(0), "{signal}: {log}");
+        assert_eq!(code, Some(0), "{signal:?}: {log}");
         assert!(log.contains("stopped"), "{log}");
     }
 
     let mut gateway = Process::on(directory.path(), &[]).await;
     let open = half_a_request(&gateway).await;
-    gateway.signal("TERM").await;
+    gateway.signal(Signal::TERM);
     gateway.says("stopping").await;
-    gateway.signal("TERM").await;
+    gateway.signal(Signal::TERM);
     let (code, log) = gateway.ended().await;
     assert_eq!(code, Some(130), "{log}");
     drop(open);
@@ -195,7 +196,7 @@ async fn the_signal_ends_it_with_0_a_second_with_130_and_the_deadline_with_1() {
     let drain = ("TIDEGATE_SERVER__DRAIN", "300ms");
     let gateway = Process::on(directory.path(), &[drain]).await;
     let open = half_a_request(&gateway).await;
-    gateway.signal("TERM").await;
+    gateway.signal(Signal::TERM);
     let (code, log) = gateway.ended().await;
     assert_eq!(code, Some(1), "{log}");
     assert!(
@@ -250,7 +251,7 @@ async fn shows_3_5_drain_under_load_with_streams_open() {
         message(&mut counting).await;
     }
     let began = Instant::now();
-    gateway.signal("TERM").await;
+    gateway.signal(Signal::TERM);
     for stream in streams {
         let go_away = timeout(PATIENCE, stream).await.unwrap().unwrap();
         assert_eq!(go_away.cause(), go_away::Cause::Draining);

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_client::proto::{BatchRequest, Packet};
@@ -135,7 +136,7 @@ async fn a_directory_in_use_is_refused() {
     let told = stderr(&refused);
     assert!(told.contains("is in use by another process"), "{told}");
     assert!(told.contains(&gateway.id().to_string()), "{told}");
-    gateway.signal("TERM").await;
+    gateway.signal(Signal::TERM);
     assert_eq!(gateway.ended().await.0, Some(0));
     assert_eq!(code(&store(&["--check"], directory.path()).await), 0);
 }

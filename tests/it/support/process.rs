@@ -1,9 +1,15 @@
 //! The built gateway, as a process of its own.
 
-use std::path::Path;
-use std::process::Stdio;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rand::Rng as _;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
@@ -22,6 +28,16 @@ pub struct Process {
     log: Option<Lines<BufReader<ChildStderr>>>,
 }
 
+/// A gateway to be, as often as it is started: on one directory, and always at one address, so that clients find it again.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    data: PathBuf,
+    address: String,
+    /// Gone with the last clone.
+    config: Option<Arc<NamedTempFile>>,
+    args: Vec<String>,
+}
+
 /// What a process holds in memory, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
@@ -31,19 +47,41 @@ pub struct Memory {
 }
 
 impl Process {
+    /// In memory.
     pub async fn start() -> Self {
-        Self::spawn(command().arg("--ephemeral")).await
+        let args = ["--ephemeral", "--listen", "127.0.0.1:0"];
+        Self::spawn(
+            Command::new(env!("CARGO_BIN_EXE_tidegate"))
+                .args(["serve"])
+                .args(args),
+        )
+        .await
+    }
+
+    /// On this directory: `Process::with(directory).start().await`.
+    pub fn with(data: &Path) -> Setup {
+        Setup {
+            data: data.to_owned(),
+            address: free_address(),
+            config: None,
+            args: Vec::new(),
+        }
     }
 
     /// With everything in this directory, and these variables of the configuration. Its log is this one's to read.
     pub async fn on(directory: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut command = command();
-        command.arg("--data").arg(directory).stderr(Stdio::piped());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+        command.arg(directory).stderr(Stdio::piped());
         Self::spawn(command.envs(variables.iter().copied())).await
     }
 
     async fn spawn(command: &mut Command) -> Self {
-        let mut child = command.spawn().expect("cargo built it");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("cargo built it");
         let stdout = child.stdout.take().expect("it is piped");
         let log = child.stderr.take();
         let mut lines = BufReader::new(stdout).lines();
@@ -57,14 +95,11 @@ impl Process {
     }
 
     pub fn id(&self) -> u32 {
-        self.child.id().expect("it runs")
+        self.child.id().expect("it runs until it is dropped")
     }
 
-    /// Sends it a signal, such as `TERM`.
-    pub async fn signal(&self, name: &str) {
-        let id = self.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &id]).status();
-        assert!(sent.await.unwrap().success(), "no signal for {id}");
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
     }
 
     /// Waits until its log has a line with this.
@@ -97,6 +132,19 @@ impl Process {
         (status.code(), rest)
     }
 
+    /// SIGKILL: what is not with the kernel by now is gone. Nothing of it runs any more when this returns.
+    pub async fn kill(mut self) {
+        self.child.start_kill().unwrap();
+        self.child.wait().await.unwrap();
+    }
+
+    /// SIGTERM, and what it ends with.
+    pub async fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("it stops in time").unwrap()
+    }
+
     /// Host and port.
     pub fn address(&self) -> &str {
         &self.address
@@ -107,8 +155,7 @@ impl Process {
     }
 
     pub fn memory(&self) -> Memory {
-        let id = self.child.id().expect("it runs until it is dropped");
-        let path = format!("/proc/{id}/status");
+        let path = format!("/proc/{}/status", self.id());
         let status = std::fs::read_to_string(&path)
             .unwrap_or_else(|error| panic!("{path}, where Linux tells memory: {error}"));
         let bytes = |name: &str| {
@@ -121,15 +168,50 @@ impl Process {
             peak: bytes("VmHWM:"),
         }
     }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.id().cast_signed()).expect("no process has the id 0")
+    }
 }
 
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command
-        .args(["serve", "--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
-    command
+impl Setup {
+    /// With this configuration file.
+    pub fn config(mut self, text: &str) -> Self {
+        let mut file = NamedTempFile::with_suffix(".toml").unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        self.config = Some(Arc::new(file));
+        self
+    }
+
+    /// With more options of `serve`.
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    pub fn uri(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Listens when this returns.
+    pub async fn start(&self) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["serve", "--log", "warn", "--listen", &self.address]);
+        command.arg("--data").arg(&self.data);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config.path());
+        }
+        Process::spawn(command.args(&self.args)).await
+    }
+}
+
+/// Below the ports that Linux gives to whoever connects: a client that knocks while nobody listens could be given the very
+/// port that it knocks at, and would keep the gateway from it.
+fn free_address() -> String {
+    let ports = std::iter::repeat_with(|| rand::rng().random_range(10_000..32_000_u16));
+    let mut addresses = ports.map(|port| format!("127.0.0.1:{port}"));
+    let free = addresses.find(|address| TcpListener::bind(address).is_ok());
+    free.expect("it looks until there is one")
 }
 
 async fn announced(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
