@@ -232,27 +232,35 @@ impl Keeper {
     fn merge(&self, class: &str, parts: &[Arc<Part>], last: u64) -> Result<(), Failure> {
         let mut counts: HashMap<(String, String), u64> = HashMap::new();
         let mut kept = 0;
-        each(parts, &mut |damage| tell(&self.shared, damage), |_, message| {
-            let (tenant, topic) = message.names();
-            *counts.entry((tenant.into(), topic.into())).or_default() += 1;
-            Ok(())
-        })?;
+        each(
+            parts,
+            &mut |damage| tell(&self.shared, damage),
+            |_, message| {
+                let (tenant, topic) = message.names();
+                *counts.entry((tenant.into(), topic.into())).or_default() += 1;
+                Ok(())
+            },
+        )?;
         let newest = parts.iter().map(|part| part.info().last).max().unwrap_or(0);
         let path =
             Path::new(PARTS).join(format!("{newest:016x}-last-{}.part", rand::random::<u32>()));
         let mut writer = self.part_writer(&path, class)?;
-        each(parts, &mut |damage| tell(&self.shared, damage), |position, message| {
-            let (tenant, topic) = message.names();
-            let left = counts.get_mut(&(tenant.to_owned(), topic.to_owned()));
-            let left = left.ok_or(Failure::Busy)?;
-            let is_kept = *left <= last;
-            *left -= 1;
-            if is_kept {
-                kept += 1;
-                writer.add(position, message)?;
-            }
-            Ok(())
-        })?;
+        each(
+            parts,
+            &mut |damage| tell(&self.shared, damage),
+            |position, message| {
+                let (tenant, topic) = message.names();
+                let left = counts.get_mut(&(tenant.to_owned(), topic.to_owned()));
+                let left = left.ok_or(Failure::Busy)?;
+                let is_kept = *left <= last;
+                *left -= 1;
+                if is_kept {
+                    kept += 1;
+                    writer.add(position, message)?;
+                }
+                Ok(())
+            },
+        )?;
         writer.finish()?;
         let merged = match kept {
             0 => {
