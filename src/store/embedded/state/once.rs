@@ -308,7 +308,17 @@ impl State {
         let Some(&Entry::Kept { number, index, .. }) = self.once.entries.get(&hash) else {
             return Ok(());
         };
-        let Some((Some(row), entry)) = self.once_entry(number, index)? else {
+        let Some((row, entry)) = self.once_entry(number, index)? else {
+            return Ok(());
+        };
+        // Its answer may be in the frame that is being made: whoever owes it need not have been told yet.
+        let staged = || {
+            let mut staged = self.staged.once.iter();
+            let staged = staged.find(|staged| staged.row.number == number)?;
+            Some((staged.row.client.clone(), staged.row.handler.clone()))
+        };
+        let Some((client, handler)) = row.map(|row| (row.client, row.handler)).or_else(staged)
+        else {
             return Ok(());
         };
         if entry.position != 0 || self.get(&key)?.is_some() {
@@ -317,7 +327,7 @@ impl State {
         let number = self.next_number();
         let position = self.next_position();
         let now = self.staged.now;
-        let mut copy = ResultsWriter::new(row.client, row.handler, Scope::Client, number, now);
+        let mut copy = ResultsWriter::new(client, handler, Scope::Client, number, now);
         copy.push(position, entry.fingerprint, &entry.req_id, &entry.answer());
         self.write_results(key, &copy, None);
         Ok(())

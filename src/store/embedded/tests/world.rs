@@ -176,12 +176,11 @@ impl World {
             plan.settles.push((queue, through, some.collect()));
         }
         if random.random_bool(0.15) {
-            // Whoever owes one was told of it.
-            let kept = self.model.queues.iter().flat_map(|(queue, known)| {
+            let kept = model.queues.iter().flat_map(|(queue, known)| {
                 let kept = known.kept.iter();
                 kept.map(|(seq, kept)| (*queue, *seq, kept.req_id.clone()))
             });
-            let once = self.model.once.keys().filter_map(|(of, req_id)| {
+            let once = model.once.keys().filter_map(|(of, req_id)| {
                 let queue = ((*of)?, 0);
                 Some((queue, 0, req_id.clone()))
             });
