@@ -193,14 +193,18 @@ impl Drop for Embedded {
     }
 }
 
+fn millis_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_millis() as u64
+}
+
 fn closed() -> Error {
     Error::Refused("it is closed".into())
 }
 
 impl Store for Embedded {
     fn take_over(&self, domain: Domain) -> BoxFuture<'_, Result<Term, Error>> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = since.unwrap_or_default().as_millis() as u64;
+        let now = millis_now();
         let term = {
             let mut terms = self.terms.lock();
             let term = now.max(terms.highest + 1);

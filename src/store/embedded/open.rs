@@ -146,7 +146,8 @@ pub(super) fn start(
         epochs: found.epochs.into(),
         commits,
         in_line: Arc::new(Semaphore::new(super::IN_LINE_PERMITS)),
-        terms: Mutex::new(Terms::from(header.term)),
+        // Above those that were given and never used, too: they were no later than now.
+        terms: Mutex::new(Terms::from(header.term.max(super::millis_now()))),
         wake,
         is_closed,
         threads: Mutex::new(threads),
@@ -373,12 +374,20 @@ fn open_parts(
         }
         known.push(path);
     }
-    // What a checkpoint that did not come to its end has left.
+    // What a checkpoint that did not come to its end has left; or, where the table was damaged, what its row is missing of.
     for name in disk.list(Path::new(PARTS))? {
         let path = format!("{PARTS}/{name}");
-        if !known.contains(&path) {
-            disk.remove(Path::new(&path))?;
+        if known.contains(&path) {
+            continue;
         }
+        if !damages.all().is_empty() {
+            put_aside(
+                &**disk,
+                Path::new(&path),
+                &Path::new(QUARANTINE).join(&name),
+            );
+        }
+        disk.remove(Path::new(&path))?;
     }
     parts.sort_by_key(|part| part.info().first);
     Ok(parts)

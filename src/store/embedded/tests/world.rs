@@ -630,6 +630,7 @@ impl World {
             let found: Vec<_> = found
                 .items
                 .iter()
+                .filter(|kept| kept.answer.outcome.is_final())
                 .map(|kept| (kept.seq, said(&kept.answer)))
                 .collect();
             let kept = known
