@@ -61,6 +61,8 @@ impl Keeper {
     /// Runs until it is closed, or nobody is left who could wake it.
     pub(super) fn run(mut self) {
         let mut moved = SystemTime::now();
+        // On a full disk every commit that is refused asks for a checkpoint: the same failure is told once.
+        let mut told = String::new();
         loop {
             let why = self.wake.recv_timeout(IDLE);
             let is_old = moved.elapsed().is_ok_and(|passed| passed >= OLD);
@@ -68,8 +70,19 @@ impl Keeper {
             if why.is_ok() || is_old {
                 let force = why == Ok(Wake::Settle) || self.shared.damages.take_unsettled();
                 match self.checkpoint(force) {
-                    Ok(()) => moved = SystemTime::now(),
-                    Err(error) => tracing::warn!(%error, "a checkpoint failed: it is tried again"),
+                    Ok(()) => {
+                        moved = SystemTime::now();
+                        if !std::mem::take(&mut told).is_empty() {
+                            tracing::info!("checkpoints are made again");
+                        }
+                    }
+                    Err(error) => {
+                        let error = error.to_string();
+                        if error != told {
+                            tracing::warn!(%error, "a checkpoint failed: it is tried again");
+                            told = error;
+                        }
+                    }
                 }
             }
             // By the time of the commits, as for everything else that is kept.
@@ -232,27 +245,35 @@ impl Keeper {
     fn merge(&self, class: &str, parts: &[Arc<Part>], last: u64) -> Result<(), Failure> {
         let mut counts: HashMap<(String, String), u64> = HashMap::new();
         let mut kept = 0;
-        each(parts, &mut |damage| tell(&self.shared, damage), |_, message| {
-            let (tenant, topic) = message.names();
-            *counts.entry((tenant.into(), topic.into())).or_default() += 1;
-            Ok(())
-        })?;
+        each(
+            parts,
+            &mut |damage| tell(&self.shared, damage),
+            |_, message| {
+                let (tenant, topic) = message.names();
+                *counts.entry((tenant.into(), topic.into())).or_default() += 1;
+                Ok(())
+            },
+        )?;
         let newest = parts.iter().map(|part| part.info().last).max().unwrap_or(0);
         let path =
             Path::new(PARTS).join(format!("{newest:016x}-last-{}.part", rand::random::<u32>()));
         let mut writer = self.part_writer(&path, class)?;
-        each(parts, &mut |damage| tell(&self.shared, damage), |position, message| {
-            let (tenant, topic) = message.names();
-            let left = counts.get_mut(&(tenant.to_owned(), topic.to_owned()));
-            let left = left.ok_or(Failure::Busy)?;
-            let is_kept = *left <= last;
-            *left -= 1;
-            if is_kept {
-                kept += 1;
-                writer.add(position, message)?;
-            }
-            Ok(())
-        })?;
+        each(
+            parts,
+            &mut |damage| tell(&self.shared, damage),
+            |position, message| {
+                let (tenant, topic) = message.names();
+                let left = counts.get_mut(&(tenant.to_owned(), topic.to_owned()));
+                let left = left.ok_or(Failure::Busy)?;
+                let is_kept = *left <= last;
+                *left -= 1;
+                if is_kept {
+                    kept += 1;
+                    writer.add(position, message)?;
+                }
+                Ok(())
+            },
+        )?;
         writer.finish()?;
         let merged = match kept {
             0 => {

@@ -133,8 +133,7 @@ pub(super) fn start(
     let found = find(path, disk, &options)?;
     let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     let row = meta::epochs_row(&found.epochs);
-    meta::apply(&found.shared.table, &[meta::op(EPOCHS, &row)])
-        .map_err(|error| failed(&error))?;
+    meta::apply(&found.shared.table, &[meta::op(EPOCHS, &row)]).map_err(|error| failed(&error))?;
     let load = || State::load(found.shared.clone(), options.keep.clone(), found.seed);
     let state = load().or_else(|error| match found.shared.damages.is_table_damaged() {
         true => {
@@ -230,8 +229,7 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
             }
             let seed: u64 = rand::random();
             let row = seed.to_le_bytes();
-            meta::apply(&table, &[meta::op(SEED, &row)])
-                .map_err(|error| failed(&error))?;
+            meta::apply(&table, &[meta::op(SEED, &row)]).map_err(|error| failed(&error))?;
             Seed(seed)
         }
     };
@@ -466,7 +464,8 @@ fn open_parts(
                     info.messages, info.first, info.last
                 ));
                 floors.damage(info.first, info.last);
-                let aside = Path::new(QUARANTINE).join(Path::new(&path).file_name().unwrap_or_default());
+                let aside =
+                    Path::new(QUARANTINE).join(Path::new(&path).file_name().unwrap_or_default());
                 put_aside(&**disk, Path::new(&path), &aside);
             }
         }

@@ -162,7 +162,9 @@ impl SimulatedDisk {
     /// How long a file is; 0 if it is not there.
     pub(in super::super) fn len_of(&self, path: &Path) -> u64 {
         let mut state = self.state.lock();
-        state.file_named(path).map_or(0, |file| file.now.len() as u64)
+        state
+            .file_named(path)
+            .map_or(0, |file| file.now.len() as u64)
     }
 
     /// The room that the files below a directory take.

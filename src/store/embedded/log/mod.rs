@@ -26,9 +26,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub(super) use format::MAX_FRAME;
 use format::{FRAME_HEADER, FrameHeader, Marker, SEGMENT_HEADER, SegmentHeader};
-pub(super) use walk::{Damaged, Recovered};
 #[cfg(test)]
 pub(super) use walk::Torn;
+pub(super) use walk::{Damaged, Recovered};
 use walk::{Found, MARKER_NAME, Walked, segment_path};
 
 use crate::store::embedded::disk::{Disk, DiskFile};
@@ -438,9 +438,15 @@ pub(super) fn describe(damaged: &Damaged) -> String {
         0 if *bytes > 0 => "whether frames are missing is not known".to_owned(),
         0 => "nothing is missing".to_owned(),
         1 => format!("missing is the frame {}", numbers.start),
-        _ => format!("missing are the frames {} to {}", numbers.start, numbers.end - 1),
+        _ => format!(
+            "missing are the frames {} to {}",
+            numbers.start,
+            numbers.end - 1
+        ),
     };
-    format!("the commit log, segment {segment} at {offset}: {bytes} bytes cannot be read; {missing}")
+    format!(
+        "the commit log, segment {segment} at {offset}: {bytes} bytes cannot be read; {missing}"
+    )
 }
 
 /// A directory is as durable as the one above it.

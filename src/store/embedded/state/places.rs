@@ -331,7 +331,10 @@ impl State {
         }
         for space in [Space::Results, Space::Owed] {
             let first = Key::placed(space, hash, 0);
-            if self.last(&first, &Key::placed(space, hash, u64::MAX))?.is_some() {
+            if self
+                .last(&first, &Key::placed(space, hash, u64::MAX))?
+                .is_some()
+            {
                 return Ok(());
             }
         }

@@ -57,7 +57,11 @@ async fn read(store: &Embedded, model: &Model) -> (Vec<Difference>, Vec<String>)
                 break;
             }
         };
-        found.extend(page.entries.iter().map(|entry| (entry.position.0, text(entry))));
+        found.extend(
+            page.entries
+                .iter()
+                .map(|entry| (entry.position.0, text(entry))),
+        );
         if page.loss.iter().any(|loss| loss.cause == LossCause::Damage) {
             lost.extend(from + 1..=page.through.0);
         }
@@ -113,7 +117,10 @@ async fn read(store: &Embedded, model: &Model) -> (Vec<Difference>, Vec<String>)
             Err(error) => errors.push(error.to_string()),
             Ok(page) => {
                 let found = page.items.iter().map(|kept| (kept.seq, said(&kept.answer)));
-                let kept = known.kept.iter().map(|(seq, kept)| (*seq, kept.said.clone()));
+                let kept = known
+                    .kept
+                    .iter()
+                    .map(|(seq, kept)| (*seq, kept.said.clone()));
                 if !found.eq(kept) {
                     differs.push(("places", format!("{of} {handler}")));
                 }
@@ -125,7 +132,11 @@ async fn read(store: &Embedded, model: &Model) -> (Vec<Difference>, Vec<String>)
         Ok(runs) => {
             let packets = runs.iter().flat_map(|run| &run.packets);
             let found: Vec<_> = packets.map(|packet| packet.req_id.to_string()).collect();
-            let open: Vec<_> = model.open.iter().map(|taken| taken.req_id.clone()).collect();
+            let open: Vec<_> = model
+                .open
+                .iter()
+                .map(|taken| taken.req_id.clone())
+                .collect();
             if found != open {
                 differs.push(("taken", format!("{found:?} and not {open:?}")));
             }
@@ -136,12 +147,22 @@ async fn read(store: &Embedded, model: &Model) -> (Vec<Difference>, Vec<String>)
 
 /// Whether what was told says that this may differ.
 fn covers(told: &str, kind: &str) -> bool {
-    let table = |names: &[&str]| names.iter().any(|name| told.contains(&format!("missing are {name} after")));
+    let table = |names: &[&str]| {
+        names
+            .iter()
+            .any(|name| told.contains(&format!("missing are {name} after")))
+    };
     // Rows of every kind are in frames.
     told.contains("the commit log")
         || match kind {
             "records" => table(&["records", "deletions"]),
-            "results" => table(&["results", "places", "owners of results", "req_ids", "owed results"]),
+            "results" => table(&[
+                "results",
+                "places",
+                "owners of results",
+                "req_ids",
+                "owed results",
+            ]),
             "places" => table(&["places", "results"]),
             "taken" => table(&["taken packets"]),
             "message" => table(&["parts"]),
@@ -240,7 +261,10 @@ async fn a_table_that_breaks_in_use_is_mended() {
         let told = world.store.damage();
         mended += u32::from(told.iter().any(|told| told.contains("the table of rows")));
         world.store.close().await;
-        assert!(world.disk.bytes_of("log") < 200 << 10, "seed {seed}: the log does not grow for good");
+        assert!(
+            world.disk.bytes_of("log") < 200 << 10,
+            "seed {seed}: the log does not grow for good"
+        );
     }
     assert!(mended >= 6, "{mended}");
 }

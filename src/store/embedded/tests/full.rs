@@ -33,7 +33,9 @@ async fn shows_3_4_a_full_disk_refuses_and_goes_on() {
                 match world.try_step().await {
                     Ok(()) => {}
                     Err(Error::Refused(_)) => here += 1,
-                    Err(error) => panic!("seed {seed}: an unknown outcome for want of room: {error}"),
+                    Err(error) => {
+                        panic!("seed {seed}: an unknown outcome for want of room: {error}")
+                    }
                 }
                 if here >= 20 {
                     break;

@@ -219,7 +219,8 @@ impl Model {
                 let full = self.queues.len() >= self.ages.places;
                 let queue = (client, unit.handler);
                 let known = self.queues.get(&queue);
-                let (reached, settled) = known.map_or((0, 0), |known| (known.reached, known.settled));
+                let (reached, settled) =
+                    known.map_or((0, 0), |known| (known.reached, known.settled));
                 if *seq > reached + 1 {
                     return format!("missing {}", reached + 1);
                 }
@@ -366,7 +367,8 @@ impl Model {
         known.reached = known.reached.max(through);
         known.used = self.now;
         known.kept.retain(|seq, _| *seq > through);
-        self.owed.retain(|(of, seq, _), _| *of != queue || *seq == 0 || *seq > through);
+        self.owed
+            .retain(|(of, seq, _), _| *of != queue || *seq == 0 || *seq > through);
     }
 
     fn settle_once(&mut self, queue: Queue, req_id: &str) {
@@ -377,7 +379,8 @@ impl Model {
                 Once::Settled(time) => Once::Settled(*time),
             };
         }
-        let its = |(of, seq, id): &(Queue, u64, String)| of.0 == queue.0 && *seq == 0 && id == req_id;
+        let its =
+            |(of, seq, id): &(Queue, u64, String)| of.0 == queue.0 && *seq == 0 && id == req_id;
         self.owed.retain(|key, _| !its(key));
     }
 
@@ -516,7 +519,10 @@ impl Model {
             Once::Kept(_, kept) => Some(kept),
             _ => None,
         });
-        let owed = self.owed.iter().filter(|((queue, ..), _)| queue.0 == client);
+        let owed = self
+            .owed
+            .iter()
+            .filter(|((queue, ..), _)| queue.0 == client);
         let all = places.chain(once).chain(owed.map(|(_, kept)| kept));
         let mut all: Vec<_> = all
             .filter(|kept| kept.position > 0)

@@ -53,7 +53,11 @@ async fn lives(seed: u64, syncs: Syncs) -> (u64, u64) {
             let again = world.random.random_range(1..40);
             image.crash_at(again);
             let heard = std::sync::Arc::new(super::world::Heard::default());
-            drop(super::world::open_on(&image.clone().into(), &options(), heard));
+            drop(super::world::open_on(
+                &image.clone().into(),
+                &options(),
+                heard,
+            ));
             image = image.crash();
         }
         world.reopen(image).await.unwrap();

@@ -21,7 +21,9 @@ use crate::store::{
     Op, Origin, Owed, Place, Position, QueueKey, ReqIdScope, Settle, Store, Tail, TakenId, Term,
     Unit, Which,
 };
-use crate::types::{Answer, HandlerName, Message, MessageBody, Outcome, Pattern, Principal, Reason};
+use crate::types::{
+    Answer, HandlerName, Message, MessageBody, Outcome, Pattern, Principal, Reason,
+};
 
 pub(super) const CLIENTS: [&str; 3] = ["ann", "bob", "cleo"];
 const KEYS: [&str; 4] = ["a", "b", "c.d", "e"];
@@ -185,7 +187,8 @@ impl World {
             });
             let all: Vec<_> = kept.chain(once).collect();
             if !all.is_empty() {
-                plan.owed.push(all[random.random_range(0..all.len())].clone());
+                plan.owed
+                    .push(all[random.random_range(0..all.len())].clone());
             }
         }
         for taken in &model.open {
@@ -409,7 +412,11 @@ impl World {
             flying.plan
         );
         let newest = self.heard.newest.load(Ordering::SeqCst);
-        assert!(newest >= self.model.tail, "the tail is told first, seed {}", self.seed);
+        assert!(
+            newest >= self.model.tail,
+            "the tail is told first, seed {}",
+            self.seed
+        );
         self.look().await;
         Ok(())
     }
@@ -518,10 +525,25 @@ impl World {
             }
         }
         let there = self.tick().await;
-        assert_eq!(there, self.model.commits(), "seed {seed}: commits, lost or out of thin air");
-        assert!(self.seen.0 <= there, "seed {seed}: a reader saw {} of {there}", self.seen.0);
-        assert_eq!(self.store.tail().0, self.model.tail, "seed {seed}: the tail");
-        assert!(self.seen.1 <= self.model.tail, "seed {seed}: a tail was seen that is not there");
+        assert_eq!(
+            there,
+            self.model.commits(),
+            "seed {seed}: commits, lost or out of thin air"
+        );
+        assert!(
+            self.seen.0 <= there,
+            "seed {seed}: a reader saw {} of {there}",
+            self.seen.0
+        );
+        assert_eq!(
+            self.store.tail().0,
+            self.model.tail,
+            "seed {seed}: the tail"
+        );
+        assert!(
+            self.seen.1 <= self.model.tail,
+            "seed {seed}: a tail was seen that is not there"
+        );
         self.ahead = self.model.clone();
         self.learn().await;
         if reopened {
@@ -549,16 +571,30 @@ impl World {
             }
         }
         let open = self.model.open.clone();
-        let names: Vec<_> = found.iter().map(|(_, _, packet)| packet.req_id.to_string()).collect();
+        let names: Vec<_> = found
+            .iter()
+            .map(|(_, _, packet)| packet.req_id.to_string())
+            .collect();
         let expected: Vec<_> = open.iter().map(|taken| taken.req_id.clone()).collect();
         same(&names, &expected, seed, "what is open");
         for ((id, origin, packet), taken) in found.into_iter().zip(&open) {
-            assert_eq!(*origin, *self.origin(taken.client, taken.handler), "seed {seed}");
+            assert_eq!(
+                *origin,
+                *self.origin(taken.client, taken.handler),
+                "seed {seed}"
+            );
             assert_eq!(packet.place, taken.place, "seed {seed}");
             assert_eq!(packet.fingerprint, taken.fingerprint, "seed {seed}");
-            assert_eq!(packet.packet, format!("packet {}", taken.name), "seed {seed}");
+            assert_eq!(
+                packet.packet,
+                format!("packet {}", taken.name),
+                "seed {seed}"
+            );
             let before = self.ids.insert(taken.name, id);
-            assert!(before.is_none_or(|before| before == id), "seed {seed}: another name");
+            assert!(
+                before.is_none_or(|before| before == id),
+                "seed {seed}: another name"
+            );
         }
     }
 
@@ -568,11 +604,18 @@ impl World {
         self.check_records().await;
         self.check_messages().await;
         for (at, name) in CLIENTS.iter().enumerate() {
-            let page = self.store.results(&client(name), Position(0), ALL).await.unwrap();
+            let page = self
+                .store
+                .results(&client(name), Position(0), ALL)
+                .await
+                .unwrap();
             let found: Vec<_> = page.entries.iter().map(result_of).collect();
             same(&found, &self.model.results(at), seed, "results");
             if self.model.lost.get(&at).is_some_and(|lost| *lost > 0) {
-                assert!(page.lost, "seed {seed}: {name} is told that results are lost");
+                assert!(
+                    page.lost,
+                    "seed {seed}: {name} is told that results are lost"
+                );
             }
         }
         for ((of, handler), known) in self.model.queues.clone() {
@@ -580,9 +623,20 @@ impl World {
                 handler: HandlerName::new(HANDLERS[handler]).unwrap(),
                 from: 0,
             };
-            let found = self.store.kept(&client(CLIENTS[of]), &which, ALL).await.unwrap();
-            let found: Vec<_> = found.items.iter().map(|kept| (kept.seq, said(&kept.answer))).collect();
-            let kept = known.kept.iter().map(|(seq, kept)| (*seq, kept.said.clone()));
+            let found = self
+                .store
+                .kept(&client(CLIENTS[of]), &which, ALL)
+                .await
+                .unwrap();
+            let found: Vec<_> = found
+                .items
+                .iter()
+                .map(|kept| (kept.seq, said(&kept.answer)))
+                .collect();
+            let kept = known
+                .kept
+                .iter()
+                .map(|(seq, kept)| (*seq, kept.said.clone()));
             same(&found, &kept.collect::<Vec<_>>(), seed, "kept results");
         }
         self.check_repeats().await;
@@ -594,11 +648,25 @@ impl World {
             let page = self.store.list(name, "", None, ALL).await.unwrap();
             let found = page.items.iter().map(|record| {
                 let content = record.content.as_ref().map(|(_, bytes)| text_of(bytes));
-                (record.key.to_string(), record.version, content.unwrap_or_default())
+                (
+                    record.key.to_string(),
+                    record.version,
+                    content.unwrap_or_default(),
+                )
             });
-            let records = self.model.records.iter().filter(|((of, _), _)| *of == handler);
-            let records = records.map(|((_, key), (version, content))| (key.clone(), *version, content.clone()));
-            same(&found.collect::<Vec<_>>(), &records.collect::<Vec<_>>(), seed, "records");
+            let records = self
+                .model
+                .records
+                .iter()
+                .filter(|((of, _), _)| *of == handler);
+            let records = records
+                .map(|((_, key), (version, content))| (key.clone(), *version, content.clone()));
+            same(
+                &found.collect::<Vec<_>>(),
+                &records.collect::<Vec<_>>(),
+                seed,
+                "records",
+            );
         }
     }
 
@@ -609,16 +677,30 @@ impl World {
         let (mut from, mut found, mut losses) = (0, Vec::new(), Vec::new());
         loop {
             let limit = crate::store::ScanLimit { items: 50, ..ALL };
-            let page = self.store.scan(&filter, Position(from), limit).await.unwrap();
-            found.extend(page.entries.iter().map(|entry| (entry.position.0, text(entry))));
+            let page = self
+                .store
+                .scan(&filter, Position(from), limit)
+                .await
+                .unwrap();
+            found.extend(
+                page.entries
+                    .iter()
+                    .map(|entry| (entry.position.0, text(entry))),
+            );
             losses.extend(page.loss);
-            assert!(page.through.0 > from || from >= self.model.tail, "seed {seed}: it goes on");
+            assert!(
+                page.through.0 > from || from >= self.model.tail,
+                "seed {seed}: it goes on"
+            );
             from = page.through.0;
             if from >= self.model.tail {
                 break;
             }
         }
-        assert!(losses.iter().all(|loss| loss.cause == LossCause::Retention), "seed {seed}");
+        assert!(
+            losses.iter().all(|loss| loss.cause == LossCause::Retention),
+            "seed {seed}"
+        );
         let mut found: BTreeMap<u64, String> = found.into_iter().collect();
         let now = self.model.now;
         let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
@@ -643,7 +725,11 @@ impl World {
         }
         assert!(found.is_empty(), "seed {seed}: out of thin air: {found:?}");
         for entry in self.heard.entries.lock().iter() {
-            let sent = self.model.messages.iter().find(|sent| sent.position == entry.0);
+            let sent = self
+                .model
+                .messages
+                .iter()
+                .find(|sent| sent.position == entry.0);
             if let Some(Sent { text, .. }) = sent {
                 assert_eq!(*text, entry.1, "seed {seed}: what was heard");
             }
@@ -658,7 +744,12 @@ impl World {
             for seq in 1..=known.reached {
                 again.push((Some(*of), *handler, Place::Seq(seq), String::new()));
             }
-            again.push((Some(*of), *handler, Place::Seq(known.reached + 2), String::new()));
+            again.push((
+                Some(*of),
+                *handler,
+                Place::Seq(known.reached + 2),
+                String::new(),
+            ));
         }
         for (of, req_id) in self.model.once.keys() {
             let scope = match of {
@@ -692,15 +783,24 @@ impl World {
         };
         let judged = self.store.commit(commit).await.unwrap().await.unwrap();
         let said = judged.iter().zip(&named);
-        let said: Vec<_> = said.map(|(judged, name)| format!("{name}: {}", self.plain(judged))).collect();
+        let said: Vec<_> = said
+            .map(|(judged, name)| format!("{name}: {}", self.plain(judged)))
+            .collect();
         same(&said, &expected, seed, "repeats");
-        assert_eq!(self.store.tail().0, self.model.tail, "seed {seed}: repeats do nothing");
+        assert_eq!(
+            self.store.tail().0,
+            self.model.tail,
+            "seed {seed}: repeats do nothing"
+        );
     }
 }
 
 /// Two lists, of which the first difference is told.
 fn same<T: PartialEq + std::fmt::Debug>(found: &[T], expected: &[T], seed: u64, what: &str) {
-    let at = found.iter().zip(expected).position(|(found, expected)| found != expected);
+    let at = found
+        .iter()
+        .zip(expected)
+        .position(|(found, expected)| found != expected);
     let at = at.unwrap_or(found.len().min(expected.len()));
     let (found, expected) = (found.get(at), expected.get(at));
     let brief = |one: Option<&T>| format!("{one:.200?}").chars().take(200).collect::<String>();
