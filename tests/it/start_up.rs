@@ -41,7 +41,7 @@ async fn start_on_a_history() -> String {
     let built = started.elapsed();
     let disk = bytes_in(&data);
 
-    let setup = Process::with(&data);
+    let setup = Process::with(&data).args(&["--log", "error"]);
     let (process, stopped) = start(&setup, packets).await;
     write_more(&setup).await;
     process.kill().await;
