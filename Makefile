@@ -18,7 +18,7 @@ LAST := shows_2_11
 
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help run test shows bench lint tools needs-cargo
+.PHONY: help run test shows soak bench lint tools needs-cargo
 
 help: ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ test: tools lint ## set up what the tests need, and run everything
 
 shows: tools ## run the tests named shows_*, and print a line with its figure for each
 	@sh scripts/shows.sh $(SHOWN) $(LAST)
+
+soak: needs-cargo ## what takes minutes: a start on a history of 10 million packets
+	HISTORY_PACKETS=10000000 cargo test --locked --test it shows_3_7 -- --nocapture
 
 bench: needs-cargo ## measure the gateway against a bare tonic service (the floor)
 	cargo run --release --locked -- bench

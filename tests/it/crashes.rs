@@ -45,7 +45,8 @@ async fn through_kills(seed: u64) -> String {
     let trace = Trace::read("automerge-paper");
     let plan = Arc::new(Plan::of(&trace, HANDLER, CLIENTS, &mut rng));
     let directory = tempfile::tempdir().unwrap();
-    let setup = Process::with(&directory.path().join("data"));
+    // That a log ends torn is no news here.
+    let setup = Process::with(&directory.path().join("data")).args(&["--log", "error"]);
     let process = setup.start().await;
 
     let (runs, gateway) = watch::channel(true);
