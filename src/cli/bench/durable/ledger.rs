@@ -49,6 +49,19 @@ impl Ledger {
         self.missing += packets as u64;
     }
 
+    /// The last so many of the last call were not taken: their places go out again.
+    pub(super) fn take_back(&mut self, packets: usize) {
+        let Some(call) = self.calls.back_mut() else {
+            return;
+        };
+        let packets = packets.min(call.has_result.len());
+        call.has_result.truncate(call.has_result.len() - packets);
+        call.missing -= packets;
+        self.missing -= packets as u64;
+        self.sent -= packets as u64;
+        self.forget_finished();
+    }
+
     /// Takes a result: how long it took since its packet was sent. A second one for a packet is an error, as is one for a
     /// packet that was never sent.
     pub(super) fn receive(&mut self, seq: u64, now: Instant) -> Result<Duration, String> {
@@ -66,10 +79,14 @@ impl Ledger {
         call.missing -= 1;
         self.missing -= 1;
         let took = now.saturating_duration_since(call.at);
+        self.forget_finished();
+        Ok(took)
+    }
+
+    fn forget_finished(&mut self) {
         while self.calls.front().is_some_and(|call| call.missing == 0) {
             self.calls.pop_front();
         }
-        Ok(took)
     }
 }
 
@@ -98,6 +115,23 @@ mod tests {
         assert_eq!(
             (ledger.settled(), ledger.next(), ledger.missing()),
             (4, 5, 0)
+        );
+    }
+
+    #[test]
+    fn what_was_not_taken_goes_out_again() {
+        let now = Instant::now();
+        let mut ledger = Ledger::default();
+        ledger.send(3, now);
+        ledger.take_back(2);
+        assert_eq!((ledger.next(), ledger.missing()), (2, 1));
+        ledger.receive(1, now).unwrap();
+        assert!(ledger.receive(2, now).is_err(), "it was taken back");
+        ledger.send(3, now);
+        ledger.take_back(3);
+        assert_eq!(
+            (ledger.next(), ledger.missing(), ledger.settled()),
+            (2, 0, 1)
         );
     }
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use tidegate_client::proto::{
-    BatchRequest, EventsRequest, Outcome, Packet, PacketResult, Settled, event,
+    BatchRequest, EventsRequest, Outcome, Packet, PacketResult, Reason, Settled, event,
 };
 use tidegate_client::{Client, EventStream, Windows};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::ledger::Ledger;
 use crate::cli::bench::Fault;
@@ -42,8 +42,8 @@ pub struct Shape {
     pub name: String,
     pub clients: usize,
     pub packets_per_call: usize,
-    /// Calls of a client whose results are not all there. One more waits until one of them is done.
-    pub unfinished_calls: u64,
+    /// A client's next call waits until so many of its packets, or fewer, have no result.
+    pub unfinished: u64,
     /// A client's calls are at least so far apart. `None`: as fast as it goes.
     pub every: Option<Duration>,
 }
@@ -52,6 +52,7 @@ pub struct Shape {
 #[derive(Debug)]
 pub struct Tally {
     results: AtomicU64,
+    refused: AtomicU64,
     /// Of a result, from when its packet was sent. A lock and not a task: it is held to note the results of one event.
     latencies: Mutex<Histogram<u64>>,
 }
@@ -60,6 +61,7 @@ impl Default for Tally {
     fn default() -> Self {
         Self {
             results: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             latencies: Mutex::new(histogram()),
         }
     }
@@ -69,6 +71,11 @@ impl Tally {
     /// Packets whose result came.
     pub fn results(&self) -> u64 {
         self.results.load(Ordering::Relaxed)
+    }
+
+    /// Calls that the gateway had no room for, or not for all of it: the rest went out again.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// From send to result in nanoseconds, since this was last asked for.
@@ -97,7 +104,7 @@ impl Load {
         let (stop, stopped) = watch::channel(false);
         let mut clients = JoinSet::new();
         for number in 0..shape.clients {
-            let sender = Sender::connect(uri, number, shape).await?;
+            let sender = Sender::connect(uri, number, shape, tally.clone()).await?;
             let events = sender.client.events(EventsRequest::default()).await?;
             let queue = Arc::new(Queue::default());
             let receiver = Receiver {
@@ -146,11 +153,17 @@ struct Queue {
 struct Sender {
     client: Client,
     request: BatchRequest,
+    tally: Arc<Tally>,
 }
 
 impl Sender {
     /// The subject is its own, because a subject may hold only so much of a lane.
-    async fn connect(uri: &str, number: usize, shape: &Shape) -> Result<Self, Fault> {
+    async fn connect(
+        uri: &str,
+        number: usize,
+        shape: &Shape,
+        tally: Arc<Tally>,
+    ) -> Result<Self, Fault> {
         let name = format!("{}-{number}", shape.name);
         let client = Client::builder(uri)
             .subject(name.clone())
@@ -163,7 +176,11 @@ impl Sender {
         let request = BatchRequest::of(packets)
             .until_accepted()
             .settle(HANDLER, 0);
-        Ok(Self { client, request })
+        Ok(Self {
+            client,
+            request,
+            tally,
+        })
     }
 
     async fn run(
@@ -190,16 +207,18 @@ impl Sender {
         shape: &Shape,
         stopped: watch::Receiver<bool>,
     ) -> Result<(), Fault> {
-        let packets = self.request.packets.len() as u64;
         let mut due = Instant::now();
         while !*stopped.borrow() {
-            queue.falls_to((shape.unfinished_calls - 1) * packets).await;
+            queue.falls_to(shape.unfinished).await;
             if let Some(every) = shape.every {
                 sleep_until(due).await;
                 // What it was late by is not made up for.
                 due = due.max(Instant::now() - every) + every;
             }
-            self.send_one(queue).await?;
+            if let Some(pause) = self.send_one(queue).await? {
+                self.tally.refused.fetch_add(1, Ordering::Relaxed);
+                sleep(pause).await;
+            }
         }
         let last = timeout(PATIENCE, queue.falls_to(0)).await;
         last.map_err(|_| {
@@ -212,7 +231,8 @@ impl Sender {
         Ok(())
     }
 
-    async fn send_one(&mut self, queue: &Queue) -> Result<(), Fault> {
+    /// What the gateway has no room for goes out again after the pause that this gives.
+    async fn send_one(&mut self, queue: &Queue) -> Result<Option<Duration>, Fault> {
         self.request.settled[0] = settled(queue);
         {
             let mut ledger = queue.ledger.lock();
@@ -226,10 +246,19 @@ impl Sender {
         if asked != got {
             return Err(Fault::Wrong(format!("{asked} packets got {got} results")));
         }
-        match response.results.iter().find(|result| !is_taken(result)) {
-            Some(result) => Err(refused(result)),
-            None => Ok(()),
+        // A final outcome would be one that the stream does not bring.
+        let is = |result: &PacketResult, outcome: Outcome| result.outcome == outcome as i32;
+        let mut left = response.results.iter();
+        let Some(first) = left.find(|result| !is(result, Outcome::Accepted)) else {
+            return Ok(None);
+        };
+        let has_no_room = is(first, Outcome::Retry) && first.reason() == Reason::Overloaded;
+        if !has_no_room || !left.clone().all(|result| is(result, Outcome::Retry)) {
+            return Err(refused(first));
         }
+        queue.ledger.lock().take_back(1 + left.len());
+        let pause = first.retry_after.unwrap_or_default();
+        Ok(Some(Duration::try_from(pause).unwrap_or_default()))
     }
 }
 
@@ -248,11 +277,6 @@ fn settled(queue: &Queue) -> Settled {
         through: queue.ledger.lock().settled(),
         req_ids: Vec::new(),
     }
-}
-
-/// A final outcome in the answer to the call would be one that the stream does not bring.
-fn is_taken(result: &PacketResult) -> bool {
-    result.outcome == Outcome::Accepted as i32
 }
 
 fn refused(result: &PacketResult) -> Fault {

@@ -49,11 +49,11 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-/// Four clients, each with one call being taken while the results of the one before come: 8000 packets, which is what the
-/// shares of four subjects in a lane leave room for.
+/// Four clients, each with one call being taken while the last results of the one before come: of four subjects each may hold
+/// 2000 packets of the lane, and what has a result may be counted in it for a moment longer.
 const CLIENTS: usize = 4;
 const PACKETS_PER_CALL: usize = 1000;
-const UNFINISHED_CALLS: u64 = 2;
+const UNFINISHED: u64 = 500;
 
 /// The others' turns are not longer.
 const LONGEST_TURN: Duration = Duration::from_secs(5);
@@ -65,6 +65,8 @@ pub(super) struct Turn {
     packets: u64,
     /// Of the server, while that many packets went through. `None` where nobody counts.
     usage: Option<Usage>,
+    /// Calls that the gateway had no room for.
+    refused: u64,
     /// From send to result, where there is a result.
     latencies: Option<Histogram<u64>>,
 }
@@ -207,7 +209,7 @@ async fn gateway(uri: &str, round: u32, times: Times) -> Result<Turn, Fault> {
         name: format!("bench-durable-{round}"),
         clients: CLIENTS,
         packets_per_call: PACKETS_PER_CALL,
-        unfinished_calls: UNFINISHED_CALLS,
+        unfinished: UNFINISHED,
         every: None,
     };
     let mut load = Load::start(uri, &shape).await?;
@@ -220,8 +222,11 @@ async fn gateway(uri: &str, round: u32, times: Times) -> Result<Turn, Fault> {
             ..times
         };
         let turn = measured(Whose::Here, now, || tally.results()).await;
-        let latencies = Some(tally.take_latencies());
-        Turn { latencies, ..turn }
+        Turn {
+            refused: tally.refused(),
+            latencies: Some(tally.take_latencies()),
+            ..turn
+        }
     };
     let turn = tokio::select! {
         fault = load.failed() => return Err(fault),
@@ -244,6 +249,7 @@ async fn measured(whose: Whose, times: Times, packets: impl Fn() -> u64) -> Turn
             .usage()
             .zip(usage)
             .map(|(now, before)| now.since(before)),
+        refused: 0,
         latencies: None,
     }
 }

@@ -30,6 +30,8 @@ struct Server {
     name: &'static str,
     packets: u64,
     packets_per_second: f64,
+    /// Calls that were sent again, all of it or the rest, for want of room.
+    refused: u64,
     rounds: Vec<f64>,
     /// Of the server alone, without the load.
     cpu_nanoseconds_per_packet: Option<f64>,
@@ -119,6 +121,7 @@ impl Server {
             name: contender.name(),
             packets: turns.iter().map(|turn| turn.packets).sum(),
             packets_per_second: median(&rounds)?,
+            refused: turns.iter().map(|turn| turn.refused).sum(),
             rounds,
             cpu_nanoseconds_per_packet: of_all(&|turn| {
                 Some(per_packet(turn, turn.usage?.cpu.as_nanos() as f64))
