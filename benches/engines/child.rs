@@ -22,10 +22,15 @@ pub(crate) enum Outcome {
 
 /// A call of this bench for one step of one engine.
 pub(crate) fn command(step: &str, kind: Kind, dir: &Path) -> Result<Command> {
+    let mut command = self::step(step, dir)?;
+    command.args(["--engine", kind.name()]);
+    Ok(command)
+}
+
+/// The same for what is no engine.
+pub(crate) fn step(step: &str, dir: &Path) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command
-        .args(["--step", step, "--engine", kind.name(), "--dir"])
-        .arg(dir);
+    command.args(["--step", step, "--dir"]).arg(dir);
     Ok(command)
 }
 

@@ -12,6 +12,7 @@ mod load;
 mod measure;
 mod pattern;
 mod report;
+mod whole;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -47,6 +48,7 @@ struct Options {
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Section {
     Load,
+    Whole,
     Full,
     Flips,
 }
@@ -60,6 +62,8 @@ enum Step {
     FlipsClosed,
     FlipsKilled,
     FlipsVerify,
+    Whole,
+    WholeReopen,
 }
 
 fn main() -> Result<()> {
@@ -84,6 +88,10 @@ fn main() -> Result<()> {
             load::section(root.path(), &kinds, &scale(&options), options.quick)?
         )?;
     }
+    if wanted(Section::Whole) {
+        let whole = whole::section(root.path(), &scale(&options), options.quick)?;
+        writeln!(out, "{whole}")?;
+    }
     if wanted(Section::Full) {
         writeln!(out, "{}", full::section(root.path(), &kinds)?)?;
     }
@@ -102,6 +110,8 @@ fn run_step(step: Step, kind: Kind, dir: &std::path::Path, options: &Options) ->
         Step::FlipsClosed => flips::make(kind, dir, flips::End::Closed),
         Step::FlipsKilled => flips::make(kind, dir, flips::End::Killed),
         Step::FlipsVerify => flips::verify(kind, dir),
+        Step::Whole => whole::load(dir, &scale(options)),
+        Step::WholeReopen => whole::reopen(dir, &scale(options)),
     }
 }
 

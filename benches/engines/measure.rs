@@ -101,7 +101,7 @@ pub(crate) fn resident() -> Result<u64> {
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
 }
 
-fn cpu_time(clock: ClockId) -> Duration {
+pub(crate) fn cpu_time(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -1,5 +1,6 @@
 //! The only place where things are wired: configuration → built (ports bound, addresses known) → run → drained.
 
+mod canary;
 mod handlers;
 mod server;
 mod store;
@@ -16,6 +17,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+use self::canary::Canary;
 use crate::broker::{self, Worker};
 use crate::config::{Config, Exposure};
 use crate::events::{Hub, StreamSettings};
@@ -67,6 +69,8 @@ pub enum RunError {
     Server(String),
     #[error("the broker ended: {0}")]
     Broker(String),
+    #[error("the watch over its health ended: {0}")]
+    Health(String),
     #[error("not everything was done within {0:?} of being told to stop")]
     Drain(Duration),
 }
@@ -133,9 +137,12 @@ impl App {
             self.reach,
             closing.clone().cancelled_owned(),
         );
+        let canary = Canary::new(broker.clone(), health.clone());
+        let watched = CancellationToken::new();
         let mut tasks = Tasks {
             server: tokio::spawn(serving),
             worker: tokio::spawn(self.worker.run()),
+            canary: tokio::spawn(canary.run(watched.clone())),
         };
 
         tokio::select! {
@@ -147,6 +154,9 @@ impl App {
             self.drain
         );
         let drained = async {
+            // First, so that nothing says otherwise after it.
+            watched.cancel();
+            tasks.join_canary().await?;
             set_health(&health, ServingStatus::NotServing).await;
             stopping.cancel();
             hub.drain(SPREAD);
@@ -169,6 +179,7 @@ impl App {
 struct Tasks {
     server: JoinHandle<Result<(), tonic::transport::Error>>,
     worker: JoinHandle<()>,
+    canary: JoinHandle<()>,
 }
 
 impl Tasks {
@@ -184,7 +195,17 @@ impl Tasks {
                 Ok(()) => "nobody told it to".into(),
                 Err(error) => error.to_string(),
             }),
+            ended = &mut self.canary => RunError::Health(match ended {
+                Ok(()) => "nobody told it to".into(),
+                Err(error) => error.to_string(),
+            }),
         }
+    }
+
+    /// It was told to end, and waits for nothing.
+    async fn join_canary(&mut self) -> Result<(), RunError> {
+        let ended = (&mut self.canary).await;
+        ended.map_err(|error| RunError::Health(error.to_string()))
     }
 
     /// Every packet has its answer: what is left is to tell it. The worker ends with the last connection.
@@ -205,6 +226,7 @@ impl Drop for Tasks {
     fn drop(&mut self) {
         self.server.abort();
         self.worker.abort();
+        self.canary.abort();
     }
 }
 

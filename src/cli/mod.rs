@@ -4,12 +4,15 @@ pub mod bench;
 mod logs;
 mod serve;
 mod signals;
+mod store;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::store::embedded::OpenError;
 use serve::Serve;
 
 /// What was typed.
@@ -28,6 +31,17 @@ enum Command {
     /// Serves clients until it is told to stop.
     Serve(Serve),
     Bench(bench::Args),
+    Store(store::Store),
+}
+
+impl Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Serve(_) => "serve",
+            Self::Bench(_) => "bench",
+            Self::Store(_) => "store",
+        }
+    }
 }
 
 /// Wrong usage, on the command line or in a configuration; as sysexits names it.
@@ -46,8 +60,12 @@ pub enum Failure {
     Io(#[from] io::Error),
     #[error(transparent)]
     Bench(#[from] bench::Error),
-    #[error("what stands before `bench` is for `serve`: leave it out")]
-    Misplaced,
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error("{} is damaged: {}", .0.display(), findings(*.1))]
+    Damaged(PathBuf, u64),
+    #[error("what stands before `{0}` is for `serve`: leave it out")]
+    Misplaced(&'static str),
     #[error("a second signal came before everything was done")]
     Interrupted,
 }
@@ -56,17 +74,25 @@ impl Failure {
     /// As sysexits names them where it has a name: 69 is that what is needed is not there.
     fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Misplaced | Self::Build(crate::app::BuildError::Exposed(_)) => {
-                USAGE
-            }
+            Self::Config(_)
+            | Self::Misplaced(_)
+            | Self::Build(crate::app::BuildError::Exposed(_)) => USAGE,
             Self::Build(
                 crate::app::BuildError::Listen(..)
                 | crate::app::BuildError::Store(_)
                 | crate::app::BuildError::Restore(_),
-            ) => 69,
-            Self::Run(_) | Self::Io(_) | Self::Bench(_) => 1,
+            )
+            | Self::Store(_) => 69,
+            Self::Run(_) | Self::Io(_) | Self::Bench(_) | Self::Damaged(..) => 1,
             Self::Interrupted => 130,
         }
+    }
+}
+
+fn findings(count: u64) -> String {
+    match count {
+        1 => "one finding".to_owned(),
+        _ => format!("{count} findings"),
     }
 }
 
@@ -86,8 +112,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(serve)) => serve::run(&serve.over(arguments.serve)),
-        Some(Command::Bench(_)) if arguments.serve != Serve::default() => Err(Failure::Misplaced),
+        Some(other) if arguments.serve != Serve::default() => Err(Failure::Misplaced(other.name())),
         Some(Command::Bench(args)) => Ok(bench::run(&args)?),
+        Some(Command::Store(store)) => store::run(&store),
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) mod answer;
 pub(crate) mod check;
 mod codec;
 mod deadline;
+#[cfg(test)]
+pub(crate) mod encoded;
 pub(crate) mod event;
 mod fingerprint;
 mod message;

@@ -38,12 +38,12 @@ pub(super) struct Part {
 }
 
 /// Why nothing is known to have been committed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Failure {
     /// Nothing of it was applied, nor will be.
     NotApplied(Error),
     /// It may have been.
-    Unknown(Error),
+    Unknown,
 }
 
 impl Domains {
@@ -73,7 +73,7 @@ impl Domains {
                 Error::Fenced(_) | Error::Refused(_) => Failure::NotApplied(error),
                 Error::Unavailable(_) => {
                     warn!(%error, "a commit's outcome is not known");
-                    Failure::Unknown(error)
+                    Failure::Unknown
                 }
             }
         })

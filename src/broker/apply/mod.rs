@@ -43,7 +43,7 @@ impl Applier {
             let answer = || in_doubt(Reason::HandlerFailed, "the handler failed");
             let done = match kind {
                 RunKind::Call | RunKind::Plan => Done::Answered(vec![answer(); items]),
-                RunKind::Take => Done::Took((0..items).map(|_| Took::Answered(answer())).collect()),
+                RunKind::Take => Done::Took((0..items).map(|_| Took::Unknown(answer())).collect()),
                 RunKind::Finish => Done::Finished(vec![false; finishes]),
             };
             done.into()
@@ -87,7 +87,7 @@ impl Applier {
         let answers = judged.into_iter().zip(seqs);
         let answers = answers.map(|(judged, seq)| match judged {
             Ok(judged) => answer_of(judged, seq),
-            Err(answer) => answer,
+            Err(failure) => answer_to(&failure),
         });
         Completed {
             done: Done::Answered(answers.collect()),
@@ -104,10 +104,11 @@ impl Applier {
         took.resize_with(judged.len(), || None);
         for (at, judged) in order.into_iter().zip(judged) {
             took[at] = Some(match judged {
-                // One that is open and not here: a commit that nobody heard of again. From now on it is here.
+                // Open: it was taken by a commit of which nobody heard again.
                 Ok(Judged::Taken(taken) | Judged::Open(taken)) => Took::Taken(taken),
                 Ok(judged) => Took::Answered(answer_of(judged, seqs[at])),
-                Err(answer) => Took::Answered(answer),
+                Err(failure @ Failure::NotApplied(_)) => Took::NotApplied(answer_to(&failure)),
+                Err(failure @ Failure::Unknown) => Took::Unknown(answer_to(&failure)),
             });
         }
         let took = took.into_iter().flatten().collect();
@@ -122,7 +123,7 @@ impl Applier {
         &self,
         run: Run,
         effect: impl Fn(&RunItem) -> Effect,
-    ) -> (Vec<Result<Judged, Answer>>, Vec<Owed>) {
+    ) -> (Vec<Result<Judged, Failure>>, Vec<Owed>) {
         let mut parts = Vec::new();
         for settle in run.settles {
             let domain = domain_of_queue(&run.settings, &settle.queue);
@@ -132,16 +133,13 @@ impl Applier {
             let domain = domain_of_queue(&run.settings, &owed.queue);
             part(&mut parts, domain).owed.push(owed);
         }
-        let mut all: Vec<Result<Judged, Answer>> = Vec::with_capacity(run.items.len());
+        let mut all: Vec<Result<Judged, Failure>> = Vec::with_capacity(run.items.len());
         for (at, item) in run.items.into_iter().enumerate() {
             let domain = domain_of(&run.settings, &item.origin);
             let part = part(&mut parts, domain);
             part.items.push(at);
             part.units.push(unit(item, &effect));
-            all.push(Err(in_doubt(
-                Reason::StoreUnavailable,
-                "the store did not answer",
-            )));
+            all.push(Err(Failure::Unknown));
         }
         let mut still_owed = Vec::new();
         let commits = parts.into_iter().map(|part| self.commit(part));
@@ -154,9 +152,8 @@ impl Applier {
                 }
                 Err(failure) => {
                     still_owed.extend(owed);
-                    let answer = answer_to(&failure);
                     for at in items {
-                        all[at] = Err(answer.clone());
+                        all[at] = Err(failure.clone());
                     }
                 }
             }
@@ -287,7 +284,7 @@ fn answer_to(failure: &Failure) -> Answer {
             };
             Answer::retry(reason, error.to_string())
         }
-        Failure::Unknown(_) => in_doubt(
+        Failure::Unknown => in_doubt(
             Reason::StoreUnavailable,
             "the fate of its commit is not known yet: send it again",
         ),

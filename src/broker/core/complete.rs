@@ -35,8 +35,12 @@ pub(crate) enum Done {
 #[derive(Debug)]
 pub(crate) enum Took {
     Taken(TakenId),
-    /// It is not taken, or was finished earlier.
+    /// It is not taken, or was finished earlier: the store judged so.
     Answered(Answer),
+    /// Nothing of its commit was applied.
+    NotApplied(Answer),
+    /// Whether its commit was applied is not known; this is told where it cannot be found out.
+    Unknown(Answer),
 }
 
 impl Core {
@@ -65,6 +69,7 @@ impl Core {
                     job.answer = Some(Box::new(answer));
                     finals.push(id);
                 } else {
+                    job.doubted |= answer.outcome == Outcome::InDoubt;
                     again.push(id);
                 }
                 continue;
@@ -81,7 +86,7 @@ impl Core {
         // Chains before packets: a chain is gone before its queue is.
         let chains = self.chains_of(&batch.jobs);
         if !again.is_empty() {
-            self.call_again(&again, now);
+            self.hand_over_again(&again, now);
         }
         for chain in chains {
             self.settle_chain(chain, now);
@@ -102,11 +107,22 @@ impl Core {
         assert_eq!(batch.jobs.len(), took.len(), "one for each item");
         self.call_is_back(&batch, now);
         let mut ended = Vec::new();
-        let (mut taken, mut done) = (Vec::new(), Vec::new());
+        let (mut taken, mut done, mut again) = (Vec::new(), Vec::new(), Vec::new());
         for (&id, took) in batch.jobs.iter().zip(took) {
+            let job = &mut self.desk.jobs[id];
             match took {
                 Took::Taken(name) => taken.push((id, name)),
-                Took::Answered(answer) => {
+                // What is taken may be known to the store and not to us: that is found out before anything goes past it.
+                Took::NotApplied(_) if job.doubted => {
+                    again.push(id);
+                    continue;
+                }
+                Took::Unknown(_) if is_known_again(job) => {
+                    job.doubted = true;
+                    again.push(id);
+                    continue;
+                }
+                Took::Answered(answer) | Took::NotApplied(answer) | Took::Unknown(answer) => {
                     if answer.outcome.ends_chain() {
                         self.note_ends(id, &mut ended);
                     }
@@ -119,9 +135,16 @@ impl Core {
         for (chain, request) in ended {
             self.end_chain(chain, request);
         }
-        for chain in self.chains_of(&batch.jobs) {
+        let chains = self.chains_of(&batch.jobs);
+        if !again.is_empty() {
+            self.in_order_of_places(&mut again);
+            self.hand_over_again(&again, now);
+        }
+        for chain in chains {
             self.settle_chain(chain, now);
         }
+        // The order in which they were taken: some of them by a commit before this one.
+        taken.sort_unstable_by_key(|(_, name)| *name);
         for (id, name) in taken {
             self.go_on(id, name, now);
         }
@@ -129,6 +152,19 @@ impl Core {
             self.remove(id, now);
         }
         self.notice(batch.lane);
+    }
+
+    /// What came ahead of its turn may have its turn now, or may have to stand behind what the store took without our
+    /// knowing.
+    fn in_order_of_places(&self, jobs: &mut [Id<Job>]) {
+        let seq = |id: Id<Job>| self.desk.jobs[id].packet.seq;
+        let placed = jobs.iter().copied().filter(|&id| seq(id) != 0);
+        let mut placed: Vec<_> = placed.collect();
+        placed.sort_by_key(|&id| seq(id));
+        let slots = jobs.iter_mut().filter(|id| seq(**id) != 0);
+        for (slot, id) in slots.zip(placed) {
+            *slot = id;
+        }
     }
 
     fn finished(&mut self, batch: InFlight, durable: &[bool], now: Instant) {
@@ -208,7 +244,7 @@ impl Core {
         let jobs = self.chains[chain].jobs.iter().copied();
         let later: Vec<_> = jobs
             .filter(|&job| self.desk.jobs[job].request == request)
-            .filter(|&job| self.desk.jobs[job].state == State::Waiting)
+            .filter(|&job| self.desk.jobs[job].is_withdrawable())
             .collect();
         for job in later {
             self.desk.tell(job, Answer::earlier_refused());
@@ -299,4 +335,9 @@ impl Core {
             self.queue_index.remove(&key);
         }
     }
+}
+
+/// Whether the store knows a repeat of it.
+fn is_known_again(job: &Job) -> bool {
+    job.packet.seq != 0 || req_id_key(&job.origin, &job.packet).is_some()
 }

@@ -71,7 +71,6 @@ pub(crate) struct RunItem {
 /// A batch that was handed over and has no answer yet.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    pub(super) kind: RunKind,
     pub(super) lane: Id<Lane>,
     pub(super) jobs: Vec<Id<Job>>,
     pub(super) started: Instant,
@@ -85,6 +84,8 @@ struct Filling {
     jobs: Vec<Id<Job>>,
     /// Packets that were answered while they waited, out of their chains now.
     gone: Vec<Id<Job>>,
+    /// Taken ones whose time is over: their handler does not get them.
+    expired: Vec<Id<Job>>,
     bytes: usize,
     max_packets: usize,
     max_bytes: usize,
@@ -213,6 +214,7 @@ impl Core {
             lane,
             jobs: Vec::with_capacity(self.lanes[lane].ready_packets.min(limits.max_packets)),
             gone: Vec::new(),
+            expired: Vec::new(),
             bytes: 0,
             max_packets: limits.max_packets,
             max_bytes: limits.max_bytes,
@@ -232,6 +234,12 @@ impl Core {
         }
         for job in filling.gone {
             self.remove(job, now);
+        }
+        if !filling.expired.is_empty() {
+            for &id in &filling.expired {
+                self.desk.jobs[id].answer = Some(Box::new(expired()));
+            }
+            self.finish(lane, filling.expired, now);
         }
         let settles = std::mem::take(&mut self.lanes[lane].settles);
         self.lanes[lane].settled_ids = 0;
@@ -261,6 +269,8 @@ impl Core {
         let (first_packets, first_bytes) = (ready.packets, ready.bytes);
         let mut spent = 0;
         let mut full = false;
+        // Of the ordered chain: whether what leaves now is over; the other kind waits.
+        let (mut now_over, mut divided) = (None, false);
         while spent < allowance {
             // The run ends where another lane begins.
             let head = self.chains[id].jobs.front();
@@ -270,7 +280,13 @@ impl Core {
             let job = &self.desk.jobs[head];
             let size = job.packet.size;
             let gone = job.state == State::Gone;
-            if !gone && !filling.has_room(size) {
+            // That it expired is durable before anything behind it is applied: else a restart might apply it afterwards.
+            let over = job.is_over(now);
+            if !gone && self.chains[id].is_ordered() && *now_over.get_or_insert(over) != over {
+                divided = true;
+                break;
+            }
+            if !gone && !over && !filling.has_room(size) {
                 full = true;
                 break;
             }
@@ -286,6 +302,10 @@ impl Core {
                 self.expiring.remove(&(expires, head));
             }
             self.chains[id].in_flight += 1;
+            if over {
+                filling.expired.push(head);
+                continue;
+            }
             filling.jobs.push(head);
             filling.bytes += size;
             spent += cost(size, filling.max_packets, filling.max_bytes);
@@ -295,7 +315,7 @@ impl Core {
         lane.ready_bytes -= first_bytes - ready.bytes;
         lane.fair.charge(ready.client, spent);
         self.chains[id].ready = Some(ready);
-        if ready.packets == 0 {
+        if ready.packets == 0 || divided {
             self.detach(id, ready);
             // A free chain may have more behind.
             if !self.chains[id].is_busy() {
@@ -332,7 +352,9 @@ impl Core {
             job.awaited |= awaited && kind != RunKind::Call;
             let chain = job.chain.filter(|&chain| self.chains[chain].is_ordered());
             let packet = match job.expires {
-                Some(expires) if expires <= now => expired_in_place(&job.packet),
+                Some(expires) if expires <= now && job.taken.is_none() && !job.doubted => {
+                    expired_in_place(&job.packet)
+                }
                 _ => job.packet.clone(),
             };
             items.push(RunItem {
@@ -346,7 +368,6 @@ impl Core {
             });
         }
         let batch = self.batches.insert(InFlight {
-            kind,
             lane,
             jobs,
             started: now,

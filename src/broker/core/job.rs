@@ -41,10 +41,26 @@ pub(crate) struct Job {
     pub(crate) taken: Option<TakenId>,
     /// Calls that brought it nothing final since it was taken.
     pub(crate) attempts: u32,
+    /// Until it is taken: it may have been taken, although nobody heard of it. Afterwards: it may have been applied, so that
+    /// it never ends as EXPIRED; its handler sees that its time is over.
+    pub(crate) doubted: bool,
     /// Whether the store was told that a call waits for its answer.
     pub(crate) awaited: bool,
     /// Its final answer, while that is on its way to the disk.
     pub(crate) answer: Option<Box<Answer>>,
+}
+
+impl Job {
+    /// Whether it is taken and ends as EXPIRED now that it is its turn.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        let over = self.expires.is_some_and(|expires| expires <= now);
+        over && self.taken.is_some() && !self.doubted
+    }
+
+    /// Whether it may leave as if it had never come.
+    pub(crate) fn is_withdrawable(&self) -> bool {
+        self.state == State::Waiting && self.taken.is_none() && !self.doubted
+    }
 }
 
 /// Where a job is.

@@ -49,7 +49,9 @@ use crate::store::{QueueKey, ReqIdScope};
 use crate::types::{Answer, ClientKey, Outcome, Reason};
 
 pub(crate) use self::complete::{Completed, Done, Took};
-pub(crate) use self::fill::{Run, RunFinish, RunItem, RunKind};
+#[cfg(test)]
+pub(crate) use self::fill::RunFinish;
+pub(crate) use self::fill::{Run, RunItem, RunKind};
 pub(crate) use self::restore::Restored;
 
 /// Names a request that is waited for.
@@ -174,6 +176,9 @@ impl Core {
                 Next::Rest => self.arm(lane, None),
             }
         }
+        if let Some(run) = self.outgoing.pop_front() {
+            return Some(Step::Run(run));
+        }
         // What left may have ended calls: an expired packet, for one.
         let call = self.desk.finished.pop()?;
         Some(self.answer(call))
@@ -196,9 +201,8 @@ impl Core {
                 .waiters
                 .retain(|waiter| waiter.call != call);
             self.desk.calls[call].slots[slot] = Slot::Done(answer);
-            let Job { waiters, taken, .. } = &self.desk.jobs[job];
-            let abandoned = waiters.is_empty() && taken.is_none();
-            if abandoned && self.desk.jobs[job].state == State::Waiting {
+            let job_of = &self.desk.jobs[job];
+            if job_of.waiters.is_empty() && job_of.is_withdrawable() {
                 self.withdraw(job);
             }
         }
@@ -254,7 +258,7 @@ impl Core {
         if job.taken.is_some() {
             return Answer::accepted();
         }
-        let handed_over = job.state == State::InFlight;
+        let handed_over = job.state == State::InFlight || job.doubted;
         if handed_over && !job.packet.action.is_read() {
             return Answer::with(
                 Outcome::InDoubt,

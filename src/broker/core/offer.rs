@@ -1,4 +1,6 @@
 //! What comes in: each packet of a request is refused, joined to a pending repeat, or let in.
+//!
+//! It is over 500 lines because a packet is followed from its offer to its chain without leaving the file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -372,6 +374,7 @@ impl Core {
             state: State::Waiting,
             taken: None,
             attempts: 0,
+            doubted: false,
             awaited: false,
             answer: None,
         });

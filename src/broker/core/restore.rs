@@ -82,6 +82,8 @@ impl Core {
             state: State::Waiting,
             taken: Some(taken),
             attempts: 0,
+            // It may have been called before.
+            doubted: true,
             awaited: false,
             answer: None,
         });

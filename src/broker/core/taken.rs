@@ -40,8 +40,8 @@ impl Core {
         job.item = ItemId::of_taken(taken);
         job.state = State::Waiting;
         job.since = now;
-        // That a refusal in the take would have been awaited says nothing about its answer.
-        job.awaited = false;
+        // What was so of the take says nothing about its answer.
+        (job.awaited, job.doubted, job.attempts) = (false, false, 0);
         self.lanes[intake].passing -= 1;
         self.desk.tell_taken(id);
         self.apply_in_order(id, now);
@@ -67,8 +67,9 @@ impl Core {
         }
     }
 
-    /// These, in the order of their batch, got no final answer: they wait at the head of their chains, and are called again.
-    pub(super) fn call_again(&mut self, jobs: &[Id<Job>], now: Instant) {
+    /// These, in the order of their batch, got no final answer, or it is not known whether they are taken: they wait at the
+    /// head of their chains, and are handed over again.
+    pub(super) fn hand_over_again(&mut self, jobs: &[Id<Job>], now: Instant) {
         for &id in jobs.iter().rev() {
             let job = &mut self.desk.jobs[id];
             job.state = State::Waiting;
@@ -150,7 +151,6 @@ impl Core {
         now: Instant,
     ) -> BatchId {
         self.batches.insert(InFlight {
-            kind: RunKind::Finish,
             lane,
             jobs,
             started: now,

@@ -1,6 +1,7 @@
 //! One client's queue to one handler, as an SDK keeps it: packets with places, a few requests in flight, the same packets
 //! again until each has its final outcome, and `settled` for what was told.
 
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::broker::{Ack, Request, SettledPart};
 use crate::types::{Action, Answer, ClientKey, Content, Outcome, Packet, Principal, Reason};
+use crate::wire::encoded::encoded;
 
 /// How many requests a queue has in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +206,10 @@ impl Queue {
         Request {
             principal: Arc::new(principal),
             client: Some(self.client.clone()),
-            ack: Ack::Applied,
+            ack: match sent.call % 3 {
+                0 => Ack::Accepted,
+                _ => Ack::Applied,
+            },
             wait,
             size: 0,
             settled: vec![SettledPart {
@@ -237,7 +242,7 @@ fn packet(queue: usize, handler: &'static str, seq: u64, rng: &mut StdRng) -> Pa
         more: None,
         fingerprint: queue as u64 * 1000 + seq,
         size: rng.random_range(20..200),
-        raw: bytes::Bytes::new(),
+        raw: Bytes::new(),
         refusal: None,
     };
     match rng.random_range(0..24) {
@@ -249,6 +254,7 @@ fn packet(queue: usize, handler: &'static str, seq: u64, rng: &mut StdRng) -> Pa
         3 => packet.ttl = Some(Duration::from_millis(rng.random_range(0..30))),
         _ => {}
     }
+    packet.raw = encoded(&packet);
     packet
 }
 

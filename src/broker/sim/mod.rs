@@ -1,11 +1,13 @@
 //! Order and once, as a model: clients as an SDK behaves, a network that does what networks do, and between them the real
-//! state machine, the real handlers `topics` and `records`, and the real store in memory, all on a simulated clock.
+//! state machine, the real handlers `topics` and `records`, a durable one that is called and does what handlers do, and the
+//! real store in memory, all on a simulated clock, through restarts of the gateway.
 //!
 //! A seed gives a run, and the same seed the same run. What was applied is read from the store's tail by a checker that
 //! knows nothing of the broker. The model can fail: without the rule of places most runs do.
 
 mod check;
 mod client;
+mod jobs;
 mod network;
 mod store;
 mod world;

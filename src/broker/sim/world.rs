@@ -1,4 +1,6 @@
 //! The clock, and everything that happens on it.
+//!
+//! It is over 500 lines because everything that can happen is in one place, and what it counts beside it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,23 +17,25 @@ use tokio::time::Instant;
 
 use super::check::{Evidence, Name, Told};
 use super::client::{Pace, Queue, Sent};
+use super::jobs::{Effects, Jobs};
 use super::network;
 use super::store::{Places, Unsteady};
 use crate::broker::apply::Applier;
 use crate::broker::core::{BatchId, CallId, Completed, Core, Run, Step};
+use crate::broker::restore::restored;
 use crate::broker::{Response, Settings};
 use crate::handler::{
     BatchLimits, Drive, HandlerSettings, Kind, Ordering, Records, Registry, TopicRules, Topics,
     Unlisted,
 };
-use crate::store::{Entry, EntryKind, KeptResult, Tail};
+use crate::store::{Entry, EntryKind, KeptResult, Store, Tail};
 use crate::types::{Answer, HandlerName, MessageBody, Outcome, Reason};
 
 const MS: Duration = Duration::from_millis(1);
 /// What is not done by then is stuck.
 const END: Duration = Duration::from_secs(600);
 const CLIENTS: usize = 3;
-const HANDLERS: [&str; 2] = ["topics", "orders"];
+const HANDLERS: [&str; 3] = ["topics", "orders", "jobs"];
 
 /// One run.
 #[derive(Debug)]
@@ -43,8 +47,13 @@ pub(super) struct World {
     events: BTreeMap<(Instant, u64), Event>,
     last_event: u64,
     last_call: u64,
+    registry: Arc<Registry>,
+    settings: Settings,
+    store: Arc<Unsteady>,
     core: Core,
     applier: Applier,
+    /// Which start of the gateway this is: what an earlier one had in hand is gone.
+    life: u32,
     /// Copies that are waited for at the gateway.
     waiting: HashMap<CallId, Rc<Sent>>,
     /// Copies that the network holds until everything in them is settled.
@@ -68,9 +77,11 @@ enum Event {
     /// A client may have something to send.
     Wakes(usize),
     /// A batch gets to the store.
-    Applied(Run),
+    Applied(u32, Run),
     /// The broker hears of it.
-    Completed(BatchId, Completed),
+    Completed(u32, BatchId, Completed),
+    /// The gateway ends, and another one starts with the same store.
+    Restarts,
 }
 
 /// What a run shows.
@@ -97,6 +108,8 @@ pub(super) struct Figures {
     ahead: u64,
     in_doubt: u64,
     forgotten: u64,
+    restarts: u64,
+    restored: u64,
 }
 
 /// Whoever follows the store.
@@ -112,7 +125,9 @@ impl World {
         let start = Instant::now();
         let witness = Arc::new(Witness::default());
         let store = Unsteady::new(rng.random(), places, witness.clone());
-        let registry = Arc::new(registry(&mut rng));
+        let store = Arc::new(store);
+        let jobs = Jobs::new(rng.random(), witness.clone());
+        let registry = Arc::new(registry(&mut rng, jobs));
         let settings = Settings {
             lane_packets: rng.random_range(4..20),
             waiters: rng.random_range(1..4),
@@ -126,15 +141,19 @@ impl World {
                 queues.push(Queue::new(number, id, handler, pace, start, &mut rng));
             }
         }
-        Self {
+        let mut world = Self {
             rng,
             start,
             now: start,
             events: BTreeMap::new(),
             last_event: 0,
             last_call: 0,
-            core: Core::new(registry, settings),
-            applier: Applier::new(Arc::new(store)),
+            core: Core::new(registry.clone(), settings.clone()),
+            applier: Applier::new(store.clone()),
+            registry,
+            settings,
+            store,
+            life: 0,
             waiting: HashMap::new(),
             held: Vec::new(),
             queues,
@@ -142,7 +161,12 @@ impl World {
             told: Vec::new(),
             figures: Figures::default(),
             log: Vec::new(),
+        };
+        for _ in 0..world.rng.random_range(0..3) {
+            let later = MS * world.rng.random_range(1..500);
+            world.after(later, Event::Restarts);
         }
+        world
     }
 
     /// Until nothing more will happen.
@@ -183,14 +207,36 @@ impl World {
                 self.wake(queue);
             }
             Event::Wakes(queue) => self.wake(queue),
-            Event::Applied(run) => {
+            Event::Applied(life, _) | Event::Completed(life, ..) if life != self.life => {}
+            Event::Applied(life, run) => {
                 let batch = run.batch;
                 let answers = self.applier.clone().apply(run).now_or_never();
                 let answers = answers.expect("memory waits for nothing");
                 let later = MS * self.rng.random_range(0..15);
-                self.after(later, Event::Completed(batch, answers));
+                self.after(later, Event::Completed(life, batch, answers));
             }
-            Event::Completed(batch, answers) => self.core.complete(self.now, batch, answers),
+            Event::Completed(_, batch, done) => self.core.complete(self.now, batch, done),
+            Event::Restarts => self.restart(),
+        }
+    }
+
+    /// Everything but the store is gone. Who waited hears nothing.
+    fn restart(&mut self) {
+        self.note(|| "restarts".to_owned());
+        self.figures.restarts += 1;
+        self.life += 1;
+        self.waiting.clear();
+        let settings = Settings {
+            seed: self.rng.random(),
+            ..self.settings.clone()
+        };
+        self.core = Core::new(self.registry.clone(), settings);
+        self.applier = Applier::new(self.store.clone());
+        let runs = self.store.open_runs().now_or_never();
+        let runs = runs.expect("memory waits for nothing").unwrap();
+        for run in restored(runs) {
+            self.figures.restored += run.packets.len() as u64;
+            assert!(self.core.restore(self.now, run), "its handler is there");
         }
     }
 
@@ -257,7 +303,7 @@ impl World {
                 }
                 Step::Run(run) => {
                     let later = MS * self.rng.random_range(0..15);
-                    self.after(later, Event::Applied(run));
+                    self.after(later, Event::Applied(self.life, run));
                 }
             }
         }
@@ -364,7 +410,7 @@ impl World {
     }
 }
 
-fn registry(rng: &mut StdRng) -> Registry {
+fn registry(rng: &mut StdRng, jobs: Jobs) -> Registry {
     let mut batch = || BatchLimits {
         max_packets: rng.random_range(1..8),
         max_bytes: rng.random_range(100..2000),
@@ -387,6 +433,7 @@ fn registry(rng: &mut StdRng) -> Registry {
     let listed = vec![
         handler("topics", Kind::Topics, topics),
         handler("orders", Kind::Records, records()),
+        handler("jobs", Kind::Custom, Drive::Called(Arc::new(jobs))),
     ];
     let unlisted = handler("unlisted", Kind::Records, records());
     Registry::new(listed, unlisted, Unlisted::AreUnknown)
@@ -403,14 +450,27 @@ impl Tail for Witness {
                             &record.content.as_ref().expect("nothing is deleted").1
                         }
                     };
-                    let text = std::str::from_utf8(content).unwrap();
-                    let (queue, seq) = text.split_once(':').expect("the model's own content");
-                    let name = (queue.parse().unwrap(), seq.parse().unwrap());
-                    self.applied.lock().push(name);
+                    self.applied(content);
                 }
                 EntryKind::Result(result) => self.results.lock().push((**result).clone()),
             }
         }
+    }
+}
+
+impl Witness {
+    /// What is applied says whose it is.
+    fn applied(&self, content: &[u8]) {
+        let text = std::str::from_utf8(content).unwrap();
+        let (queue, seq) = text.split_once(':').expect("the model's own content");
+        let name = (queue.parse().unwrap(), seq.parse().unwrap());
+        self.applied.lock().push(name);
+    }
+}
+
+impl Effects for Witness {
+    fn applied(&self, content: &[u8]) {
+        self.applied(content);
     }
 }
 
@@ -429,6 +489,8 @@ impl Figures {
             ahead,
             in_doubt,
             forgotten,
+            restarts,
+            restored,
         } = other;
         self.packets += packets;
         self.applied += applied;
@@ -442,9 +504,11 @@ impl Figures {
         self.ahead += ahead;
         self.in_doubt += in_doubt;
         self.forgotten += forgotten;
+        self.restarts += restarts;
+        self.restored += restored;
     }
 
-    pub(super) fn all(&self) -> [(&'static str, u64); 12] {
+    pub(super) fn all(&self) -> [(&'static str, u64); 14] {
         [
             ("packets", self.packets),
             ("applied", self.applied),
@@ -458,6 +522,8 @@ impl Figures {
             ("ahead of their turn", self.ahead),
             ("in doubt", self.in_doubt),
             ("forgotten", self.forgotten),
+            ("restarts", self.restarts),
+            ("taken and restored", self.restored),
         ]
     }
 }

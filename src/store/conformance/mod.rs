@@ -216,7 +216,7 @@ pub(crate) fn publish(topic: &str, text: &str) -> Effect {
     Effect::Publish([draft(topic, text)].into_iter().collect())
 }
 
-fn draft(topic: &str, text: &str) -> Draft {
+pub(crate) fn draft(topic: &str, text: &str) -> Draft {
     Draft {
         topic: Topic::parse(topic, "").unwrap(),
         id: MessageId(9),

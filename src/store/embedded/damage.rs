@@ -1,9 +1,22 @@
 //! What was found to be damaged: told in the log as it is found, and kept for whoever asks.
 
+use std::io;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+
 use parking_lot::Mutex;
 
-use super::table;
+use super::disk::Disk;
+use super::keeper::Wake;
+use super::rows::{Space, shown};
+use super::table::Table;
+use super::{parts, table};
 use crate::store::Error;
+
+/// Where what is damaged is put aside.
+pub(super) const QUARANTINE: &str = "quarantine";
 
 /// How many findings are kept; more are only counted.
 const KEPT: usize = 1_000;
@@ -12,6 +25,12 @@ const KEPT: usize = 1_000;
 pub(super) struct Damages {
     /// A lock and not a task: taken when something is damaged.
     found: Mutex<Found>,
+    /// Something of the table could not be read, and it was not mended since.
+    is_table_damaged: AtomicBool,
+    /// Something was told that the next checkpoint should take care of.
+    unsettled: AtomicBool,
+    /// Who mends it.
+    keeper: OnceLock<SyncSender<Wake>>,
 }
 
 #[derive(Debug, Default)]
@@ -41,11 +60,111 @@ impl Damages {
         all
     }
 
+    /// Who is to be woken when the table is found to be damaged.
+    pub(super) fn wake(&self, keeper: SyncSender<Wake>) {
+        // There is one.
+        let _ = self.keeper.set(keeper);
+    }
+
     /// The table could not be read.
     pub(super) fn unreadable(&self, error: &table::Error) -> Error {
         if let table::Error::Damaged(what) = error {
-            self.tell(what.clone());
+            self.table_is_damaged(what);
         }
         Error::Unavailable(error.to_string())
     }
+
+    pub(super) fn table_is_damaged(&self, what: &str) {
+        if self.is_table_damaged.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.tell(format!("the table of rows: {what}"));
+        if let Some(keeper) = self.keeper.get() {
+            // Whatever it is woken for, it looks.
+            let _ = keeper.try_send(Wake::Mend);
+        }
+    }
+
+    pub(super) fn is_table_damaged(&self) -> bool {
+        self.is_table_damaged.load(Ordering::Acquire)
+    }
+
+    /// Whether something was told since it was asked last.
+    pub(super) fn take_unsettled(&self) -> bool {
+        self.unsettled.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// Puts a damaged table aside, goes on with what can be read of it, and tells what is missing.
+pub(super) fn mend(table: &Table, damages: &Damages) -> Result<(), table::Error> {
+    let aside = format!("{QUARANTINE}/rows-{:08x}.table", rand::random::<u32>());
+    let again = |new: &Table| super::meta::restore(new);
+    let missing = table.mend(Path::new(&aside), &again)?;
+    damages.is_table_damaged.store(false, Ordering::Release);
+    damages.unsettled.store(true, Ordering::Release);
+    for missing in &missing {
+        damages.tell(of_table(missing));
+    }
+    Ok(())
+}
+
+/// A copy of what is damaged, for whoever wants to look at it. That it cannot be made changes nothing.
+pub(super) fn put_aside(disk: &dyn Disk, path: &Path, aside: &Path) {
+    let copy = || -> io::Result<()> {
+        let from = disk.open(path)?;
+        disk.make_dir(Path::new(QUARANTINE))?;
+        if disk.exists(aside)? {
+            return Ok(());
+        }
+        let to = disk.create(aside)?;
+        let len = from.len()?;
+        let mut at = 0;
+        let mut buffer = vec![0; 1 << 20];
+        while at < len {
+            let some = buffer.len().min((len - at) as usize);
+            from.read_at(at, &mut buffer[..some])?;
+            to.write_at(at, &buffer[..some])?;
+            at += some as u64;
+        }
+        to.sync()
+    };
+    if let Err(error) = copy() {
+        tracing::warn!(path = %path.display(), %error, "what is damaged could not be put aside");
+    }
+}
+
+/// For a person, as the next one.
+pub(super) fn of_part(damage: &parts::Damage) -> String {
+    let (part, what) = (&damage.part, &damage.what);
+    match &damage.positions {
+        None => format!("{part}: {what}; no message is missing"),
+        Some(positions) => format!(
+            "{part}: {what}; missing are its messages from position {} to {}",
+            positions.start(),
+            positions.end()
+        ),
+    }
+}
+
+pub(super) fn of_table(missing: &table::Missing) -> String {
+    let Some(space) = missing.space else {
+        return format!("the table of rows: {}; no row is missing", missing.why);
+    };
+    let name = space_name(space);
+    let key = |key: &Option<Vec<u8>>, none: &str| match key {
+        Some(key) => shown(space, key),
+        None => none.to_owned(),
+    };
+    format!(
+        "the table of rows: {}; missing are {name}, after {} up to {}",
+        missing.why,
+        key(&missing.after, "the first"),
+        key(&missing.through, "the last"),
+    )
+}
+
+/// So that the names of keys are used where rows are told of.
+pub(super) fn space_name(space: u8) -> &'static str {
+    let known = Space::ALL.iter().find(|known| **known as u8 == space);
+    known.map_or("unknown rows", |space| space.name())
 }

@@ -3,16 +3,19 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, SystemTime};
 
 use hashbrown::HashMap;
 
+use super::damage::mend;
 use super::disk::Disk;
 use super::keep::Keep;
 use super::levels::{Mem, Shared};
 use super::meta::{self, part_key, part_row};
-use super::parts::{Blocks, Part, PartWriter, Step};
+use super::parts::{Blocks, Damage, Part, PartWriter, Step};
+use super::reader::tell;
 use super::rows::Space;
 use super::syncer::Job;
 use super::table::Op;
@@ -34,6 +37,10 @@ const MERGED: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wake {
     Checkpoint,
+    /// A checkpoint though nothing has changed: damage was told, and what was damaged is not needed any more.
+    Settle,
+    /// The table was found to be damaged.
+    Mend,
     /// A last checkpoint, and the end.
     Close,
 }
@@ -41,6 +48,8 @@ pub(super) enum Wake {
 #[derive(Debug)]
 pub(super) struct Keeper {
     pub(super) wake: Receiver<Wake>,
+    /// Nobody has the store any more.
+    pub(super) is_closed: Arc<AtomicBool>,
     pub(super) jobs: Sender<Job>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) blocks: Arc<Blocks>,
@@ -55,8 +64,10 @@ impl Keeper {
         loop {
             let why = self.wake.recv_timeout(IDLE);
             let is_old = moved.elapsed().is_ok_and(|passed| passed >= OLD);
+            self.mend();
             if why.is_ok() || is_old {
-                match self.checkpoint() {
+                let force = why == Ok(Wake::Settle) || self.shared.damages.take_unsettled();
+                match self.checkpoint(force) {
                     Ok(()) => moved = SystemTime::now(),
                     Err(error) => tracing::warn!(%error, "a checkpoint failed: it is tried again"),
                 }
@@ -67,20 +78,42 @@ impl Keeper {
                 tracing::warn!(%error, "old messages could not be removed yet");
             }
             match why {
+                _ if self.is_closed.load(Ordering::Acquire) => return,
                 Ok(Wake::Close) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Wake::Checkpoint) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
 
     /// Moves what is in memory into parts and table; then the log need not have it any more.
-    fn checkpoint(&mut self) -> Result<(), Failure> {
+    fn checkpoint(&mut self, force: bool) -> Result<(), Failure> {
+        let moved = self.move_down(force);
+        if let Err(Failure::Table(super::table::Error::Damaged(what))) = &moved {
+            // Without this the log would grow for good.
+            self.shared.damages.table_is_damaged(what);
+            self.mend();
+            return self.move_down(force);
+        }
+        moved
+    }
+
+    /// Puts a damaged table aside, and goes on with what is left of it.
+    fn mend(&self) {
+        let damages = &self.shared.damages;
+        if damages.is_table_damaged()
+            && let Err(error) = mend(&self.shared.table, damages)
+        {
+            tracing::error!(%error, "the damaged table of rows could not be replaced yet");
+        }
+    }
+
+    fn move_down(&self, force: bool) -> Result<(), Failure> {
         let mem = {
             let mut levels = self.shared.levels.write();
             match &levels.frozen {
                 // The last one failed.
                 Some(frozen) => frozen.clone(),
-                None if levels.active.bytes == 0 => return Ok(()),
+                None if levels.active.bytes == 0 && !force => return Ok(()),
                 None => levels.freeze().ok_or(Failure::Busy)?,
             }
         };
@@ -131,7 +164,7 @@ impl Keeper {
     }
 
     fn open(&self, path: &Path) -> Result<Arc<Part>, Failure> {
-        let part = Part::open(&*self.disk, path, self.blocks.clone())?;
+        let part = Part::open(&*self.disk, path, self.blocks.clone(), None)?;
         Ok(Arc::new(part))
     }
 
@@ -156,7 +189,7 @@ impl Keeper {
         ops.push(meta::op(meta::HEADER, &header));
         ops.push(meta::op(meta::FRAME, &frame));
         ops.push(meta::op(meta::FLOORS, floors));
-        self.shared.table.apply(&ops)?;
+        meta::apply(&self.shared.table, &ops)?;
         Ok(())
     }
 
@@ -199,27 +232,35 @@ impl Keeper {
     fn merge(&self, class: &str, parts: &[Arc<Part>], last: u64) -> Result<(), Failure> {
         let mut counts: HashMap<(String, String), u64> = HashMap::new();
         let mut kept = 0;
-        each(parts, |_, message| {
-            let (tenant, topic) = message.names();
-            *counts.entry((tenant.into(), topic.into())).or_default() += 1;
-            Ok(())
-        })?;
+        each(
+            parts,
+            &mut |damage| tell(&self.shared, damage),
+            |_, message| {
+                let (tenant, topic) = message.names();
+                *counts.entry((tenant.into(), topic.into())).or_default() += 1;
+                Ok(())
+            },
+        )?;
         let newest = parts.iter().map(|part| part.info().last).max().unwrap_or(0);
         let path =
             Path::new(PARTS).join(format!("{newest:016x}-last-{}.part", rand::random::<u32>()));
         let mut writer = self.part_writer(&path, class)?;
-        each(parts, |position, message| {
-            let (tenant, topic) = message.names();
-            let left = counts.get_mut(&(tenant.to_owned(), topic.to_owned()));
-            let left = left.ok_or(Failure::Busy)?;
-            let is_kept = *left <= last;
-            *left -= 1;
-            if is_kept {
-                kept += 1;
-                writer.add(position, message)?;
-            }
-            Ok(())
-        })?;
+        each(
+            parts,
+            &mut |damage| tell(&self.shared, damage),
+            |position, message| {
+                let (tenant, topic) = message.names();
+                let left = counts.get_mut(&(tenant.to_owned(), topic.to_owned()));
+                let left = left.ok_or(Failure::Busy)?;
+                let is_kept = *left <= last;
+                *left -= 1;
+                if is_kept {
+                    kept += 1;
+                    writer.add(position, message)?;
+                }
+                Ok(())
+            },
+        )?;
         writer.finish()?;
         let merged = match kept {
             0 => {
@@ -257,7 +298,7 @@ impl Keeper {
             key,
             value: Some(row),
         }));
-        self.shared.table.apply(&ops)?;
+        meta::apply(&self.shared.table, &ops)?;
         {
             let mut levels = self.shared.levels.write();
             let is_gone = |part: &&Arc<Part>| gone.iter().any(|other| Arc::ptr_eq(other, part));
@@ -306,14 +347,16 @@ fn sorted(parts: impl Iterator<Item = Arc<Part>>) -> Arc<[Arc<Part>]> {
 
 fn each(
     parts: &[Arc<Part>],
+    lost: &mut dyn FnMut(&Damage),
     mut visit: impl FnMut(u64, &PackedMessage) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     for part in parts {
         let mut result = Ok(());
         part.scan(0, &mut |step| {
-            // What is lost was told, or will be by whoever looks for it.
-            if let Step::Message(position, message) = step {
-                result = visit(position, &message);
+            match step {
+                Step::Message(position, message) => result = visit(position, &message),
+                // Whoever looks for it later finds no trace of it.
+                Step::Lost(damage) => lost(&damage),
             }
             match result {
                 Ok(()) => ControlFlow::Continue(()),

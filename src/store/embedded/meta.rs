@@ -1,5 +1,6 @@
 //! The store's own rows: what it is, how far it has got, and its parts.
 
+use std::ops::Bound;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use super::keeper::PARTS;
 use super::parts::{Part, PartInfo};
 use super::rows::Space;
-use super::table::Op;
+use super::table::{self, Direction, Limit, Op, Table};
 use crate::store::coding::{Reader, Writer};
 use crate::store::{Epoch, Position};
 
@@ -20,6 +21,54 @@ pub(super) const FLOORS: &str = "floors";
 
 /// How many starts are remembered; a cursor of an earlier one is of another history.
 const EPOCHS_KEPT: usize = 1_000;
+
+/// Writes rows, and those of the store's own a second time: in another tree of the table, so that one damage does not take
+/// both.
+pub(super) fn apply(table: &Table, ops: &[Op<'_>]) -> Result<(), table::Error> {
+    let own = |space: u8| [Space::Meta as u8, Space::Part as u8].contains(&space);
+    let again = ops.iter().filter(|op| own(op.space));
+    let again: Vec<_> = again
+        .map(|op| ([&[op.space], op.key].concat(), op.value))
+        .collect();
+    let mut all = ops.to_vec();
+    all.extend(again.iter().map(|(key, value)| Op {
+        space: Space::Again as u8,
+        key,
+        value: *value,
+    }));
+    table.apply(&all)
+}
+
+/// Puts the store's own rows, or their copies, where the others are not any more.
+pub(super) fn restore(table: &Table) -> Result<(), table::Error> {
+    let any = Bound::Unbounded;
+    let all = Limit {
+        rows: usize::MAX,
+        bytes: usize::MAX,
+    };
+    for (key, value) in table.range(Space::Again as u8, any, any, Direction::Forward, all)? {
+        let Some((space, rest)) = key.split_first() else {
+            continue;
+        };
+        table.apply(&[Op {
+            space: *space,
+            key: rest,
+            value: Some(&value),
+        }])?;
+    }
+    let mut copies = Vec::new();
+    for space in [Space::Meta, Space::Part] {
+        for (key, value) in table.range(space as u8, any, any, Direction::Forward, all)? {
+            copies.push(([&[space as u8], &*key].concat(), value));
+        }
+    }
+    let copies = copies.iter().map(|(key, value)| Op {
+        space: Space::Again as u8,
+        key,
+        value: Some(value),
+    });
+    table.apply(&copies.collect::<Vec<_>>())
+}
 
 pub(super) fn op<'a>(name: &'a str, value: &'a [u8]) -> Op<'a> {
     Op {
@@ -91,7 +140,7 @@ pub(super) fn epochs_row(epochs: &[Epoch]) -> Vec<u8> {
     out.0
 }
 
-fn read_epochs(row: Bytes) -> Vec<Epoch> {
+pub(super) fn read_epochs(row: Bytes) -> Vec<Epoch> {
     let mut from = Reader(row);
     let mut epochs = Vec::new();
     while !from.is_empty() {

@@ -16,8 +16,10 @@
 //! ([`damage`]), and everything else goes on.
 
 mod damage;
+mod directory;
 mod disk;
 mod frame;
+pub mod inspect;
 mod keep;
 mod keeper;
 mod levels;
@@ -36,7 +38,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -100,9 +102,11 @@ pub struct Embedded {
     /// A lock and not a task: held for a look-up.
     terms: Mutex<Terms>,
     wake: SyncSender<Wake>,
+    /// Nobody has it any more: a message that found no room need not come.
+    is_closed: Arc<AtomicBool>,
     /// In the order in which they end.
     threads: Mutex<Vec<JoinHandle<()>>>,
-    _directory: Option<open::Directory>,
+    _directory: Option<directory::Directory>,
 }
 
 #[derive(Debug)]
@@ -132,20 +136,22 @@ impl Embedded {
     }
 
     async fn accept(&self, commit: Commit) -> Result<Committing, Error> {
-        match self.terms.lock().domains.get(&commit.domain) {
-            Some(term) if commit.term < *term => return Err(Error::Fenced(*term)),
-            _ => {}
-        }
         let permits = (commit.size() / PERMIT_BYTES + 1).min(IN_LINE_PERMITS) as u32;
         let room = self.in_line.clone().acquire_many_owned(permits).await;
         let room = room.map_err(|_| closed())?;
+        let slot = self.commits.reserve().await.map_err(|_| closed())?;
         let (reply, answer) = oneshot::channel();
-        let commit = Input::Commit {
+        // Compared and put in line at once: nothing of an older term comes in line after a take-over.
+        let terms = self.terms.lock();
+        match terms.domains.get(&commit.domain) {
+            Some(term) if commit.term < *term => return Err(Error::Fenced(*term)),
+            _ => {}
+        }
+        slot.send(Input::Commit {
             commit: Box::new(commit),
             reply,
             room,
-        };
-        self.commits.send(commit).await.map_err(|_| closed())?;
+        });
         Ok(Committing::Waiting(answer))
     }
 
@@ -180,6 +186,8 @@ fn stop(commits: mpsc::Sender<Input>, wake: SyncSender<Wake>, threads: Vec<JoinH
 impl Drop for Embedded {
     /// Without [`Store::close`] the threads end by themselves, and what was accepted may not be durable: as after a crash.
     fn drop(&mut self) {
+        self.is_closed.store(true, Ordering::Release);
+        // A mailbox that is full is looked into, and so is this.
         let _ = self.commits.try_send(Input::Close);
         let _ = self.wake.try_send(Wake::Close);
     }

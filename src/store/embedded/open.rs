@@ -1,21 +1,20 @@
 //! Opening a directory: what is there is read, what cannot be read is told, and the threads start.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::damage::Damages;
+use super::damage::{self, Damages, QUARANTINE, mend, put_aside};
+use super::directory::{Directory, format};
 use super::disk::{Disk, RealDisk};
 use super::frame::{self, Header, Op};
-use super::keep::{Floors, Keep};
-use super::keeper::{Keeper, PARTS};
+use super::keep::Floors;
+use super::keeper::{Keeper, PARTS, Wake};
 use super::levels::{Levels, Mem, Shared};
 use super::log::{self, Log};
 use super::meta::{self, EPOCHS, FLOORS, FRAME, HEADER, SEED};
@@ -28,21 +27,11 @@ use super::writer::Writer;
 use super::{Embedded, Options, Terms};
 use crate::store::Tail;
 
-/// The file that says what the directory is.
-const FORMAT: &str = "FORMAT";
-const FORMAT_TEXT: &str = "tidegate store, format 1\n";
+pub(super) const TABLE: &str = "rows.table";
+pub(super) const LOG: &str = "log";
 
-/// The same, before it is whole.
-const UNFINISHED: &str = "FORMAT.new";
-
-/// Locked by the process that has the directory.
-const LOCK: &str = "LOCK";
-
-const TABLE: &str = "rows.table";
-const LOG: &str = "log";
-
-/// Where what is damaged is put aside.
-const QUARANTINE: &str = "quarantine";
+/// How far the names of runs leap over those that may have been in frames that are lost.
+const LEAP: u64 = 1 << 32;
 
 /// Commits in line at most.
 const IN_LINE: usize = 4_096;
@@ -58,50 +47,6 @@ pub enum OpenError {
     Io(PathBuf, String),
     #[error("{0} is damaged: {1}")]
     Damaged(PathBuf, String),
-}
-
-/// A directory that this process has to itself.
-#[derive(Debug)]
-pub(super) struct Directory {
-    path: PathBuf,
-    /// Open as long as it is locked.
-    _lock: File,
-}
-
-impl Directory {
-    /// Makes it if it is not there.
-    pub(super) fn lock(path: &Path) -> Result<Self, OpenError> {
-        let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
-        fs::create_dir_all(path).map_err(failed)?;
-        // Before anything is written into what is somebody else's.
-        check_format(path, &RealDisk::new(path))?;
-        let mut lock = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path.join(LOCK))
-            .map_err(failed)?;
-        if let Err(error) = lock.try_lock() {
-            let fs::TryLockError::WouldBlock = error else {
-                return Err(OpenError::Io(path.to_owned(), error.to_string()));
-            };
-            let mut holder = String::new();
-            // Only for the person who reads it.
-            let _ = lock.read_to_string(&mut holder);
-            let holder = match holder.trim() {
-                "" => String::new(),
-                holder => format!(" ({holder})"),
-            };
-            return Err(OpenError::InUse(path.to_owned(), holder));
-        }
-        lock.set_len(0).map_err(failed)?;
-        write!(lock, "process {}", std::process::id()).map_err(failed)?;
-        Ok(Self {
-            path: path.to_owned(),
-            _lock: lock,
-        })
-    }
 }
 
 /// What is there, before the threads start.
@@ -137,13 +82,16 @@ pub(super) fn start(
     let found = find(path, disk, &options)?;
     let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     let row = meta::epochs_row(&found.epochs);
-    found
-        .shared
-        .table
-        .apply(&[meta::op(EPOCHS, &row)])
-        .map_err(|error| failed(&error))?;
-    let state = State::load(found.shared.clone(), options.keep.clone(), found.seed)
-        .map_err(|error| failed(&error))?;
+    meta::apply(&found.shared.table, &[meta::op(EPOCHS, &row)]).map_err(|error| failed(&error))?;
+    let load = || State::load(found.shared.clone(), options.keep.clone(), found.seed);
+    let state = load().or_else(|error| match found.shared.damages.is_table_damaged() {
+        true => {
+            mend(&found.shared.table, &found.shared.damages)
+                .map_err(|error| OpenError::Damaged(path.to_owned(), error.to_string()))?;
+            load().map_err(|error| failed(&error))
+        }
+        false => Err(failed(&error)),
+    })?;
 
     let header = found.shared.levels.read().active.header;
     let last = found.log.next() - 1;
@@ -151,7 +99,9 @@ pub(super) fn start(
     let (commits, inbox) = mpsc::channel(IN_LINE);
     let (jobs, to_do) = std::sync::mpsc::channel();
     let (wake, woken) = std::sync::mpsc::sync_channel(1);
-    let writer = Writer::new(inbox, jobs.clone(), state, last);
+    let is_closed = Arc::new(AtomicBool::new(false));
+    found.shared.damages.wake(wake.clone());
+    let writer = Writer::new(inbox, jobs.clone(), state, last, is_closed.clone());
     let syncer = Syncer {
         jobs: to_do,
         done: commits.clone(),
@@ -169,12 +119,17 @@ pub(super) fn start(
     };
     let keeper = Keeper {
         wake: woken,
+        is_closed: is_closed.clone(),
         jobs,
         disk: found.disk,
         blocks: found.blocks,
         shared: found.shared.clone(),
         keep: options.keep,
     };
+    if !keeper.shared.damages.all().is_empty() {
+        // What was told need not be told at the next start.
+        let _ = wake.try_send(Wake::Settle);
+    }
     let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
         let named = std::thread::Builder::new().name(name.to_owned());
         named.spawn(run).map_err(|error| failed(&error))
@@ -193,6 +148,7 @@ pub(super) fn start(
         in_line: Arc::new(Semaphore::new(super::IN_LINE_PERMITS)),
         terms: Mutex::new(Terms::from(header.term)),
         wake,
+        is_closed,
         threads: Mutex::new(threads),
         _directory: directory,
     })
@@ -213,11 +169,16 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
     let seed = match row(SEED)? {
         Some(seed) => Seed(number(&seed)),
         None => {
+            // Without it nothing of the rest can be found.
+            if let Some(other) = others(&*disk).map_err(|error| failed(&error))? {
+                let why = format!(
+                    "its table {TABLE} has lost the rows that say what {other} belongs to: put a backup back"
+                );
+                return Err(OpenError::Damaged(path.to_owned(), why));
+            }
             let seed: u64 = rand::random();
             let row = seed.to_le_bytes();
-            table
-                .apply(&[meta::op(SEED, &row)])
-                .map_err(|error| failed(&error))?;
+            meta::apply(&table, &[meta::op(SEED, &row)]).map_err(|error| failed(&error))?;
             Seed(seed)
         }
     };
@@ -246,7 +207,8 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
         frame,
         &mut |number, payload| {
             if number > active.frame + 1 {
-                missing.push((active.header.tail + 1, before(&payload)));
+                let frames = (active.frame + 1, number - 1);
+                missing.push((frames, active.header.tail + 1, before(&payload)));
             }
             active.apply(number, payload);
         },
@@ -261,19 +223,30 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
         );
     }
     for damaged in &recovered.damaged {
-        damages.tell(format!(
-            "the commit log, segment {} at {}: {} bytes cannot be read; missing are the frames {} up to {}",
-            damaged.segment, damaged.offset, damaged.bytes, damaged.numbers.start, damaged.numbers.end
-        ));
+        damages.tell(log::describe(damaged));
+        let name = format!("{:016}.log", damaged.segment);
         put_aside(
             &*disk,
-            &Path::new(LOG).join(format!("{:016}.log", damaged.segment)),
+            &Path::new(LOG).join(&name),
+            &Path::new(QUARANTINE).join(&name),
         );
     }
-    for (first, last) in missing {
-        if first <= last && floors.damage(first, last) {
-            damages.tell(format!("missing are the positions {first} to {last}"));
+    for (frames, first, last) in missing {
+        let (from, to) = frames;
+        if recovered.damaged.is_empty() {
+            damages.tell(format!(
+                "the commit log: missing are the frames {from} to {to}, which the table of rows does not have"
+            ));
         }
+        if first <= last && floors.damage(first, last) {
+            damages.tell(format!(
+                "the commit log: missing are the positions {first} to {last}"
+            ));
+        }
+    }
+    // The last frames are gone, and what they counted on is not known: no name of theirs is given again.
+    if log.next() - 1 > active.frame {
+        active.header.number += LEAP;
     }
     // Numbers of frames that are missing at the end are not used again.
     active.frame = active.frame.max(log.next() - 1);
@@ -299,53 +272,6 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
     })
 }
 
-/// A directory that is not empty must say that it is a store, and of a format that is known. True: it does.
-fn check_format(path: &Path, disk: &dyn Disk) -> Result<bool, OpenError> {
-    let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
-    let name = Path::new(FORMAT);
-    if disk.exists(name).map_err(failed)? {
-        let file = disk.open(name).map_err(failed)?;
-        let mut text = vec![0; file.len().map_err(failed)?.min(1024) as usize];
-        file.read_at(0, &mut text).map_err(failed)?;
-        if text == FORMAT_TEXT.as_bytes() {
-            return Ok(true);
-        }
-        let text = String::from_utf8_lossy(&text);
-        let why = format!(
-            "{FORMAT} says {:?}, and {:?} is known",
-            text.trim(),
-            FORMAT_TEXT.trim()
-        );
-        return Err(OpenError::Foreign(path.to_owned(), why));
-    }
-    let ours = [LOCK, UNFINISHED];
-    let names = disk.list(Path::new("")).map_err(failed)?;
-    if let Some(other) = names.iter().find(|name| !ours.contains(&name.as_str())) {
-        let why = format!(
-            "it has {other:?}, and no {FORMAT}: give an empty directory, or one that is not there"
-        );
-        return Err(OpenError::Foreign(path.to_owned(), why));
-    }
-    Ok(false)
-}
-
-/// A new directory gets its format.
-fn format(path: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
-    if check_format(path, disk)? {
-        return Ok(());
-    }
-    let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
-    let (new, name) = (Path::new(UNFINISHED), Path::new(FORMAT));
-    if disk.exists(new).map_err(failed)? {
-        disk.remove(new).map_err(failed)?;
-    }
-    let file = disk.create(new).map_err(failed)?;
-    file.write_at(0, FORMAT_TEXT.as_bytes()).map_err(failed)?;
-    file.sync().map_err(failed)?;
-    disk.rename(new, name).map_err(failed)?;
-    disk.sync_dir(Path::new("")).map_err(failed)
-}
-
 /// Opens the table, or what can be read of it.
 fn open_table(
     path: &Path,
@@ -353,51 +279,64 @@ fn open_table(
     options: &Options,
     damages: &Damages,
 ) -> Result<Table, OpenError> {
-    let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     let name = Path::new(TABLE);
+    let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     if !disk.exists(name).map_err(|error| failed(&error))? {
+        let others = others(&**disk).map_err(|error| failed(&error))?;
+        if let Some(other) = others {
+            let why = format!("it has {other}, and not the table {TABLE} that belongs to it");
+            return Err(OpenError::Damaged(path.to_owned(), why));
+        }
         let table = Table::create(disk.clone(), name, options.cache_bytes);
         return table.map_err(|error| failed(&error));
     }
-    let opened = Table::open(disk.clone(), name, options.cache_bytes);
-    let readable =
-        opened.and_then(|table| table.get(Space::Meta as u8, SEED.as_bytes()).map(|_| table));
-    match readable {
-        Ok(table) => Ok(table),
+    let table = match Table::open(disk.clone(), name, options.cache_bytes) {
         Err(table::Error::Damaged(what)) => {
-            damages.tell(what);
-            salvage(path, disk, options, damages)
+            damages.tell(format!("the table of rows: {what}"));
+            Table::broken(disk.clone(), name, options.cache_bytes)
         }
-        Err(error) => Err(failed(&error)),
-    }
+        opened => {
+            let table = opened.map_err(|error| failed(&error))?;
+            match own_rows(&table) {
+                Ok(()) => return Ok(table),
+                Err(table::Error::Damaged(what)) => {
+                    damages.tell(format!("the table of rows: {what}"));
+                    table
+                }
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+    };
+    mend(&table, damages)
+        .map_err(|error| OpenError::Damaged(path.to_owned(), error.to_string()))?;
+    Ok(table)
 }
 
-/// Puts the table aside, and makes a new one of what can be read of it.
-fn salvage(
-    path: &Path,
-    disk: &Arc<dyn Disk>,
-    options: &Options,
-    damages: &Damages,
-) -> Result<Table, OpenError> {
-    let failed =
-        |error: &dyn std::fmt::Display| OpenError::Damaged(path.to_owned(), error.to_string());
-    let (old, new) = (Path::new(TABLE), Path::new("rows.salvaged"));
-    if disk.exists(new).map_err(|error| failed(&error))? {
-        disk.remove(new).map_err(|error| failed(&error))?;
+/// Everything that is read before the threads start can be read.
+fn own_rows(table: &Table) -> Result<(), table::Error> {
+    let any = std::ops::Bound::Unbounded;
+    for space in [Space::Meta, Space::Part] {
+        table.range(space as u8, any, any, Direction::Forward, EVERYTHING)?;
     }
-    let salvaged =
-        table::salvage(disk, old, new, options.cache_bytes).map_err(|error| failed(&error))?;
-    for missing in &salvaged.missing {
-        damages.tell(describe(missing));
+    Ok(())
+}
+
+const EVERYTHING: Limit = Limit {
+    rows: usize::MAX,
+    bytes: usize::MAX,
+};
+
+/// Something that a new directory does not have.
+fn others(disk: &dyn Disk) -> std::io::Result<Option<String>> {
+    for dir in [LOG, PARTS] {
+        if !disk.exists(Path::new(dir))? {
+            continue;
+        }
+        if let Some(name) = disk.list(Path::new(dir))?.first() {
+            return Ok(Some(format!("{dir}/{name}")));
+        }
     }
-    disk.make_dir(Path::new(QUARANTINE))
-        .map_err(|error| failed(&error))?;
-    let aside = Path::new(QUARANTINE).join(format!("rows-{:08x}.table", rand::random::<u32>()));
-    disk.rename(old, &aside).map_err(|error| failed(&error))?;
-    disk.rename(new, old).map_err(|error| failed(&error))?;
-    disk.sync_dir(Path::new(""))
-        .map_err(|error| failed(&error))?;
-    Table::open(disk.clone(), old, options.cache_bytes).map_err(|error| failed(&error))
+    Ok(None)
 }
 
 fn open_parts(
@@ -407,18 +346,14 @@ fn open_parts(
     damages: &Damages,
     floors: &mut Floors,
 ) -> Result<Vec<Arc<Part>>, super::keeper::Failure> {
-    let all = Limit {
-        rows: usize::MAX,
-        bytes: usize::MAX,
-    };
     let any = std::ops::Bound::Unbounded;
-    let rows = table.range(Space::Part as u8, any, any, Direction::Forward, all)?;
+    let rows = table.range(Space::Part as u8, any, any, Direction::Forward, EVERYTHING)?;
     let mut parts = Vec::with_capacity(rows.len());
     let mut known = Vec::with_capacity(rows.len());
     for (key, row) in rows {
         let path = meta::part_path(&key);
         let info = meta::read_part(row.into());
-        match Part::open(&**disk, Path::new(&path), blocks.clone()) {
+        match Part::open(&**disk, Path::new(&path), blocks.clone(), Some(&info)) {
             Ok(part) => {
                 for damage in part.damage() {
                     tell_part(&damage, damages, floors);
@@ -431,7 +366,9 @@ fn open_parts(
                     info.messages, info.first, info.last
                 ));
                 floors.damage(info.first, info.last);
-                put_aside(&**disk, Path::new(&path));
+                let aside =
+                    Path::new(QUARANTINE).join(Path::new(&path).file_name().unwrap_or_default());
+                put_aside(&**disk, Path::new(&path), &aside);
             }
         }
         known.push(path);
@@ -448,46 +385,14 @@ fn open_parts(
 }
 
 fn tell_part(damage: &super::parts::Damage, damages: &Damages, floors: &mut Floors) {
-    let Some(positions) = &damage.positions else {
-        return damages.tell(format!("{}: {}", damage.part, damage.what));
-    };
-    let (first, last) = (*positions.start(), *positions.end());
-    floors.damage(first, last);
-    damages.tell(format!(
-        "{}: {}; missing are its messages from position {first} to {last}",
-        damage.part, damage.what
-    ));
-}
-
-/// A copy of what is damaged, for whoever wants to look at it. That it cannot be made changes nothing.
-fn put_aside(disk: &dyn Disk, path: &Path) {
-    let copy = || -> io::Result<()> {
-        let from = disk.open(path)?;
-        let name = path.file_name().unwrap_or_default();
-        let aside = Path::new(QUARANTINE).join(name);
-        disk.make_dir(Path::new(QUARANTINE))?;
-        if disk.exists(&aside)? {
-            return Ok(());
-        }
-        let to = disk.create(&aside)?;
-        let len = from.len()?;
-        let mut at = 0;
-        let mut buffer = vec![0; 1 << 20];
-        while at < len {
-            let some = buffer.len().min((len - at) as usize);
-            from.read_at(at, &mut buffer[..some])?;
-            to.write_at(at, &buffer[..some])?;
-            at += some as u64;
-        }
-        to.sync()
-    };
-    if let Err(error) = copy() {
-        tracing::warn!(path = %path.display(), %error, "what is damaged could not be put aside");
+    if let Some(positions) = &damage.positions {
+        floors.damage(*positions.start(), *positions.end());
     }
+    damages.tell(damage::of_part(damage));
 }
 
 /// The position before the first entry that a frame brings.
-fn before(payload: &Bytes) -> u64 {
+pub(super) fn before(payload: &Bytes) -> u64 {
     let (header, ops) = frame::read(payload.clone());
     let mut first = None;
     for op in ops {
@@ -502,29 +407,9 @@ fn before(payload: &Bytes) -> u64 {
     first.map_or(header.tail, |first| first - 1)
 }
 
-fn number(row: &[u8]) -> u64 {
+pub(super) fn number(row: &[u8]) -> u64 {
     let mut number = [0; 8];
     let len = row.len().min(8);
     number[..len].copy_from_slice(&row[..len]);
     u64::from_le_bytes(number)
-}
-
-fn describe(missing: &table::Missing) -> String {
-    let name = missing.space.map_or("rows of its own", space_name);
-    let key = |key: &Option<Vec<u8>>, none: &str| match key {
-        Some(key) => format!("{:?}", String::from_utf8_lossy(key)),
-        None => none.to_owned(),
-    };
-    format!(
-        "the table of rows: {}; missing are {name} after {} up to {}",
-        missing.why,
-        key(&missing.after, "the first"),
-        key(&missing.through, "the last"),
-    )
-}
-
-/// So that the names of keys are used where rows are told of.
-pub(super) fn space_name(space: u8) -> &'static str {
-    let known = Space::ALL.iter().find(|known| **known as u8 == space);
-    known.map_or("unknown rows", |space| space.name())
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-pub(super) use messages::{history, last, latest, scan};
+pub(super) use messages::{history, last, latest, scan, tell};
 pub(super) use results::{FoundOnce, Looked, kept, open_result, results};
 
 use super::levels::Shared;

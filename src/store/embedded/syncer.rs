@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::keeper::Wake;
@@ -12,9 +13,10 @@ use super::log::{self, Log};
 use super::state::entries;
 use super::writer::{Input, Outcome, Synced, Written};
 use crate::store::{Error, Tail};
+use crate::types::Message;
 
-/// Room that the log has before a frame is judged: a frame that is larger may still be refused.
-const AHEAD: usize = 8 << 20;
+/// Room that the log has before a frame is judged, or half of a segment: a frame that is larger may still be refused.
+const AHEAD: u64 = 8 << 20;
 
 /// What the syncing thread does, one after the other.
 #[derive(Debug)]
@@ -40,6 +42,14 @@ pub(super) struct Syncer {
     pub(super) keeper: SyncSender<Wake>,
     /// How large the log gets before a checkpoint is due.
     pub(super) checkpoint_bytes: u64,
+}
+
+/// Whether frames may be appended that follow what was judged.
+#[derive(Debug, PartialEq, Eq)]
+enum Follows {
+    Yes,
+    /// The log was opened again: what was judged before that may stand on something else.
+    NotYet,
 }
 
 /// What it takes to open the log again.
@@ -95,28 +105,41 @@ impl Syncer {
             }
             return Outcome::Failed;
         }
-        let told = entries(payload.clone(), written.ephemeral);
-        let tail = {
-            let mut levels = self.shared.levels.write();
-            levels.active.apply(number, payload);
-            levels.active.header.tail
-        };
-        self.position.store(tail, Ordering::Release);
-        if !told.is_empty() {
-            self.tail.committed(&told);
-        }
+        self.show(number, payload, written.ephemeral);
         for (reply, judged) in written.replies {
             let _ = reply.send(Ok(judged));
         }
         Outcome::Durable(number)
     }
 
-    /// After an error the log was opened again, or will be before the next frame.
+    /// A frame is durable: everybody sees it, and the tail is told.
+    fn show(&self, number: u64, payload: Bytes, ephemeral: Vec<(u64, Arc<Message>)>) {
+        let told = entries(payload.clone(), ephemeral);
+        {
+            let mut levels = self.shared.levels.write();
+            levels.active.apply(number, payload);
+            // Under the lock, so that nobody finds what is behind the tail.
+            self.position
+                .store(levels.active.header.tail, Ordering::Release);
+        }
+        if !told.is_empty() {
+            self.tail.committed(&told);
+        }
+    }
+
+    /// After an error the log is opened again before the next frame.
     fn append(&mut self, number: u64, payload: &[u8]) -> Result<(), Error> {
-        let log = self.opened()?;
-        // No room: nothing was written.
-        let reserved = log.reserve(payload.len());
-        reserved.map_err(|error| Error::Refused(error.to_string()))?;
+        if self.opened()? == Follows::NotYet {
+            return Err(Error::Refused("the log was opened again".into()));
+        }
+        let log = self.log.as_mut().ok_or_else(no_log)?;
+        if let Err(error) = log.reserve(payload.len()) {
+            // Nothing was written. If it is not room that it lacks, it is of no use any more.
+            if !log.is_usable() {
+                self.log = None;
+            }
+            return Err(Error::Refused(error.to_string()));
+        }
         let written = log.append(number, &[payload]).and_then(|()| log.sync());
         written.map_err(|error| {
             tracing::error!(%error, "the commit log could not be written");
@@ -125,35 +148,48 @@ impl Syncer {
         })
     }
 
-    fn opened(&mut self) -> Result<&mut Log, Error> {
-        if self.log.is_none() {
-            let seen = self.durable();
-            let mut levels = Vec::new();
-            let opened = Log::open(
-                self.reopen.disk.clone(),
-                self.reopen.options.clone(),
-                seen,
-                &mut |number, payload| levels.push((number, payload)),
-            );
-            let (log, _) = opened.map_err(|error| Error::Refused(error.to_string()))?;
-            // Written before the error: nobody was told, and now they are there.
-            for (number, payload) in levels {
-                self.shared.levels.write().active.apply(number, payload);
-            }
-            self.log = Some(log);
-            self.reopened = true;
+    fn opened(&mut self) -> Result<Follows, Error> {
+        if self.log.as_ref().is_some_and(Log::is_usable) {
+            return Ok(match self.reopened {
+                true => Follows::NotYet,
+                false => Follows::Yes,
+            });
         }
-        self.log
-            .as_mut()
-            .ok_or_else(|| Error::Refused("the log is closed".into()))
+        self.log = None;
+        let seen = self.durable();
+        let mut frames = Vec::new();
+        let opened = Log::open(
+            self.reopen.disk.clone(),
+            self.reopen.options.clone(),
+            seen,
+            &mut |number, payload| frames.push((number, payload)),
+        );
+        let (log, recovered) = opened.map_err(|error| Error::Refused(error.to_string()))?;
+        for damaged in &recovered.damaged {
+            self.shared.damages.tell(log::describe(damaged));
+        }
+        // Written before the error: whoever sent it does not know, and now it is there.
+        for (number, payload) in frames {
+            self.show(number, payload, Vec::new());
+        }
+        // Numbers of frames that are missing at the end are not used again.
+        let last = log.next() - 1;
+        let mut levels = self.shared.levels.write();
+        levels.active.frame = levels.active.frame.max(last);
+        drop(levels);
+        self.log = Some(log);
+        self.reopened = true;
+        Ok(Follows::NotYet)
     }
 
     fn reserve(&mut self) -> Result<(), String> {
+        let ahead = AHEAD.min(self.reopen.options.segment_bytes / 2);
         let reserved = self
             .opened()
+            .and_then(|_| self.log.as_mut().ok_or_else(no_log))
             .map_err(|error| error.to_string())
             .and_then(|log| {
-                let reserved = log.reserve(AHEAD);
+                let reserved = log.reserve(ahead as usize);
                 reserved.map_err(|error| format!("no room on the disk: {error}"))
             });
         let is_due = match &self.log {
@@ -174,4 +210,8 @@ impl Syncer {
             tracing::warn!(%error, "old segments of the commit log could not be removed yet");
         }
     }
+}
+
+fn no_log() -> Error {
+    Error::Refused("the log is closed".into())
 }

@@ -1,6 +1,7 @@
 //! The thread that judges commits into frames. While one frame is on its way to the disk, the next one forms.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 use bytes::Bytes;
@@ -86,6 +87,8 @@ pub(super) struct Writer {
     /// Somebody was refused for want of room since it was last looked for.
     wants_room: bool,
     is_closing: bool,
+    /// Nobody has the store any more.
+    is_closed: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -94,6 +97,7 @@ impl Writer {
         jobs: Sender<Job>,
         state: State,
         last: u64,
+        is_closed: Arc<AtomicBool>,
     ) -> Self {
         Self {
             inbox,
@@ -106,6 +110,7 @@ impl Writer {
             room: Ok(()),
             wants_room: false,
             is_closing: false,
+            is_closed,
         }
     }
 
@@ -119,6 +124,7 @@ impl Writer {
                     Err(_) => break,
                 }
             }
+            self.is_closing |= self.is_closed.load(Ordering::Acquire);
             if !self.is_syncing {
                 self.hand_over();
             }

@@ -1,4 +1,6 @@
 //! What is known of packets: the places of queues, the answers kept for them, and req_ids.
+//!
+//! It is over 500 lines because places, answers and the bounds on them are one table that each of its methods keeps whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,36 +1,24 @@
 //! When a batch leaves. At the broker and not through a port, because here the clock is held; nothing that a client can
 //! call reaches `flush` before there is an `Admin`.
 
-use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::broker::{self, Ack, Broker, Request, Settings};
 use tidegate::events::{Hub, StreamSettings};
-use tidegate::handler::{BatchLimits, Drive, HandlerSettings, Kind, Ordering, Registry, Unlisted};
+use tidegate::handler::{Registry, Unlisted};
 use tidegate::store::memory::{Keep, Memory};
-use tidegate::types::{Action, Content, HandlerName, Outcome, Packet, Principal};
+use tidegate::types::{Outcome, Principal};
 use tokio::time::{Instant, sleep};
 
-use crate::support::Notes;
+use crate::support::{Notes, custom, small};
 
 const MS: Duration = Duration::from_millis(1);
 
 /// A broker that runs, with one handler whose batches wait this long.
 fn broker(notes: &Notes, window: Duration) -> Broker {
-    let handler = HandlerSettings {
-        name: HandlerName::new("h").unwrap(),
-        kind: Kind::Custom,
-        ordering: Ordering::Client,
-        mixed_actions: false,
-        isolate_tenants: false,
-        batch: BatchLimits {
-            window,
-            ..BatchLimits::default()
-        },
-        durable: false,
-        drive: Drive::Called(Arc::new(notes.clone())),
-    };
+    let mut handler = custom("h", notes.clone());
+    handler.batch.window = window;
     let registry = Registry::new(vec![handler.clone()], handler, Unlisted::AreUnknown);
     let hub = Hub::new(StreamSettings {
         node: "here".into(),
@@ -47,22 +35,7 @@ fn broker(notes: &Notes, window: Duration) -> Broker {
 }
 
 fn request(text: &str) -> Request {
-    let packet = Packet {
-        req_id: text.into(),
-        handler: "h".into(),
-        seq: 0,
-        action: Action::Create,
-        key: "".into(),
-        content: Content::text(text),
-        if_version: None,
-        ttl: None,
-        unordered: false,
-        more: None,
-        fingerprint: 0,
-        size: text.len(),
-        raw: Bytes::new(),
-        refusal: None,
-    };
+    let packet = small("h", text);
     Request {
         principal: Arc::new(Principal::default()),
         client: None,

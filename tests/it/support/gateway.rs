@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidegate::app::{App, RunError};
 use tidegate::config::{Config, Engine};
 use tidegate::handler::{BatchLimits, Drive, Handler, HandlerSettings, Kind, Ordering};
-use tidegate::types::HandlerName;
+use tidegate::types::{Action, Content, HandlerName, Packet};
 use tidegate_client::Client;
 use tidegate_client::proto::gateway_client::GatewayClient;
 use tokio::sync::oneshot;
@@ -54,16 +55,7 @@ impl Builder {
         handler: impl Handler + 'static,
         change: impl FnOnce(&mut HandlerSettings),
     ) -> Self {
-        let mut settings = HandlerSettings {
-            name: HandlerName::new(name).unwrap(),
-            kind: Kind::Custom,
-            ordering: Ordering::Client,
-            mixed_actions: false,
-            isolate_tenants: false,
-            batch: BatchLimits::default(),
-            durable: false,
-            drive: Drive::Called(Arc::new(handler)),
-        };
+        let mut settings = custom(name, handler);
         change(&mut settings);
         self.custom.push(settings);
         self
@@ -89,6 +81,40 @@ impl Builder {
             stop,
             running,
         }
+    }
+}
+
+/// A handler of the test's own, that keeps nothing.
+pub fn custom(name: &str, handler: impl Handler + 'static) -> HandlerSettings {
+    HandlerSettings {
+        name: HandlerName::new(name).unwrap(),
+        kind: Kind::Custom,
+        ordering: Ordering::Client,
+        mixed_actions: false,
+        isolate_tenants: false,
+        batch: BatchLimits::default(),
+        durable: false,
+        drive: Drive::Called(Arc::new(handler)),
+    }
+}
+
+/// A packet of one text that has gone through the edge, named by it.
+pub fn small(handler: &str, text: &str) -> Packet {
+    Packet {
+        req_id: text.to_owned().into(),
+        handler: handler.to_owned().into(),
+        seq: 0,
+        action: Action::Create,
+        key: "".into(),
+        content: Content::text(text.to_owned()),
+        if_version: None,
+        ttl: None,
+        unordered: false,
+        more: None,
+        fingerprint: 0,
+        size: text.len(),
+        raw: Bytes::new(),
+        refusal: None,
     }
 }
 

@@ -3,13 +3,15 @@
 mod gateway;
 mod notes;
 mod process;
+mod small_disk;
 mod trace;
 mod watch;
 mod web;
 
-pub use gateway::{Gateway, gateway};
+pub use gateway::{Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
-pub use process::Process;
+pub use process::{Process, Setup};
+pub use small_disk::SmallDisk;
 pub use trace::Trace;
 pub use watch::{Watched, event, message, messages_until, watch};
 pub use web::{Answer, Wire, frame, frames, post};

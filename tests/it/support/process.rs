@@ -1,10 +1,17 @@
 //! The built gateway, as a process of its own.
 
-use std::process::Stdio;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rand::Rng as _;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// More than a start needs on a busy machine.
@@ -17,6 +24,18 @@ pub struct Process {
     /// Ended by its id on drop, before the pipe that it prints to is closed.
     child: Child,
     _stdout: Lines<BufReader<ChildStdout>>,
+    /// Its log, line by line; `None` where the test's own stderr has it.
+    log: Option<Lines<BufReader<ChildStderr>>>,
+}
+
+/// A gateway to be, as often as it is started: on one directory, and always at one address, so that clients find it again.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    data: PathBuf,
+    address: String,
+    /// Gone with the last clone.
+    config: Option<Arc<NamedTempFile>>,
+    args: Vec<String>,
 }
 
 /// What a process holds in memory, in bytes.
@@ -28,21 +47,102 @@ pub struct Memory {
 }
 
 impl Process {
+    /// In memory.
     pub async fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["serve", "--ephemeral", "--listen", "127.0.0.1:0"])
+        let args = ["--ephemeral", "--listen", "127.0.0.1:0"];
+        Self::spawn(
+            Command::new(env!("CARGO_BIN_EXE_tidegate"))
+                .args(["serve"])
+                .args(args),
+        )
+        .await
+    }
+
+    /// On this directory: `Process::with(directory).start().await`.
+    pub fn with(data: &Path) -> Setup {
+        Setup {
+            data: data.to_owned(),
+            address: free_address(),
+            config: None,
+            args: Vec::new(),
+        }
+    }
+
+    /// With everything in this directory, and these variables of the configuration. Its log is this one's to read.
+    pub async fn on(directory: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+        command.arg(directory).stderr(Stdio::piped());
+        Self::spawn(command.envs(variables.iter().copied())).await
+    }
+
+    async fn spawn(command: &mut Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("cargo built it");
         let stdout = child.stdout.take().expect("it is piped");
+        let log = child.stderr.take();
         let mut lines = BufReader::new(stdout).lines();
         let address = timeout(PATIENCE, announced(&mut lines)).await;
         Self {
             address: address.expect("the gateway says in time where it listens"),
             child,
             _stdout: lines,
+            log: log.map(|log| BufReader::new(log).lines()),
         }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs until it is dropped")
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits until its log has a line with this.
+    pub async fn says(&mut self, text: &str) {
+        let log = self.log.as_mut().expect("its log is read");
+        let found = async {
+            while let Some(line) = log.next_line().await.unwrap() {
+                if line.contains(text) {
+                    return;
+                }
+            }
+            panic!("it ended without saying {text:?}");
+        };
+        timeout(PATIENCE, found).await.expect("it says so in time");
+    }
+
+    /// Waits for its end: its code, and the rest of its log.
+    pub async fn ended(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        let ending = async {
+            while let Some(log) = &mut self.log
+                && let Some(line) = log.next_line().await.unwrap()
+            {
+                rest += &line;
+                rest.push('\n');
+            }
+            self.child.wait().await.unwrap()
+        };
+        let status = timeout(PATIENCE, ending).await.expect("it ends in time");
+        (status.code(), rest)
+    }
+
+    /// SIGKILL: what is not with the kernel by now is gone. Nothing of it runs any more when this returns.
+    pub async fn kill(mut self) {
+        self.child.start_kill().unwrap();
+        self.child.wait().await.unwrap();
+    }
+
+    /// SIGTERM, and what it ends with.
+    pub async fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("it stops in time").unwrap()
     }
 
     /// Host and port.
@@ -55,8 +155,7 @@ impl Process {
     }
 
     pub fn memory(&self) -> Memory {
-        let id = self.child.id().expect("it runs until it is dropped");
-        let path = format!("/proc/{id}/status");
+        let path = format!("/proc/{}/status", self.id());
         let status = std::fs::read_to_string(&path)
             .unwrap_or_else(|error| panic!("{path}, where Linux tells memory: {error}"));
         let bytes = |name: &str| {
@@ -69,6 +168,50 @@ impl Process {
             peak: bytes("VmHWM:"),
         }
     }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.id().cast_signed()).expect("no process has the id 0")
+    }
+}
+
+impl Setup {
+    /// With this configuration file.
+    pub fn config(mut self, text: &str) -> Self {
+        let mut file = NamedTempFile::with_suffix(".toml").unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        self.config = Some(Arc::new(file));
+        self
+    }
+
+    /// With more options of `serve`.
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    pub fn uri(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Listens when this returns.
+    pub async fn start(&self) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["serve", "--log", "warn", "--listen", &self.address]);
+        command.arg("--data").arg(&self.data);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config.path());
+        }
+        Process::spawn(command.args(&self.args)).await
+    }
+}
+
+/// Below the ports that Linux gives to whoever connects: a client that knocks while nobody listens could be given the very
+/// port that it knocks at, and would keep the gateway from it.
+fn free_address() -> String {
+    let ports = std::iter::repeat_with(|| rand::rng().random_range(10_000..32_000_u16));
+    let mut addresses = ports.map(|port| format!("127.0.0.1:{port}"));
+    let free = addresses.find(|address| TcpListener::bind(address).is_ok());
+    free.expect("it looks until there is one")
 }
 
 async fn announced(lines: &mut Lines<BufReader<ChildStdout>>) -> String {

@@ -618,7 +618,7 @@ pub struct Gap {
     /// Why it is missing.
     #[prost(enumeration = "gap::Cause", tag = "1")]
     pub cause: i32,
-    /// Which topics: one of the patterns asked for, or one topic. Empty: any that was asked for.
+    /// Which topics: one of the patterns asked for, or one topic. Empty: any that was asked for, or results of the client.
     #[prost(string, tag = "2")]
     pub pattern: ::prost::alloc::string::String,
     /// How many; 0: not known.
@@ -643,7 +643,7 @@ pub mod gap {
     pub enum Cause {
         /// Not told.
         Unspecified = 0,
-        /// The rules for keeping messages removed it.
+        /// The rules for keeping messages and results removed it.
         Retention = 1,
         /// The cursor is of another history: a restored or another store.
         History = 2,
@@ -740,12 +740,14 @@ pub mod go_away {
     }
 }
 /// Which kept results are asked for: those of some packets without `seq`, those of a queue from a place on, or both.
+/// With neither there are none. A client_id or handler that cannot be one, or `from_seq` without `handler`, is
+/// INVALID_ARGUMENT.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResultsRequest {
     /// Whose. Required; the same rules as BatchRequest.client_id.
     #[prost(string, tag = "1")]
     pub client_id: ::prost::alloc::string::String,
-    /// Of packets without `seq`. At most 10 000.
+    /// Of packets without `seq`. At most 10 000; with more the call is RESOURCE_EXHAUSTED.
     #[prost(string, repeated, tag = "2")]
     pub req_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// All kept ones of this handler, from this `seq` on. Empty: none.
@@ -755,7 +757,8 @@ pub struct ResultsRequest {
     #[prost(uint64, tag = "4")]
     pub from_seq: u64,
 }
-/// In order of `seq`, as many as fit 3.5 MiB: go on after the last. Open ones are told as ACCEPTED.
+/// First those without `seq`, in the order asked for, then those of the queue in order of `seq`; as many as fit 3.5 MiB:
+/// go on after the last. Open ones are told as ACCEPTED.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResultsResponse {
     /// Those found. What was settled, or is not kept for another reason, is not among them.
@@ -1037,7 +1040,7 @@ pub mod gateway_client {
                 .insert(GrpcMethod::new("tidegate.v1.Gateway", "Events"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// The results that are kept for some packets of a client: for those without a stream. Not served yet: UNIMPLEMENTED.
+        /// The results that are kept for some packets of a client: for those without a stream.
         pub async fn results(
             &mut self,
             request: impl tonic::IntoRequest<super::ResultsRequest>,

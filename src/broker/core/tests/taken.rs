@@ -1,4 +1,6 @@
 //! Handlers that are called with what was taken before: one rule, one test.
+//!
+//! It is over 500 lines because each rule has its case, and they are read side by side.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,9 +116,7 @@ fn keys_are_in_order_across_clients_once_they_are_taken() {
     bench.complete(first.batch, vec![retry(), Answer::ok()]);
     assert_eq!(bench.run_finish().len(), 1, "only a2 is done");
     bench.advance(100 * MS);
-    assert_eq!(bench.run_ok(), ["a1"]);
-    bench.run_finish();
-    assert_eq!(bench.run_ok(), ["b1"]);
+    assert_eq!(bench.run_ok(), ["a1", "b1"]);
 }
 
 #[test]
@@ -234,6 +234,44 @@ fn a_refused_take_ends_its_chain_in_its_request() {
 }
 
 #[test]
+fn a_take_in_doubt_is_found_out_before_anything_goes_past_it() {
+    let doubt = || Answer::with(Outcome::InDoubt, Reason::StoreUnavailable, "unknown");
+    let mut bench = Bench::new(vec![durable("h")]);
+    let first = bench.offer("a", vec![packet("h", "1").seq(1), packet("h", "2").seq(2)]);
+    let run = bench.run();
+    let unknown = vec![Took::Unknown(doubt()), Took::Unknown(doubt())];
+    bench.complete_with(run.batch, Done::Took(unknown));
+    bench.offer("a", vec![packet("h", "3").seq(3)]);
+    assert!(bench.runs.is_empty() && bench.answers.is_empty());
+    bench.advance(100 * MS);
+    let run = bench.run();
+    assert_eq!(ids(&run), ["1", "2", "3"]);
+    let refused = || Took::NotApplied(retry());
+    bench.complete_with(run.batch, Done::Took(vec![refused(), refused(), refused()]));
+    let [third] = &bench.answers[..] else {
+        panic!("only 3 is known not to be taken");
+    };
+    assert_eq!(third.1.answers[0].1.outcome, Outcome::Retry);
+    bench.answers.clear();
+    bench.advance(Duration::from_millis(200));
+    let run = bench.run();
+    bench.advance(Duration::from_secs(10));
+    assert_eq!(outcomes(&bench.answers_to(first)), [Outcome::InDoubt; 2]);
+    let judged = vec![
+        Took::Taken(TakenId { run: 1, at: 0 }),
+        Took::Taken(TakenId { run: 1, at: 1 }),
+    ];
+    bench.complete_with(run.batch, Done::Took(judged));
+    assert_eq!(bench.run_ok(), ["1", "2"]);
+    bench.run_finish();
+    let alone = bench.offer("", vec![packet("h", "")]);
+    let run = bench.run();
+    bench.complete_with(run.batch, Done::Took(vec![Took::Unknown(doubt())]));
+    assert_eq!(outcomes(&bench.answers_to(alone)), [Outcome::InDoubt]);
+    assert!(bench.core.is_idle());
+}
+
+#[test]
 fn refusals_of_packets_with_a_place_are_recorded_and_go_no_further() {
     let mut bench = Bench::new(vec![durable("h")]);
     let refused = packet("h", "1").refused(Answer::rejected(Reason::InvalidPacket, "wrong"));
@@ -251,18 +289,21 @@ fn refusals_of_packets_with_a_place_are_recorded_and_go_no_further() {
 fn what_expires_after_it_was_taken_is_finished_in_its_turn() {
     let mut bench = Bench::new(vec![durable("h")]);
     let second = packet("h", "2").seq(2).action(Action::Update);
-    let call = bench.offer("a", vec![packet("h", "1").seq(1), second.ttl(50 * MS)]);
+    let third = packet("h", "3").seq(3).action(Action::Update);
+    let packets = vec![packet("h", "1").seq(1), second.ttl(50 * MS), third];
+    let call = bench.offer("a", packets);
     bench.run_take();
     bench.advance(60 * MS);
     assert!(bench.answers.is_empty(), "not before its turn");
     bench.run_ok();
     bench.run_finish();
-    let run = bench.run();
-    let refusal = run.items[0].packet.refusal.as_deref().cloned();
-    let refusal = refusal.expect("its handler does not get it");
-    bench.complete(run.batch, vec![refusal]);
+    assert_eq!(bench.runs.len(), 1, "3 waits until that is on disk");
+    let finishes = bench.run_finish();
+    let ended = (finishes.len(), finishes[0].answer.outcome);
+    assert_eq!(ended, (1, Outcome::Expired), "its handler does not get it");
+    assert_eq!(bench.run_ok(), ["3"]);
     bench.run_finish();
-    let expected = [Outcome::Ok, Outcome::Expired];
+    let expected = [Outcome::Ok, Outcome::Expired, Outcome::Ok];
     assert_eq!(outcomes(&bench.answers_to(call)), expected);
 }
 

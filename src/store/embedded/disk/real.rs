@@ -14,12 +14,35 @@ use super::{Disk, DiskFile};
 #[derive(Debug)]
 pub(in super::super) struct RealDisk {
     directory: PathBuf,
+    access: Access,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    All,
+    Read,
 }
 
 impl RealDisk {
     pub(in super::super) fn new(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),
+            access: Access::All,
+        }
+    }
+
+    /// Where nothing can be changed: whatever would is refused.
+    pub(in super::super) fn read_only(directory: &Path) -> Self {
+        Self {
+            access: Access::Read,
+            ..Self::new(directory)
+        }
+    }
+
+    fn may_write(&self) -> io::Result<()> {
+        match self.access {
+            Access::All => Ok(()),
+            Access::Read => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
         }
     }
 
@@ -32,12 +55,13 @@ impl Disk for RealDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new()
             .read(true)
-            .write(true)
+            .write(self.access == Access::All)
             .open(self.path(path))?;
         Ok(Arc::new(RealFile(file)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.may_write()?;
         let file = File::create_new(self.path(path))?;
         drop(file);
         self.open(path)
@@ -57,14 +81,17 @@ impl Disk for RealDisk {
     }
 
     fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        self.may_write()?;
         fs::create_dir_all(self.path(dir))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.may_write()?;
         fs::remove_file(self.path(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.may_write()?;
         fs::rename(self.path(from), self.path(to))
     }
 

@@ -68,6 +68,36 @@ impl SimulatedDisk {
         Self::with(self.state.lock().crash())
     }
 
+    /// What is there when the process is killed at this moment: the system writes everything by and by.
+    pub(in super::super) fn killed(&self) -> Self {
+        let mut state = self.state.lock();
+        let files = state.files.iter().map(|(id, file)| {
+            let file = Content {
+                now: file.now.clone(),
+                synced: file.now.clone(),
+                allocated: file.now.len() as u64,
+                named: file.named,
+                ..Content::default()
+            };
+            (*id, file)
+        });
+        let files = files.collect();
+        let seed = state.random.random();
+        Self::with(State {
+            random: StdRng::seed_from_u64(seed),
+            files,
+            next_file: state.next_file,
+            names: state.names.clone(),
+            durable_names: state.names.clone(),
+            changes: Vec::new(),
+            capacity: state.capacity,
+            syncs: state.syncs,
+            operations: 0,
+            off_at: None,
+            fails_at: None,
+        })
+    }
+
     /// The `n`-th operation from now (1 is the next one) is the one in which the power fails: it may or may not have
     /// happened, and it and all that follow, reads too, fail.
     pub(in super::super) fn crash_at(&self, n: u64) {
@@ -127,6 +157,25 @@ impl SimulatedDisk {
         file.pending.clear();
         file.allocated = len;
         true
+    }
+
+    /// How long a file is; 0 if it is not there.
+    pub(in super::super) fn len_of(&self, path: &Path) -> u64 {
+        let mut state = self.state.lock();
+        state
+            .file_named(path)
+            .map_or(0, |file| file.now.len() as u64)
+    }
+
+    /// The room that the files below a directory take.
+    pub(in super::super) fn bytes_of(&self, dir: &str) -> u64 {
+        let mut paths = self.paths();
+        paths.retain(|path| path.starts_with(dir));
+        let mut state = self.state.lock();
+        let files = paths.iter();
+        files
+            .filter_map(|path| Some(state.file_named(path)?.allocated))
+            .sum()
     }
 
     /// The files that are there, sorted.

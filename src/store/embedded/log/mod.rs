@@ -26,7 +26,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub(super) use format::MAX_FRAME;
 use format::{FRAME_HEADER, FrameHeader, Marker, SEGMENT_HEADER, SegmentHeader};
-pub(super) use walk::{Damaged, Recovered, Torn};
+#[cfg(test)]
+pub(super) use walk::Torn;
+pub(super) use walk::{Damaged, Recovered};
 use walk::{Found, MARKER_NAME, Walked, segment_path};
 
 use crate::store::embedded::disk::{Disk, DiskFile};
@@ -139,8 +141,14 @@ impl Log {
     }
 
     /// The number of the last frame that is durable.
+    #[cfg(test)]
     pub(super) fn durable(&self) -> u64 {
         self.durable
+    }
+
+    /// Whether no operation of it has failed.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.failed
     }
 
     /// The room that it takes on disk.
@@ -416,6 +424,29 @@ pub(super) fn verify(
 ) -> io::Result<Recovered> {
     let walked = walk::walk(disk, &options.directory, from, deliver)?;
     Ok(walked.recovered)
+}
+
+/// What is damaged, for a person.
+pub(super) fn describe(damaged: &Damaged) -> String {
+    let Damaged {
+        segment,
+        offset,
+        bytes,
+        numbers,
+    } = damaged;
+    let missing = match numbers.end.saturating_sub(numbers.start) {
+        0 if *bytes > 0 => "whether frames are missing is not known".to_owned(),
+        0 => "nothing is missing".to_owned(),
+        1 => format!("missing is the frame {}", numbers.start),
+        _ => format!(
+            "missing are the frames {} to {}",
+            numbers.start,
+            numbers.end - 1
+        ),
+    };
+    format!(
+        "the commit log, segment {segment} at {offset}: {bytes} bytes cannot be read; {missing}"
+    )
 }
 
 /// A directory is as durable as the one above it.

@@ -46,17 +46,26 @@ pub(in super::super) struct Found<T> {
 }
 
 impl Part {
-    /// Opens a part that is there.
+    /// Opens a part that is there. `written`: what is known of it from elsewhere, so that of one that was cut it is known
+    /// what is missing.
     pub(in super::super) fn open(
         disk: &dyn Disk,
         path: &Path,
         blocks: Arc<Blocks>,
+        written: Option<&PartInfo>,
     ) -> Result<Self, Error> {
         let name: Arc<str> = path.to_string_lossy().into();
         let file = disk.open(path)?;
-        let Some(layout) = layout(&*file)? else {
+        let Some(mut layout) = layout(&*file)? else {
             return Err(Error::Unreadable(name));
         };
+        if let Some(written) = written {
+            layout.info = written.clone();
+            for lost in &mut layout.lost {
+                *lost = *lost.start()..=(*lost.end()).min(written.last);
+            }
+            layout.lost.retain(|lost| !lost.is_empty());
+        }
         Ok(Self {
             name,
             file,

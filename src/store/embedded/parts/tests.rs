@@ -71,7 +71,7 @@ fn write(disk: &Arc<dyn Disk>, model: &Model) -> io::Result<PartInfo> {
 }
 
 fn open(disk: &Arc<dyn Disk>) -> Part {
-    Part::open(&**disk, Path::new(PATH), Blocks::new(300_000)).unwrap()
+    Part::open(&**disk, Path::new(PATH), Blocks::new(300_000), None).unwrap()
 }
 
 fn simulated(seed: u64) -> (Arc<SimulatedDisk>, Arc<dyn Disk>) {
@@ -200,7 +200,7 @@ fn what_is_damaged_is_told_and_the_rest_is_right() {
         let info = write(&disk, &model).unwrap();
         let what = damage(&mut random, &*disk, info.file_bytes);
         let what = format!("seed {seed}, {what}");
-        let part = match Part::open(&*disk, Path::new(PATH), Blocks::new(300_000)) {
+        let part = match Part::open(&*disk, Path::new(PATH), Blocks::new(300_000), None) {
             Ok(part) => part,
             Err(Error::Unreadable(_)) => {
                 unreadable += 1;

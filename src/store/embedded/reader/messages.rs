@@ -236,6 +236,8 @@ fn by_index(
     let mut looked = end;
     for part in parts.iter().filter(|part| part.info().last > from) {
         if places.len() >= most && places.iter().all(|(at, _)| *at < part.info().first) {
+            // It is looked at when what was found has turned out to be there.
+            looked = looked.min(part.info().first - 1);
             break;
         }
         for topic in topics {
@@ -426,7 +428,7 @@ fn is_meant(filter: &Filter, message: &PackedMessage) -> bool {
 }
 
 /// What cannot be read is missing for everyone who looks for it.
-fn tell(shared: &Shared, damage: &Damage) {
+pub(in super::super) fn tell(shared: &Shared, damage: &Damage) {
     let Some(positions) = &damage.positions else {
         shared
             .damages

@@ -33,16 +33,18 @@ pub(in super::super) enum Space {
     Holder = 11,
     /// Number → packets that were taken, as they came.
     Run = 12,
-    /// Number → which of them are finished.
+    /// Number → which of them are finished, and which are settled.
     Done = 13,
     /// Name → a value of the store itself.
     Meta = 14,
     /// Name → a part.
     Part = 15,
+    /// Space and key → the same row of `Meta` or `Part` again, as the rest cannot be found without them.
+    Again = 16,
 }
 
 impl Space {
-    pub(in super::super) const ALL: [Self; 15] = [
+    pub(in super::super) const ALL: [Self; 16] = [
         Self::Record,
         Self::Deleted,
         Self::Deletion,
@@ -58,6 +60,7 @@ impl Space {
         Self::Done,
         Self::Meta,
         Self::Part,
+        Self::Again,
     ];
 
     /// For people.
@@ -74,6 +77,7 @@ impl Space {
             Self::Run | Self::Done => "taken packets",
             Self::Meta => "the store's own",
             Self::Part => "parts",
+            Self::Again => "copies of the store's own",
         }
     }
 }
@@ -196,6 +200,31 @@ pub(in super::super) fn end_of(prefix: &Key) -> Key {
         }
     }
     Key(key)
+}
+
+/// A key without its space, for a person: a collection and a key, a name, or hexadecimal digits.
+pub(in super::super) fn shown(space: u8, rest: &[u8]) -> String {
+    let is = |known: Space| space == known as u8;
+    if is(Space::Meta) || is(Space::Part) {
+        return format!("{:?}", String::from_utf8_lossy(rest));
+    }
+    if is(Space::Record) || is(Space::Deleted) || is(Space::Floor) {
+        return match split_record(rest) {
+            Some((collection, key)) => format!("{collection:?} {key:?}"),
+            None => format!("{:?}", String::from_utf8_lossy(rest)),
+        };
+    }
+    rest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Collection and key of a row of `Record` or `Deleted`.
+pub(in super::super) fn split_record(rest: &[u8]) -> Option<(&str, &str)> {
+    let (len, rest) = rest.split_first_chunk()?;
+    let (collection, key) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
+    Some((
+        std::str::from_utf8(collection).ok()?,
+        std::str::from_utf8(key).ok()?,
+    ))
 }
 
 impl QueueHash {

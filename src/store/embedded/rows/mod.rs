@@ -5,7 +5,9 @@ mod queue;
 mod results;
 mod run;
 
-pub(super) use key::{Key, Owner, QueueHash, Seed, Space, collection_prefix, end_of};
+pub(super) use key::{
+    Key, Owner, QueueHash, Seed, Space, collection_prefix, end_of, shown, split_record,
+};
 pub(super) use queue::{HolderRow, OwnedRow, QueueRow};
 pub(super) use results::{ResultsEntry, ResultsRow, ResultsWriter, Scope};
 pub(super) use run::{RunPacket, RunRow};

@@ -56,7 +56,7 @@ struct Staged {
     queues: HashMap<QueueHash, StagedQueue>,
     once: Vec<StagedOnce>,
     runs: Vec<(u64, RunRow)>,
-    /// Runs of which some packets were finished, but not all.
+    /// Runs of which some packets were finished or settled, but not all.
     finished: Vec<u64>,
     /// The place of each ephemeral message: that of the stored entry before it.
     ephemeral: Vec<(u64, Arc<Message>)>,
@@ -114,7 +114,10 @@ impl State {
 
     /// After frames that did not become durable: everything is as it is durably.
     pub(super) fn reload(&mut self) -> Result<(), Error> {
+        let term = self.header.term;
         *self = Self::load(self.shared.clone(), self.keep.clone(), self.seed)?;
+        // Given, though no frame has told it yet.
+        self.raise_term(term);
         Ok(())
     }
 
@@ -226,6 +229,10 @@ impl State {
 
     /// Rows as the frame that is being made leaves them: what is staged and not written yet is not among them.
     fn range(&self, from: &Key, to: &Key, limit: usize) -> Result<Vec<(Key, Bytes)>, Error> {
+        // Where the first result is kept behind the place that is settled, for one.
+        if from >= to {
+            return Ok(Vec::new());
+        }
         let over = self.over(from, to);
         let (rows, _) = self.shared.range(&over, from, to, limit)?;
         Ok(rows)

@@ -261,34 +261,43 @@ impl State {
         }
     }
 
-    pub(super) fn settle_once(&mut self, owner: Owner, req_id: &str) {
+    pub(super) fn settle_once(&mut self, owner: Owner, req_id: &str) -> Result<(), Error> {
         let hash = self.seed.once(owner, req_id);
-        let (number, index) = match self.once.entries.get(&hash) {
-            Some(&Entry::Kept { number, index, .. }) => (number, index),
-            Some(Entry::Open(..)) => {
+        match self.once.entries.get(&hash) {
+            Some(&Entry::Open(_, taken)) => {
                 // It is kept as settled when it is finished.
                 self.once.entries.insert(hash, Entry::Settled);
-                return;
+                self.settle_packet(taken);
             }
-            Some(Entry::Settled) | None => return,
-        };
-        self.once.entries.insert(hash, Entry::Settled);
-        let staged = self.staged.once.iter_mut();
-        if let Some(staged) = { staged }.find(|staged| staged.row.number == number) {
-            staged.settled.push(index);
-            return;
+            Some(&Entry::Kept { number, index, .. }) => {
+                self.once.entries.insert(hash, Entry::Settled);
+                self.mark_settled(number, index);
+            }
+            Some(Entry::Settled) | None => {}
         }
-        if let Some(block) = self.once.blocks.get_mut(&number) {
+        let owed = Key::owed_once(owner, hash);
+        if let Some(row) = self.get(&owed)? {
+            let (number, bytes) = (ResultsRow::read(row.clone()).number, row.len() as u64);
+            self.release(owner, number, bytes)?;
+            self.delete(owed);
+        }
+        Ok(())
+    }
+
+    /// As a row says of one that is open.
+    pub(super) fn is_settled_once(&mut self, owner: Owner, req_id: &str) {
+        let hash = self.seed.once(owner, req_id);
+        self.once.entries.insert(hash, Entry::Settled);
+    }
+
+    fn mark_settled(&mut self, number: u64, index: u32) {
+        let mut staged = self.staged.once.iter_mut();
+        if let Some(staged) = staged.find(|staged| staged.row.number == number) {
+            staged.settled.push(index);
+        } else if let Some(block) = self.once.blocks.get_mut(&number) {
             block.settled.push(index);
             let marks = block.settled.clone();
             self.write_marks(number, &marks);
-        }
-        let owed = Key::owed_once(owner, hash);
-        if let Ok(Some(row)) = self.get(&owed) {
-            let (number, bytes) = (ResultsRow::read(row.clone()).number, row.len() as u64);
-            // It only reads no more than it has read.
-            let _ = self.release(owner, number, bytes);
-            self.delete(owed);
         }
     }
 
@@ -299,7 +308,17 @@ impl State {
         let Some(&Entry::Kept { number, index, .. }) = self.once.entries.get(&hash) else {
             return Ok(());
         };
-        let Some((Some(row), entry)) = self.once_entry(number, index)? else {
+        let Some((row, entry)) = self.once_entry(number, index)? else {
+            return Ok(());
+        };
+        // Its answer may be in the frame that is being made: whoever owes it need not have been told yet.
+        let staged = || {
+            let mut staged = self.staged.once.iter();
+            let staged = staged.find(|staged| staged.row.number == number)?;
+            Some((staged.row.client.clone(), staged.row.handler.clone()))
+        };
+        let Some((client, handler)) = row.map(|row| (row.client, row.handler)).or_else(staged)
+        else {
             return Ok(());
         };
         if entry.position != 0 || self.get(&key)?.is_some() {
@@ -308,7 +327,7 @@ impl State {
         let number = self.next_number();
         let position = self.next_position();
         let now = self.staged.now;
-        let mut copy = ResultsWriter::new(row.client, row.handler, Scope::Client, number, now);
+        let mut copy = ResultsWriter::new(client, handler, Scope::Client, number, now);
         copy.push(position, entry.fingerprint, &entry.req_id, &entry.answer());
         self.write_results(key, &copy, None);
         Ok(())

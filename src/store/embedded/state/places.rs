@@ -245,20 +245,32 @@ impl State {
         {
             return Ok(());
         }
-        let Some(row) = self.kept_row(Space::Results, hash, kept_from, owed.seq)? else {
-            return Ok(());
+        // It may be in the frame that is being made: whoever owes it need not have been told yet.
+        let staged = self.staged.queues[&hash].results.iter().find_map(|row| {
+            let Scope::Places(first) = row.scope else {
+                return None;
+            };
+            let entry = row.entry(owed.seq.checked_sub(first)?)?;
+            Some((row.client.clone(), row.handler.clone(), entry))
+        });
+        let found = match staged {
+            Some(staged) => Some(staged),
+            None => {
+                let row = self.kept_row(Space::Results, hash, kept_from, owed.seq)?;
+                row.and_then(|row| {
+                    let index = (owed.seq - row.first_place()) as usize;
+                    let entry = row.entries().nth(index)?;
+                    Some((row.client, row.handler, entry))
+                })
+            }
         };
-        let index = owed.seq - row.first_place();
-        let Some(entry) = row
-            .entries()
-            .nth(index as usize)
-            .filter(|entry| entry.position == 0)
+        let Some((client_of, handler_of, entry)) = found.filter(|(.., entry)| entry.position == 0)
         else {
             return Ok(());
         };
         let number = self.next_number();
         let scope = Scope::Places(owed.seq);
-        let mut copy = ResultsWriter::new(row.client, row.handler, scope, number, self.staged.now);
+        let mut copy = ResultsWriter::new(client_of, handler_of, scope, number, self.staged.now);
         let position = self.next_position();
         copy.push(position, entry.fingerprint, &entry.req_id, &entry.answer());
         let key = Key::placed(Space::Owed, hash, owed.seq);
@@ -319,12 +331,27 @@ impl State {
     }
 
     /// Rows of a queue that was not used for long go, unless it has results.
-    pub(super) fn forget_queue(&mut self, key: Key, row: &QueueRow, oldest: SystemTime) {
+    pub(super) fn forget_queue(
+        &mut self,
+        key: Key,
+        row: &QueueRow,
+        oldest: SystemTime,
+    ) -> Result<(), Error> {
         let hash = QueueHash::of_key(&key);
-        let has_open = self.runs.has_open(hash);
-        if row.used < oldest && !has_open && !self.staged.queues.contains_key(&hash) {
-            self.delete(key);
-            self.header.places = self.header.places.saturating_sub(1);
+        if row.used >= oldest || self.runs.has_open(hash) {
+            return Ok(());
         }
+        for space in [Space::Results, Space::Owed] {
+            let first = Key::placed(space, hash, 0);
+            if self
+                .last(&first, &Key::placed(space, hash, u64::MAX))?
+                .is_some()
+            {
+                return Ok(());
+            }
+        }
+        self.delete(key);
+        self.header.places = self.header.places.saturating_sub(1);
+        Ok(())
     }
 }

@@ -18,7 +18,7 @@ impl Rows for State {
     fn settle(&mut self, settle: &Settle) -> Result<(), Error> {
         let owner = self.seed.client(&settle.queue.client);
         for req_id in &settle.req_ids {
-            self.settle_once(owner, req_id);
+            self.settle_once(owner, req_id)?;
         }
         self.settle_places(settle)
     }

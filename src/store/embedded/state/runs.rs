@@ -42,6 +42,9 @@ struct Packet {
     fingerprint: u64,
     req_id: ByteString,
     done: bool,
+    /// Its client was done with it before it was finished: its answer is kept for nobody. Only of one without a place, as
+    /// the queue's row knows it of the others.
+    settled: bool,
 }
 
 impl Runs {
@@ -136,11 +139,19 @@ impl Runs {
             fingerprint,
             req_id,
             done: false,
+            settled: false,
         });
         run.open += 1;
         TakenId {
             run: id,
             at: run.packets.len() as u32 - 1,
+        }
+    }
+
+    fn settle(&mut self, taken: TakenId) {
+        if let Some(run) = self.runs.get_mut(&taken.run) {
+            run.packets[taken.at as usize].settled = true;
+            run.changed = true;
         }
     }
 
@@ -256,11 +267,15 @@ impl State {
         if let Some(run) = self.runs.runs.get_mut(&id) {
             run.own_names();
         }
-        let mut done = Vec::new();
+        let (mut done, mut settled) = (Vec::new(), Vec::new());
         if let Some(row) = self.get(&Key::number(Space::Done, id))? {
             let mut from = Reader(row);
             while !from.is_empty() {
-                done.push(from.number() as u32);
+                let mark = from.number();
+                match mark % 2 {
+                    0 => done.push((mark / 2) as u32),
+                    _ => settled.push((mark / 2) as u32),
+                }
             }
         }
         for (at, (place, req_id, fingerprint)) in taken.into_iter().enumerate() {
@@ -274,6 +289,10 @@ impl State {
                 let origin = self.runs.runs[&id].origin.clone();
                 if let Some(owner) = self.owner_of(&origin, scope) {
                     self.open_once(owner, &req_id, fingerprint, taken);
+                    if settled.contains(&taken.at) {
+                        self.runs.settle(taken);
+                        self.is_settled_once(owner, &req_id);
+                    }
                 }
             }
         }
@@ -349,6 +368,12 @@ impl State {
         }
     }
 
+    /// Its client is done with a packet that is open.
+    pub(super) fn settle_packet(&mut self, taken: TakenId) {
+        self.runs.settle(taken);
+        self.staged.finished.push(taken.run);
+    }
+
     pub(super) fn write_runs(&mut self) {
         for (id, run) in std::mem::take(&mut self.staged.runs) {
             self.put(Key::number(Space::Run, id), |out| run.write(out));
@@ -361,11 +386,13 @@ impl State {
                 continue;
             };
             if std::mem::replace(&mut run.changed, false) {
-                let done = run.packets.iter().enumerate();
-                let done = done.filter(|(_, packet)| packet.done);
-                let done: Vec<u64> = done.map(|(at, _)| at as u64).collect();
+                let mut marks = Vec::new();
+                for (at, packet) in run.packets.iter().enumerate() {
+                    marks.extend(packet.done.then_some(2 * at as u64));
+                    marks.extend(packet.settled.then_some(2 * at as u64 + 1));
+                }
                 self.put(Key::number(Space::Done, id), |out| {
-                    done.iter().for_each(|at| out.number(*at));
+                    marks.iter().for_each(|mark| out.number(*mark));
                 });
             }
         }

@@ -111,7 +111,7 @@ impl State {
             _ => Key::queue(QueueHash(0)),
         };
         for (key, row) in rows {
-            self.forget_queue(key, &QueueRow::read(row), oldest);
+            self.forget_queue(key, &QueueRow::read(row), oldest)?;
         }
         Ok(())
     }

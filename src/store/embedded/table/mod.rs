@@ -27,9 +27,10 @@ use redb::{
     TableError,
 };
 
+use super::damage::put_aside;
 use super::disk::Disk;
 use pages::Pages;
-pub(super) use salvage::{Missing, Salvaged, salvage};
+pub(super) use salvage::{Looked, Missing, look, salvage};
 
 /// A row to write: `None` deletes it.
 #[derive(Debug, Clone, Copy)]
@@ -120,19 +121,24 @@ impl Table {
         Self::open(disk, path, cache_bytes)
     }
 
+    /// A table that is there and cannot be opened: only [`Table::mend`] is of use.
+    pub(super) fn broken(disk: Arc<dyn Disk>, path: &Path, cache_bytes: usize) -> Self {
+        Self {
+            disk,
+            path: path.to_owned(),
+            cache: cache_bytes,
+            open: RwLock::new(Opened { db: None, times: 0 }),
+            writing: Mutex::new(()),
+        }
+    }
+
     /// Opens a table that is there. If it is too damaged for that, [`salvage`] reads what is left.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         path: &Path,
         cache_bytes: usize,
     ) -> Result<Self, Error> {
-        let table = Self {
-            disk,
-            path: path.to_owned(),
-            cache: cache_bytes,
-            open: RwLock::new(Opened { db: None, times: 0 }),
-            writing: Mutex::new(()),
-        };
+        let table = Self::broken(disk, path, cache_bytes);
         table.reopen(0)?;
         Ok(table)
     }
@@ -222,6 +228,35 @@ impl Table {
                 Err(failure.told)
             }
         }
+    }
+
+    /// Puts the file aside, and goes on with what can be read of it; tells what is missing. What `again` gives for it is
+    /// written to the new one before anything else. Readers wait only while the files change places.
+    pub(super) fn mend(
+        &self,
+        aside: &Path,
+        again: &dyn Fn(&Table) -> Result<(), Error>,
+    ) -> Result<Vec<Missing>, Error> {
+        let _one = self.writing.lock();
+        let new = self.path.with_extension("salvaged");
+        if self.disk.exists(&new)? {
+            self.disk.remove(&new)?;
+        }
+        let salvaged = salvage(&self.disk, &self.path, &new, self.cache)?;
+        again(&Table::open(self.disk.clone(), &new, self.cache)?)?;
+        let times = {
+            let mut open = self.open.write();
+            if let Some(old) = open.db.take() {
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
+            }
+            put_aside(&*self.disk, &self.path, aside);
+            self.disk.rename(&new, &self.path)?;
+            let above = self.path.parent().unwrap_or_else(|| Path::new(""));
+            self.disk.sync_dir(above)?;
+            open.times
+        };
+        self.reopen(times)?;
+        Ok(salvaged.missing)
     }
 
     /// Reads every page that anything depends on from the file, and tells what cannot be read. Nothing is written

@@ -1,11 +1,14 @@
 //! What is left of a damaged table, and what is not.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use redb::StorageBackend;
+
 use super::super::disk::Disk;
 use super::pages::Pages;
-use super::tree::{Definition, Stretch, Trees, Visitor};
+use super::tree::{self, Definition, Stretch, Trees, Visitor};
 use super::{Error, Op, Table, name};
 
 /// Rows that cannot be read: those of a space after one key, up to and with another. `None` has no bound.
@@ -65,21 +68,69 @@ pub(in super::super) fn salvage(
     Ok(Salvaged { rows, missing })
 }
 
+/// What of a table's file each space takes, and what cannot be read.
+#[derive(Debug, Default)]
+pub(in super::super) struct Looked {
+    /// Bytes of the pages of each space.
+    pub(in super::super) spaces: BTreeMap<u8, u64>,
+    /// And of those that redb keeps for itself.
+    pub(in super::super) own: u64,
+    pub(in super::super) missing: Vec<Missing>,
+}
+
 /// Reads everything, redb's own trees as well, and tells what cannot be read.
 pub(super) fn missing(pages: &Pages) -> Result<Vec<Missing>, Error> {
+    Ok(walk(pages, None, &mut |_, _, _| {})?.missing)
+}
+
+/// Shows every row, in order of spaces and keys, and changes nothing. Nobody has the table open. `only`: of this space.
+pub(in super::super) fn look(
+    disk: &dyn Disk,
+    path: &Path,
+    only: Option<u8>,
+    show: &mut dyn FnMut(u8, &[u8], &[u8]),
+) -> Result<Looked, Error> {
+    let pages = Pages::read_only(disk.open(path)?)?;
+    let mut looked = walk(&pages, only, show)?;
+    if pages.len()? < tree::least_len(&pages)? {
+        looked.missing.push(Missing {
+            space: None,
+            after: None,
+            through: None,
+            why: "the file was cut".to_owned(),
+        });
+    }
+    Ok(looked)
+}
+
+fn walk(
+    pages: &Pages,
+    only: Option<u8>,
+    show: &mut dyn FnMut(u8, &[u8], &[u8]),
+) -> Result<Looked, Error> {
     let trees = Trees::new(pages)?;
-    let mut missing = Vec::new();
-    for (space, definition) in spaces(&trees, &mut missing)? {
+    let mut looked = Looked::default();
+    for (space, definition) in spaces(&trees, &mut looked.missing)? {
+        if only.is_some_and(|only| only != space) {
+            continue;
+        }
         let mut check = Check {
             space: Some(space),
-            missing: &mut missing,
+            show,
+            bytes: 0,
+            missing: &mut looked.missing,
         };
         trees.walk(definition.root, definition.widths, &mut check)?;
+        let bytes = check.bytes;
+        looked.spaces.insert(space, bytes);
+    }
+    if only.is_some() {
+        return Ok(looked);
     }
     let mut own = Names::default();
     trees.system_tables(&mut own)?;
     for stretch in own.missing {
-        missing.push(Missing::of(None, stretch));
+        looked.missing.push(Missing::of(None, stretch));
     }
     for (_, row) in own.rows {
         let Some(definition) = Definition::parse(&row) else {
@@ -87,11 +138,14 @@ pub(super) fn missing(pages: &Pages) -> Result<Vec<Missing>, Error> {
         };
         let mut check = Check {
             space: None,
-            missing: &mut missing,
+            show,
+            bytes: 0,
+            missing: &mut looked.missing,
         };
         trees.walk(definition.root, definition.widths, &mut check)?;
+        looked.own += check.bytes;
     }
-    Ok(missing)
+    Ok(looked)
 }
 
 /// The spaces with their tables. One whose row cannot be read is missing as a whole.
@@ -157,14 +211,24 @@ impl Visitor for Names {
     }
 }
 
-/// Reads, and keeps only what is missing.
+/// Shows rows, counts, and keeps only what is missing.
 struct Check<'a> {
+    /// `None`: redb's own, which are not shown.
     space: Option<u8>,
+    show: &'a mut dyn FnMut(u8, &[u8], &[u8]),
+    bytes: u64,
     missing: &'a mut Vec<Missing>,
 }
 
 impl Visitor for Check<'_> {
-    fn row(&mut self, _: &[u8], _: &[u8]) -> Result<(), Error> {
+    fn page(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        if let Some(space) = self.space {
+            (self.show)(space, key, value);
+        }
         Ok(())
     }
 

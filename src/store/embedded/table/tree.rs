@@ -76,6 +76,8 @@ pub(super) struct Widths {
 
 /// What a walk calls for what it finds, in order of keys.
 pub(super) trait Visitor {
+    /// A page that could be read, of so many bytes.
+    fn page(&mut self, _bytes: u64) {}
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), super::Error>;
     fn missing(&mut self, stretch: Stretch) -> Result<(), super::Error>;
 }
@@ -156,6 +158,7 @@ impl<'a> Trees<'a> {
                 });
             }
         };
+        visitor.page(page.len() as u64);
         match node {
             Node::Leaf(rows) => {
                 for (key, value) in rows {

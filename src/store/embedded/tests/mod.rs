@@ -1,5 +1,12 @@
 //! The engine as a whole.
 
+mod damage;
+mod full;
+mod model;
+mod power;
+mod random;
+mod world;
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,0 +1,264 @@
+//! Over a store that hangs, refuses, or does what it should, in held time.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_server::Health;
+use tonic_health::server::HealthService;
+
+use super::*;
+use crate::app::{SERVICE, handlers};
+use crate::broker::{self, Settings};
+use crate::config::Config;
+use crate::store::memory::{Keep, Memory};
+use crate::store::{
+    Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
+    Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Which,
+};
+use crate::types::{Record, Topic};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Works,
+    Hangs,
+    Refuses,
+}
+
+/// A store in memory whose commits go by its mood, and are counted.
+#[derive(Debug)]
+struct Moody {
+    memory: Memory,
+    mood: watch::Receiver<Mood>,
+}
+
+#[derive(Debug)]
+struct NoTail;
+
+impl Tail for NoTail {
+    fn committed(&self, entries: &[Entry]) {
+        assert!(entries.is_empty(), "a canary is no entry: {entries:?}");
+    }
+}
+
+impl Moody {
+    async fn moodily(&self, commit: Commit) -> Result<Committing, Error> {
+        let mut mood = self.mood.clone();
+        let now = *mood.wait_for(|mood| *mood != Mood::Hangs).await.unwrap();
+        match now {
+            Mood::Refuses => Err(Error::Refused("no room on the disk".into())),
+            _ => self.memory.commit(commit).await,
+        }
+    }
+}
+
+impl Store for Moody {
+    fn take_over(&self, domain: Domain) -> BoxFuture<'_, Result<Term, Error>> {
+        self.memory.take_over(domain)
+    }
+
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committing, Error>> {
+        self.moodily(commit).boxed()
+    }
+
+    fn record<'a>(
+        &'a self,
+        collection: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Record>, Error>> {
+        self.memory.record(collection, key)
+    }
+
+    fn list<'a>(
+        &'a self,
+        collection: &'a str,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<Record>, Error>> {
+        self.memory.list(collection, prefix, after, limit)
+    }
+
+    fn tail(&self) -> Position {
+        self.memory.tail()
+    }
+
+    fn epochs(&self) -> Arc<[Epoch]> {
+        self.memory.epochs()
+    }
+
+    fn scan<'a>(
+        &'a self,
+        filter: &'a Filter,
+        from: Position,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<Page, Error>> {
+        self.memory.scan(filter, from, limit)
+    }
+
+    fn last<'a>(
+        &'a self,
+        filter: &'a Filter,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Position, Error>> {
+        self.memory.last(filter, count)
+    }
+
+    fn latest<'a>(
+        &'a self,
+        filter: &'a Filter,
+    ) -> BoxFuture<'a, Result<(Vec<Entry>, Position), Error>> {
+        self.memory.latest(filter)
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a str,
+        topic: &'a Topic,
+        from: Position,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<Placed>, Error>> {
+        self.memory.history(tenant, topic, from, limit)
+    }
+
+    fn results<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        from: Position,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<ResultsPage, Error>> {
+        self.memory.results(client, from, limit)
+    }
+
+    fn kept<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        which: &'a Which,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
+        self.memory.kept(client, which, limit)
+    }
+
+    fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
+        self.memory.open_runs()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.memory.close()
+    }
+}
+
+/// A canary that runs.
+struct Cage {
+    mood: watch::Sender<Mood>,
+    service: HealthService,
+    stopped: CancellationToken,
+    canary: JoinHandle<()>,
+    store: Arc<Moody>,
+}
+
+impl Cage {
+    async fn new() -> Self {
+        let (mood, moods) = watch::channel(Mood::Works);
+        let store = Arc::new(Moody {
+            memory: Memory::new(Keep::default(), Arc::new(NoTail)),
+            mood: moods,
+        });
+        let registry = Arc::new(handlers::registry(&Config::default(), Vec::new()));
+        let (broker, worker) = broker::build(registry, store.clone(), Settings::default());
+        // It ends with its last handle, which is the canary's.
+        drop(tokio::spawn(worker.run()));
+        let health = HealthReporter::new();
+        set_health(&health, ServingStatus::Serving).await;
+        let stopped = CancellationToken::new();
+        let canary = Canary::new(broker, health.clone()).run(stopped.clone());
+        Self {
+            mood,
+            service: HealthService::from_health_reporter(health),
+            stopped,
+            canary: tokio::spawn(canary),
+            store,
+        }
+    }
+
+    /// Of both names, which always say the same.
+    async fn is_serving(&self) -> bool {
+        let mut serving = Vec::new();
+        for service in ["", SERVICE] {
+            let request = HealthCheckRequest {
+                service: service.to_owned(),
+            };
+            let answer = self
+                .service
+                .check(tonic::Request::new(request))
+                .await
+                .unwrap();
+            serving.push(answer.into_inner().status == 1);
+        }
+        assert_eq!(serving[0], serving[1]);
+        serving[0]
+    }
+
+    /// How long it takes until it says so.
+    async fn until(&self, serving: bool) -> Duration {
+        let began = Instant::now();
+        while self.is_serving().await != serving {
+            assert!(began.elapsed() < 10 * LIMIT, "it never says so");
+            sleep(Duration::from_millis(10)).await;
+        }
+        began.elapsed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_stays_serving_and_leaves_nothing_behind() {
+    let cage = Cage::new().await;
+    sleep(200 * EVERY).await;
+    assert!(cage.is_serving().await);
+    assert_eq!(cage.store.tail(), Position(0), "it is no entry of the log");
+    let client = request(1).client.unwrap();
+    let which = Which::Places {
+        handler: crate::types::HandlerName::new(HANDLER).unwrap(),
+        from: 0,
+    };
+    let limit = ScanLimit {
+        items: 100,
+        bytes: 1 << 20,
+    };
+    let kept = cage.store.kept(&client, &which, limit).await.unwrap();
+    assert_eq!(kept.items.len(), 1, "only the last one's result is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_is_not_serving_until_it_works_again() {
+    for failing in [Mood::Hangs, Mood::Refuses] {
+        let cage = Cage::new().await;
+        sleep(3 * EVERY + EVERY / 2).await;
+        for _ in 0..3 {
+            cage.mood.send_replace(failing);
+            let took = cage.until(false).await;
+            let since_last_success = LIMIT - EVERY..=LIMIT + EVERY;
+            assert!(since_last_success.contains(&took), "{failing:?}: {took:?}");
+            sleep(20 * LIMIT).await;
+            assert!(!cage.is_serving().await, "{failing:?}: as long as it fails");
+            cage.mood.send_replace(Mood::Works);
+            let took = cage.until(true).await;
+            assert!(took <= EVERY + LIMIT, "{failing:?}: {took:?}");
+            sleep(20 * LIMIT).await;
+            assert!(cage.is_serving().await);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_when_it_is_told_to_whatever_it_waits_for() {
+    let cage = Cage::new().await;
+    cage.mood.send_replace(Mood::Hangs);
+    sleep(EVERY).await;
+    cage.stopped.cancel();
+    let began = Instant::now();
+    cage.canary.await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}

@@ -1,0 +1,50 @@
+//! `tidegate store`.
+
+mod text;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::Failure;
+use crate::store::embedded::inspect::{Depth, Inspection};
+
+/// Shows what takes the room in a data directory, and checks it; nobody may serve from it meanwhile
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tidegate store tidegate-data           what takes the room
+  tidegate store --check tidegate-data   reads all of it, and says what is damaged and missing
+
+Nothing is changed. It ends with 0 when everything is whole, 1 when something is damaged, and 69 when the directory
+cannot be looked at: it is no store, or another process has it.")]
+pub(super) struct Store {
+    /// The data directory of a gateway that is stopped, or a copy of one
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Read every frame, block, page and row, and compare what is counted
+    #[arg(long)]
+    check: bool,
+    /// For programs: one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(store: &Store) -> Result<(), Failure> {
+    let depth = match store.check {
+        true => Depth::Check,
+        false => Depth::Overview,
+    };
+    let found = Inspection::of(&store.directory, depth)?;
+    let mut out = io::stdout().lock();
+    if store.json {
+        serde_json::to_writer_pretty(&mut out, &found).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        text::write(&found, depth, &mut out)?;
+    }
+    out.flush()?;
+    match found.damage.len() as u64 + found.more_damage {
+        0 => Ok(()),
+        count => Err(Failure::Damaged(store.directory.clone(), count)),
+    }
+}
