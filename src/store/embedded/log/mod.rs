@@ -26,8 +26,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub(super) use format::MAX_FRAME;
 use format::{FRAME_HEADER, FrameHeader, Marker, SEGMENT_HEADER, SegmentHeader};
-#[cfg(test)]
-pub(super) use walk::Torn;
 pub(super) use walk::{Damaged, Recovered};
 use walk::{Found, MARKER_NAME, Walked, segment_path};
 

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub(super) use blocks::Blocks;
-pub(super) use read::{Found, Part, Step};
+pub(super) use read::{Part, Step};
 pub(super) use write::PartWriter;
 
 /// What a part holds.

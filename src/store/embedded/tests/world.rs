@@ -800,7 +800,7 @@ fn same<T: PartialEq + std::fmt::Debug>(found: &[T], expected: &[T], seed: u64, 
         .iter()
         .zip(expected)
         .position(|(found, expected)| found != expected);
-    let at = at.unwrap_or(found.len().min(expected.len()));
+    let at = at.unwrap_or_else(|| found.len().min(expected.len()));
     let (found, expected) = (found.get(at), expected.get(at));
     let brief = |one: Option<&T>| format!("{one:.200?}").chars().take(200).collect::<String>();
     assert!(
