@@ -116,8 +116,36 @@ pub(super) fn part(parts: &mut Vec<Part>, domain: Domain) -> &mut Part {
     &mut parts[at]
 }
 
+/// The domains of packets, one after the other. Those of one request come in a row, and have one origin: its domain is worked
+/// out once.
+#[derive(Debug)]
+pub(super) struct DomainsOf<'a> {
+    settings: &'a HandlerSettings,
+    last: Option<(Arc<Origin>, Domain)>,
+}
+
+impl<'a> DomainsOf<'a> {
+    pub(super) fn new(settings: &'a HandlerSettings) -> Self {
+        Self {
+            settings,
+            last: None,
+        }
+    }
+
+    pub(super) fn next(&mut self, origin: &Arc<Origin>) -> Domain {
+        match &self.last {
+            Some((last, domain)) if Arc::ptr_eq(last, origin) => *domain,
+            _ => {
+                let domain = domain_of(self.settings, origin);
+                self.last = Some((origin.clone(), domain));
+                domain
+            }
+        }
+    }
+}
+
 /// The domain of a packet.
-pub(super) fn domain_of(settings: &HandlerSettings, origin: &Origin) -> Domain {
+fn domain_of(settings: &HandlerSettings, origin: &Origin) -> Domain {
     let client = origin.client.as_ref();
     let client = client.map_or("", |client| &client.client_id);
     let principal = &origin.principal;

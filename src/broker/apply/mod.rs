@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use tracing::error;
 
 use self::call::call;
-use self::commit::{Domains, Failure, Part, domain_of, domain_of_queue, part};
+use self::commit::{Domains, DomainsOf, Failure, Part, domain_of_queue, part};
 use super::core::{Completed, Done, Run, RunItem, RunKind, Took};
 use crate::handler::{Drive, Planner};
 use crate::store::{self, Effect, Finish, Judged, Origin, Owed, Place, ReqIdScope, Store, Unit};
@@ -134,8 +134,9 @@ impl Applier {
             part(&mut parts, domain).owed.push(owed);
         }
         let mut all: Vec<Result<Judged, Failure>> = Vec::with_capacity(run.items.len());
+        let mut domains = DomainsOf::new(&run.settings);
         for (at, item) in run.items.into_iter().enumerate() {
-            let domain = domain_of(&run.settings, &item.origin);
+            let domain = domains.next(&item.origin);
             let part = part(&mut parts, domain);
             part.items.push(at);
             part.units.push(unit(item, &effect));
@@ -164,8 +165,9 @@ impl Applier {
     async fn finish(&self, run: Run) -> Completed {
         let mut durable = vec![false; run.finishes.len()];
         let mut parts = Vec::new();
+        let mut domains = DomainsOf::new(&run.settings);
         for (at, finish) in run.finishes.into_iter().enumerate() {
-            let domain = domain_of(&run.settings, &finish.origin);
+            let domain = domains.next(&finish.origin);
             let part = part(&mut parts, domain);
             part.items.push(at);
             part.finishes.push(Finish {

@@ -5,6 +5,7 @@
 //! share the machine's cores, each on a runtime of its own, as two processes would.
 
 mod calls;
+pub mod durable;
 mod fan_out;
 mod floor;
 mod report;
@@ -13,7 +14,7 @@ mod stats;
 
 use std::fmt;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -25,7 +26,10 @@ use stats::Row;
 
 /// Measures the gateway against a bare service of the same messages, in turn
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    alone: Option<Alone>,
     /// Which scenario; may be given several times [default: all]
     #[arg(long, value_name = "NAME")]
     scenario: Vec<Scenario>,
@@ -38,6 +42,12 @@ pub struct Args {
     /// Writes every figure to this file too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+/// What is measured only when it is asked for.
+#[derive(Debug, clap::Subcommand)]
+enum Alone {
+    Durable(durable::Args),
 }
 
 /// What is measured.
@@ -74,7 +84,7 @@ pub enum Error {
     #[error("{scenario} against the {server}: {fault}")]
     Turn {
         scenario: &'static str,
-        server: Server,
+        server: String,
         fault: Fault,
     },
     #[error("cannot write {}: {source}", path.display())]
@@ -125,25 +135,37 @@ struct Times {
 /// Measures, prints the table to standard output and the progress to standard error. It makes runtimes of its own, so it must
 /// not be called from inside one.
 pub fn run(args: &Args) -> Result<(), Error> {
+    if let Some(Alone::Durable(args)) = &args.alone {
+        return durable::run(args);
+    }
     let report = measure(args, &mut std::io::stderr())?;
     report.print(&mut std::io::stdout().lock())?;
-    if let Some(path) = &args.json {
-        let written = std::fs::write(path, report.json());
-        written.map_err(|source| Error::Write {
-            path: path.clone(),
-            source,
-        })?;
+    match &args.json {
+        Some(path) => write_json(path, &report.json()),
+        None => Ok(()),
+    }
+}
+
+fn write_json(path: &Path, json: &str) -> Result<(), Error> {
+    let written = std::fs::write(path, json);
+    written.map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn warn_of_debug(progress: &mut dyn Write) -> Result<(), Error> {
+    if cfg!(debug_assertions) {
+        let warning = "this is a debug build: its figures say nothing about a release";
+        writeln!(progress, "{warning}")?;
     }
     Ok(())
 }
 
 fn measure(args: &Args, progress: &mut dyn Write) -> Result<Report, Error> {
-    if cfg!(debug_assertions) {
-        let warning = "this is a debug build: its figures say nothing about a release";
-        writeln!(progress, "{warning}")?;
-    }
-    let servers_runtime = runtime()?;
-    let load_runtime = runtime()?;
+    warn_of_debug(progress)?;
+    let servers_runtime = runtime("bench-server")?;
+    let load_runtime = runtime(durable::LOAD_THREADS)?;
     let servers = servers_runtime.block_on(Servers::start())?;
     let mut rows = Vec::new();
     for &scenario in chosen(&args.scenario) {
@@ -182,7 +204,7 @@ async fn turn(
     };
     figure.map_err(|fault| Error::Turn {
         scenario: scenario.name(),
-        server,
+        server: server.to_string(),
         fault,
     })
 }
@@ -195,8 +217,11 @@ fn chosen(scenarios: &[Scenario]) -> &[Scenario] {
     }
 }
 
-fn runtime() -> Result<Runtime, Error> {
-    let built = Builder::new_multi_thread().enable_all().build();
+fn runtime(threads: &str) -> Result<Runtime, Error> {
+    let built = Builder::new_multi_thread()
+        .thread_name(threads)
+        .enable_all()
+        .build();
     built.map_err(|error| Error::Start(format!("no runtime: {error}")))
 }
 
@@ -214,6 +239,7 @@ mod tests {
     #[test]
     fn every_scenario_has_its_figures() {
         let args = Args {
+            alone: None,
             scenario: Vec::new(),
             rounds: 1,
             seconds: 0.1,

@@ -71,12 +71,8 @@ impl Report {
     pub(super) fn new(rows: &[Row], rounds: u32, seconds: f64) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            build: if cfg!(debug_assertions) {
-                "debug"
-            } else {
-                "release"
-            },
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            build: build(),
+            cores: cores(),
             rounds,
             seconds,
             scenarios: rows.iter().filter_map(Line::new).collect(),
@@ -156,8 +152,19 @@ fn unit(scenario: Scenario) -> &'static str {
     }
 }
 
+pub(super) fn build() -> &'static str {
+    match cfg!(debug_assertions) {
+        true => "debug",
+        false => "release",
+    }
+}
+
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Three digits are more than a run can repeat.
-fn figure(figure: f64, unit: &str) -> String {
+pub(super) fn figure(figure: f64, unit: &str) -> String {
     let (scaled, prefix) = match figure {
         _ if figure >= 1e6 => (figure / 1e6, "M "),
         _ if figure >= 1e4 => (figure / 1e3, "k "),
@@ -172,17 +179,23 @@ fn figure(figure: f64, unit: &str) -> String {
 }
 
 /// The first column to the left, the others to the right.
-fn print_table(out: &mut dyn Write, rows: &[[String; 7]]) -> io::Result<()> {
-    let mut widths = [0; 7];
+pub(super) fn print_table<const COLUMNS: usize>(
+    out: &mut dyn Write,
+    rows: &[[String; COLUMNS]],
+) -> io::Result<()> {
+    let mut widths = [0; COLUMNS];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    for [name, cells @ ..] in rows {
-        let mut line = format!("{name:<0$}", widths[0]);
-        for (cell, width) in cells.iter().zip(&widths[1..]) {
-            line.push_str(&format!("  {cell:>width$}"));
+    for cells in rows {
+        let mut line = String::new();
+        for (at, (cell, &width)) in cells.iter().zip(&widths).enumerate() {
+            match at {
+                0 => line.push_str(&format!("{cell:<width$}")),
+                _ => line.push_str(&format!("  {cell:>width$}")),
+            }
         }
         writeln!(out, "{}", line.trim_end())?;
     }

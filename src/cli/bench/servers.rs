@@ -2,18 +2,20 @@
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
+use super::durable::load::HANDLER;
 use super::fan_out::TOPIC;
 use super::floor::{Floor, GatewayServer};
 use super::{Error, Server};
 use crate::app::App;
-use crate::config::{Config, Engine, KeepConfig, TopicConfig};
-use crate::types::Pattern;
+use crate::config::{Config, Engine, HandlerConfig, HandlerKind, KeepConfig, TopicConfig};
+use crate::types::{BatchLimits, HandlerName, Ordering, Pattern};
 
 /// A port of this machine that is free.
 const ANY_PORT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
@@ -37,10 +39,20 @@ struct Running {
 }
 
 impl Servers {
+    /// The gateway in memory.
     pub(super) async fn start() -> Result<Self, Error> {
+        Self::with(in_memory()).await
+    }
+
+    /// The gateway on a store in this folder, with a handler that is durable.
+    pub(super) async fn start_durable(store: &Path) -> Result<Self, Error> {
+        Self::with(on_disk(store)).await
+    }
+
+    async fn with(config: Config) -> Result<Self, Error> {
         Ok(Self {
             floor: start_floor().map_err(|error| Error::Start(format!("the floor: {error}")))?,
-            gateway: start_gateway().await?,
+            gateway: start_gateway(config).await?,
         })
     }
 
@@ -72,8 +84,8 @@ fn start_floor() -> std::io::Result<Running> {
     Ok(Running::spawn(address, stop, serving))
 }
 
-/// As `tidegate serve` starts it, with one topic that is not kept.
-async fn start_gateway() -> Result<Running, Error> {
+/// One topic is not kept.
+fn in_memory() -> Config {
     let ephemeral = Pattern::parse(TOPIC, "").expect("the benchmark's topic is a pattern");
     let mut config = Config {
         listen: SocketAddr::from(ANY_PORT),
@@ -86,6 +98,32 @@ async fn start_gateway() -> Result<Running, Error> {
         ..Config::default()
     };
     config.store.engine = Engine::Memory;
+    config
+}
+
+fn on_disk(store: &Path) -> Config {
+    let handler = HandlerConfig {
+        name: HandlerName::new(HANDLER).expect("the benchmark's handler has a name"),
+        kind: HandlerKind::Echo,
+        ordering: Ordering::Client,
+        mixed_actions: false,
+        isolate_tenants: false,
+        batch: BatchLimits::default(),
+        durable: true,
+    };
+    let mut config = Config {
+        listen: SocketAddr::from(ANY_PORT),
+        handlers: Some(vec![handler]),
+        drain: DRAIN,
+        ..Config::default()
+    };
+    config.store.engine = Engine::Embedded;
+    config.store.path = store.to_owned();
+    config
+}
+
+/// As `tidegate serve` starts it.
+async fn start_gateway(config: Config) -> Result<Running, Error> {
     let app = App::build(config, Vec::new())
         .await
         .map_err(|error| Error::Start(format!("the gateway: {error}")))?;

@@ -57,7 +57,7 @@ impl Row {
 }
 
 /// The middle one, or the mean of the two in the middle.
-fn median(figures: &[f64]) -> Option<f64> {
+pub(super) fn median(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

@@ -54,6 +54,8 @@ struct Staged {
     /// Rows that are in the frame already, the newest of each key.
     rows: BTreeMap<Key, Option<Range<usize>>>,
     queues: HashMap<QueueHash, StagedQueue>,
+    /// The one of them that was asked for last.
+    last_queue: Option<QueueHash>,
     once: Vec<StagedOnce>,
     runs: Vec<(u64, RunRow)>,
     /// Runs of which some packets were finished or settled, but not all.
@@ -71,6 +73,7 @@ impl Staged {
             frame: FrameWriter::new(),
             rows: BTreeMap::new(),
             queues: HashMap::new(),
+            last_queue: None,
             once: Vec::new(),
             runs: Vec::new(),
             finished: Vec::new(),

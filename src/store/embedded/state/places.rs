@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::State;
+use super::{Staged, State};
 use crate::store::embedded::rows::{
     Key, OwnedRow, QueueHash, QueueRow, ResultsRow, ResultsWriter, Scope, Space,
 };
@@ -30,6 +30,15 @@ impl StagedQueue {
     }
 }
 
+impl Staged {
+    /// Whether a queue that is here is the one of these names. Packets of one queue come in a row: to compare is a fraction
+    /// of what it costs to hash.
+    fn is_of(&self, queue: QueueHash, client: &ClientKey, handler: &HandlerName) -> bool {
+        let row = self.queues.get(&queue).map(|queue| &queue.row);
+        row.is_some_and(|row| *row.client == *client && row.handler == *handler)
+    }
+}
+
 impl State {
     /// The queue, in the frame that is being made. One that is new is not there until something of it is stored.
     pub(super) fn queue(
@@ -37,8 +46,11 @@ impl State {
         client: &ClientKey,
         handler: &HandlerName,
     ) -> Result<(QueueHash, &mut StagedQueue), Error> {
-        let hash = self.seed.queue(self.seed.client(client), handler.as_str());
-        if !self.staged.queues.contains_key(&hash) {
+        let hash = match self.staged.last_queue {
+            Some(last) if self.staged.is_of(last, client, handler) => last,
+            _ => self.seed.queue(self.seed.client(client), handler.as_str()),
+        };
+        if self.staged.last_queue != Some(hash) && !self.staged.queues.contains_key(&hash) {
             let row = self.get(&Key::queue(hash))?;
             let is_new = row.is_none();
             let row = row.map_or_else(
@@ -53,6 +65,7 @@ impl State {
             };
             self.staged.queues.insert(hash, queue);
         }
+        self.staged.last_queue = Some(hash);
         let queue = self.staged.queues.get_mut(&hash);
         Ok((hash, queue.expect("it was put in above")))
     }
@@ -282,6 +295,7 @@ impl State {
     }
 
     pub(super) fn write_queues(&mut self) -> Result<(), Error> {
+        self.staged.last_queue = None;
         let queues = std::mem::take(&mut self.staged.queues);
         for (hash, mut queue) in queues {
             if !queue.changed {
