@@ -71,6 +71,21 @@ pub(super) fn open(
     start(Some(directory), path, disk, options, tail)
 }
 
+pub(super) fn compact(path: &Path) -> Result<(u64, u64), OpenError> {
+    let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
+    if !path.is_dir() {
+        return Err(failed(&"there is no such directory"));
+    }
+    let _directory = Directory::lock(path)?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(path));
+    let cache = Options::default().cache_bytes;
+    let table = Table::open(disk, Path::new(TABLE), cache).map_err(|error| failed(&error))?;
+    let before = table.bytes().map_err(|error| failed(&error))?;
+    table.compact().map_err(|error| failed(&error))?;
+    let after = table.bytes().map_err(|error| failed(&error))?;
+    Ok((before, after))
+}
+
 /// On a disk of whatever kind.
 pub(super) fn start(
     directory: Option<Directory>,

@@ -465,7 +465,10 @@ impl World {
             Judged::Taken(id) => format!("taken {id:?}"),
             Judged::Open(id) => {
                 let name = self.ids.iter().find(|(_, other)| *other == id);
-                name.map_or(format!("open {id:?}"), |(name, _)| format!("open {name}"))
+                name.map_or_else(
+                    || format!("open {id:?}"),
+                    |(name, _)| format!("open {name}"),
+                )
             }
             Judged::Forgotten => "forgotten".into(),
             Judged::Reused => "reused".into(),
