@@ -15,7 +15,7 @@ use self::source::{Progress, Source};
 use crate::support::{Process, SmallDisk, message};
 
 /// More than it needs on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const SOURCES: usize = 4;
 const ROUNDS: usize = 3;

@@ -9,7 +9,7 @@ use tidegate_client::Client;
 use tidegate_client::proto::{BatchRequest, EventsRequest, Outcome, Packet};
 use tokio::time::{Instant, timeout};
 
-use self::history::{CLIENTS, TOPIC};
+use self::history::{CLIENTS, OTHERS, TOPIC};
 use crate::support::{Process, Setup, event, message};
 
 /// More than it needs on a busy machine.
@@ -48,8 +48,10 @@ async fn start_on_a_history() -> String {
     let (process, killed) = start(&setup, packets).await;
     assert!(process.stop().await.success());
     format!(
-        "{packets} packets of {CLIENTS} clients who come again and of others who came once, with a message each ({} MiB on disk, made in {:.0} s): after a clean stop {stopped}, after a kill \
-         with {UNMOVED} messages in the log {killed}",
+        "{packets} packets with a message each, of {CLIENTS} clients and {} that came once, {} of them without a place ({} MiB \
+         on disk, made in {:.0} s): after a clean stop {stopped}; after a kill with {UNMOVED} messages in the log {killed}",
+        packets / OTHERS,
+        packets / OTHERS,
         disk / MIB,
         built.as_secs_f64(),
     )

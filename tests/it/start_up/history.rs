@@ -30,8 +30,8 @@ const TOGETHER: usize = 500;
 /// Records that the clients share.
 const RECORDS: usize = 100_000;
 
-/// One packet in so many is that of a client that came once, and settled nothing.
-const VISITS: usize = 10;
+/// One packet in so many is that of a client that came once, and settled nothing; and as many have no place, but a req_id.
+pub const OTHERS: usize = 10;
 
 /// The last clients have not settled anything yet.
 const UNSETTLED: usize = 50;
@@ -46,7 +46,7 @@ impl Tail for Nobody {
     fn committed(&self, _: &[Entry]) {}
 }
 
-/// Every packet has a message. Those of visitors have a place or a req_id, and the others places.
+/// Every packet has a message.
 pub async fn build(data: &Path, packets: usize) {
     let data = data.to_owned();
     let opened = tokio::task::spawn_blocking(move || {
@@ -77,24 +77,27 @@ pub async fn build(data: &Path, packets: usize) {
             }
         }
     }
-    for first in (0..packets / VISITS).step_by(TOGETHER) {
-        let together = first..(packets / VISITS).min(first + TOGETHER);
-        let units = together.map(|visitor| {
-            let place = match visitor % 2 {
-                0 => Place::Seq(1),
-                _ => Place::ReqId(ReqIdScope::Client),
-            };
-            let origin = origin(&format!("visitor-{visitor}"), "topics");
-            unit(&origin, place, visitor)
-        });
-        line.send(Vec::new(), units.collect()).await;
+    let others = packets / OTHERS;
+    for first in (0..others).step_by(TOGETHER) {
+        let together = first..others.min(first + TOGETHER);
+        let visit = |number| {
+            let visitor = origin(&format!("visitor-{number}"), "topics");
+            unit(&visitor, Place::Seq(1), number)
+        };
+        line.send(Vec::new(), together.map(visit).collect()).await;
+    }
+    for client in 0..CLIENTS {
+        let origin = origin(&client_id(client), "topics");
+        let together = others * client / CLIENTS..others * (client + 1) / CLIENTS;
+        let unit = |number| unit(&origin, Place::ReqId(ReqIdScope::Client), number);
+        line.send(Vec::new(), together.map(unit).collect()).await;
     }
     line.finish().await;
 }
 
 /// How many packets each client has sent to each of its handlers.
 pub fn places(packets: usize) -> usize {
-    (packets - packets / VISITS) / CLIENTS / 2
+    (packets - 2 * (packets / OTHERS)) / CLIENTS / 2
 }
 
 pub fn client_id(client: usize) -> String {
