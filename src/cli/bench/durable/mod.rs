@@ -210,6 +210,7 @@ async fn gateway(uri: &str, round: u32, times: Times) -> Result<Turn, Fault> {
         clients: CLIENTS,
         packets_per_call: PACKETS_PER_CALL,
         unfinished: UNFINISHED,
+        settles: true,
         every: None,
     };
     let mut load = Load::start(uri, &shape).await?;
