@@ -6,9 +6,13 @@
 GRPCURL := 1.9.4
 BUF := 1.75.0
 CARGO_DENY := 0.20.2
+NATS_SERVER := 2.15.2
 
 TOOLS := $(CURDIR)/target/tools
 BUF_BIN := $(TOOLS)/buf/node_modules/.bin/buf
+
+# How long `make soak` takes.
+MINUTES := 10
 
 # One line per must-show, written by the tests named shows_*.
 SHOWN := target/shows.txt
@@ -18,7 +22,7 @@ LAST := shows_2_11
 
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help run test shows soak bench lint tools needs-cargo
+.PHONY: help run test shows bench soak lint tools needs-cargo
 
 help: ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -35,11 +39,14 @@ test: tools lint ## set up what the tests need, and run everything
 shows: tools ## run the tests named shows_*, and print a line with its figure for each
 	@sh scripts/shows.sh $(SHOWN) $(LAST)
 
-soak: needs-cargo ## what takes minutes: a start on a history of 10 million packets
-	HISTORY_PACKETS=10000000 cargo test --locked --test it shows_3_7 -- --nocapture
-
 bench: needs-cargo ## measure the gateway against a bare tonic service (the floor)
 	cargo run --release --locked -- bench
+
+soak: needs-cargo ## ten minutes of durable packets (MINUTES=n: as many): no slower, no larger, nothing lost; a start on 10 million
+	cargo build --release --locked
+	TIDEGATE_SOAK=$(MINUTES) TIDEGATE_SOAK_PROGRAM=$(CURDIR)/target/release/tidegate \
+		cargo test --locked --test it -- --nocapture shows_3_8_
+	HISTORY_PACKETS=10000000 cargo test --locked --test it -- --nocapture shows_3_7_
 
 lint: tools ## formatting, clippy, buf lint, licences, bans and sources
 	cargo fmt --all --check
@@ -47,7 +54,7 @@ lint: tools ## formatting, clippy, buf lint, licences, bans and sources
 	$(BUF_BIN) lint
 	cargo deny --log-level error check licenses bans sources
 
-tools: needs-cargo $(TOOLS)/grpcurl-$(GRPCURL) $(TOOLS)/buf-$(BUF) $(TOOLS)/cargo-deny-$(CARGO_DENY) ## install what the tests use
+tools: needs-cargo $(TOOLS)/grpcurl-$(GRPCURL) $(TOOLS)/buf-$(BUF) $(TOOLS)/cargo-deny-$(CARGO_DENY) $(TOOLS)/nats-server-$(NATS_SERVER) ## install what the tests use
 
 # Each stamp names a version, so that another version here installs that one.
 $(TOOLS)/grpcurl-$(GRPCURL):
@@ -62,6 +69,12 @@ $(TOOLS)/buf-$(BUF):
 
 $(TOOLS)/cargo-deny-$(CARGO_DENY):
 	cargo install cargo-deny --locked --version $(CARGO_DENY) --root $(TOOLS)
+	@touch $@
+
+# Measured beside the gateway by `tidegate bench durable`.
+$(TOOLS)/nats-server-$(NATS_SERVER):
+	@command -v go >/dev/null || { echo "make: go is missing; nats-server is built with it: https://go.dev/doc/install" >&2; exit 1; }
+	GOBIN=$(TOOLS)/bin go install github.com/nats-io/nats-server/v2@v$(NATS_SERVER)
 	@touch $@
 
 needs-cargo:

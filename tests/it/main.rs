@@ -20,6 +20,7 @@ mod generated;
 mod named_cases;
 mod readme;
 mod slow;
+mod soak;
 mod start_up;
 mod stop;
 mod store_command;

@@ -223,7 +223,8 @@ impl Lane {
         }
         let due = if limits.window > Duration::ZERO {
             oldest + limits.window
-        } else if self.calls == 0 {
+        } else if self.calls == 0 || self.key.class == Class::Intake {
+            // What is taken goes to our own store, which groups by itself what comes while it syncs: waiting gains nothing.
             now
         } else {
             oldest + self.latency()

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
+use super::durable::PACKETS_PER_CALL;
 use super::durable::load::HANDLER;
 use super::fan_out::TOPIC;
 use super::floor::{Floor, GatewayServer};
@@ -108,7 +109,11 @@ fn on_disk(store: &Path) -> Config {
         ordering: Ordering::Client,
         mixed_actions: false,
         isolate_tenants: false,
-        batch: BatchLimits::default(),
+        // A call's packets are one batch: the next of a client leave when those before them are done, on disk and all.
+        batch: BatchLimits {
+            max_packets: PACKETS_PER_CALL,
+            ..BatchLimits::default()
+        },
         durable: true,
     };
     let mut config = Config {

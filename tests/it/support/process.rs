@@ -31,6 +31,7 @@ pub struct Process {
 /// A gateway to be, as often as it is started: on one directory, and always at one address, so that clients find it again.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    program: PathBuf,
     data: PathBuf,
     address: String,
     /// Gone with the last clone.
@@ -61,6 +62,7 @@ impl Process {
     /// On this directory: `Process::with(directory).start().await`.
     pub fn with(data: &Path) -> Setup {
         Setup {
+            program: env!("CARGO_BIN_EXE_tidegate").into(),
             data: data.to_owned(),
             address: free_address(),
             config: None,
@@ -175,6 +177,12 @@ impl Process {
 }
 
 impl Setup {
+    /// Another build of the gateway than the one that belongs to the tests.
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = path.into();
+        self
+    }
+
     /// With this configuration file.
     pub fn config(mut self, text: &str) -> Self {
         let mut file = NamedTempFile::with_suffix(".toml").unwrap();
@@ -195,7 +203,7 @@ impl Setup {
 
     /// Listens when this returns.
     pub async fn start(&self) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let mut command = Command::new(&self.program);
         command.args(["serve", "--listen", &self.address]);
         command.arg("--data").arg(&self.data);
         if let Some(config) = &self.config {

@@ -44,6 +44,8 @@ pub struct Shape {
     pub packets_per_call: usize,
     /// A client's next call waits until so many of its packets, or fewer, have no result.
     pub unfinished: u64,
+    /// Whether clients say what they are done with.
+    pub settles: bool,
     /// A client's calls are at least so far apart. `None`: as fast as it goes.
     pub every: Option<Duration>,
 }
@@ -153,6 +155,7 @@ struct Queue {
 struct Sender {
     client: Client,
     request: BatchRequest,
+    settles: bool,
     tally: Arc<Tally>,
 }
 
@@ -173,12 +176,11 @@ impl Sender {
             .await?;
         let packet = Packet::create(HANDLER).data(vec![b'x'; ITEM_BYTES]);
         let packets = std::iter::repeat_n(packet, shape.packets_per_call);
-        let request = BatchRequest::of(packets)
-            .until_accepted()
-            .settle(HANDLER, 0);
+        let request = BatchRequest::of(packets).until_accepted();
         Ok(Self {
             client,
             request,
+            settles: shape.settles,
             tally,
         })
     }
@@ -225,15 +227,19 @@ impl Sender {
             let missing = queue.ledger.lock().missing();
             Fault::Wrong(format!("{missing} results never came"))
         })?;
-        self.request.packets.clear();
-        self.request.settled = vec![settled(queue)];
-        self.client.sync(self.request).await?;
+        if self.settles {
+            self.request.packets.clear();
+            self.request.settled = vec![settled(queue)];
+            self.client.sync(self.request).await?;
+        }
         Ok(())
     }
 
     /// What the gateway has no room for goes out again after the pause that this gives.
     async fn send_one(&mut self, queue: &Queue) -> Result<Option<Duration>, Fault> {
-        self.request.settled[0] = settled(queue);
+        if self.settles {
+            self.request.settled = vec![settled(queue)];
+        }
         {
             let mut ledger = queue.ledger.lock();
             for (packet, seq) in self.request.packets.iter_mut().zip(ledger.next()..) {

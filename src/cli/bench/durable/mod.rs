@@ -52,7 +52,7 @@ pub struct Args {
 /// Four clients, each with one call being taken while the last results of the one before come: of four subjects each may hold
 /// 2000 packets of the lane, and what has a result may be counted in it for a moment longer.
 const CLIENTS: usize = 4;
-const PACKETS_PER_CALL: usize = 1000;
+pub(super) const PACKETS_PER_CALL: usize = 1000;
 const UNFINISHED: u64 = 500;
 
 /// The others' turns are not longer.
@@ -210,6 +210,7 @@ async fn gateway(uri: &str, round: u32, times: Times) -> Result<Turn, Fault> {
         clients: CLIENTS,
         packets_per_call: PACKETS_PER_CALL,
         unfinished: UNFINISHED,
+        settles: true,
         every: None,
     };
     let mut load = Load::start(uri, &shape).await?;

@@ -19,7 +19,7 @@ use hashbrown::HashMap;
 
 use self::holders::Holders;
 use self::once::{Once, StagedOnce};
-use self::places::StagedQueue;
+use self::places::{LastQueue, StagedQueue};
 use self::runs::Runs;
 use super::frame::{FrameWriter, Header};
 use super::keep::Keep;
@@ -54,8 +54,7 @@ struct Staged {
     /// Rows that are in the frame already, the newest of each key.
     rows: BTreeMap<Key, Option<Range<usize>>>,
     queues: HashMap<QueueHash, StagedQueue>,
-    /// The one of them that was asked for last.
-    last_queue: Option<QueueHash>,
+    last_queue: Option<LastQueue>,
     once: Vec<StagedOnce>,
     runs: Vec<(u64, RunRow)>,
     /// Runs of which some packets were finished or settled, but not all.

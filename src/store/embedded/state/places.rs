@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Staged, State};
+use super::State;
 use crate::store::embedded::rows::{
     Key, OwnedRow, QueueHash, QueueRow, ResultsRow, ResultsWriter, Scope, Space,
 };
@@ -24,18 +24,24 @@ pub(super) struct StagedQueue {
     results: Vec<ResultsWriter>,
 }
 
+/// The queue that was asked for last. Packets of one queue come in a row, with the same name by the same pointer: to compare
+/// is a fraction of what it costs to hash. Dropped with the frame, as the name may hold a request's buffer.
+#[derive(Debug)]
+pub(super) struct LastQueue {
+    client: Arc<ClientKey>,
+    handler: HandlerName,
+    hash: QueueHash,
+}
+
 impl StagedQueue {
     pub(super) fn has_changed(&self) -> bool {
         self.changed
     }
 }
 
-impl Staged {
-    /// Whether a queue that is here is the one of these names. Packets of one queue come in a row: to compare is a fraction
-    /// of what it costs to hash.
-    fn is_of(&self, queue: QueueHash, client: &ClientKey, handler: &HandlerName) -> bool {
-        let row = self.queues.get(&queue).map(|queue| &queue.row);
-        row.is_some_and(|row| *row.client == *client && row.handler == *handler)
+impl LastQueue {
+    fn is_of(&self, client: &Arc<ClientKey>, handler: &HandlerName) -> bool {
+        self.client == *client && self.handler == *handler
     }
 }
 
@@ -43,14 +49,17 @@ impl State {
     /// The queue, in the frame that is being made. One that is new is not there until something of it is stored.
     pub(super) fn queue(
         &mut self,
-        client: &ClientKey,
+        client: &Arc<ClientKey>,
         handler: &HandlerName,
     ) -> Result<(QueueHash, &mut StagedQueue), Error> {
-        let hash = match self.staged.last_queue {
-            Some(last) if self.staged.is_of(last, client, handler) => last,
-            _ => self.seed.queue(self.seed.client(client), handler.as_str()),
-        };
-        if self.staged.last_queue != Some(hash) && !self.staged.queues.contains_key(&hash) {
+        let last = self.staged.last_queue.as_ref();
+        if let Some(last) = last.filter(|last| last.is_of(client, handler)) {
+            let hash = last.hash;
+            let queue = self.staged.queues.get_mut(&hash);
+            return Ok((hash, queue.expect("what was asked for last is there")));
+        }
+        let hash = self.seed.queue(self.seed.client(client), handler.as_str());
+        if !self.staged.queues.contains_key(&hash) {
             let row = self.get(&Key::queue(hash))?;
             let is_new = row.is_none();
             let row = row.map_or_else(
@@ -65,7 +74,11 @@ impl State {
             };
             self.staged.queues.insert(hash, queue);
         }
-        self.staged.last_queue = Some(hash);
+        self.staged.last_queue = Some(LastQueue {
+            client: client.clone(),
+            handler: handler.clone(),
+            hash,
+        });
         let queue = self.staged.queues.get_mut(&hash);
         Ok((hash, queue.expect("it was put in above")))
     }
@@ -130,7 +143,7 @@ impl State {
     /// Takes the next place of a queue.
     pub(super) fn reach(
         &mut self,
-        client: &ClientKey,
+        client: &Arc<ClientKey>,
         handler: &HandlerName,
         seq: u64,
     ) -> Result<QueueHash, Error> {
