@@ -1,4 +1,5 @@
 //! A store on a simulated disk beside the plain model, and random commits for both.
+//! (It has over 500 lines because the plan of a run and its check belong together.)
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
