@@ -1,12 +1,14 @@
 //! Packets without a place, known by their req_ids: in memory, and as rows of results, a row for each frame, owner and handler.
 
-use std::collections::BTreeMap;
+mod blocks;
+
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytestring::ByteString;
 use hashbrown::HashMap;
 
+pub(super) use self::blocks::Block;
+use self::blocks::Blocks;
 use super::State;
 use crate::store::coding::Reader;
 use crate::store::embedded::reader::{FoundOnce, open_result};
@@ -22,31 +24,19 @@ const TOGETHER: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Once {
     entries: HashMap<u128, Entry>,
-    pub(super) blocks: BTreeMap<u64, Block>,
+    pub(super) blocks: Blocks,
     pub(super) bytes: u64,
 }
 
+/// There may be a million of them: what a row says is not said here.
 #[derive(Debug, Clone, Copy)]
 enum Entry {
-    Open(u64, TakenId),
+    /// The names of a [`TakenId`].
+    Open { run: u64, at: u32 },
     /// The row, and where in it.
-    Kept {
-        fingerprint: u64,
-        number: u64,
-        index: u32,
-    },
+    Kept { number: u64, index: u32 },
     /// Finished, and its answer settled.
     Settled,
-}
-
-/// The req_ids of one row.
-#[derive(Debug)]
-pub(super) struct Block {
-    pub(super) owner: Owner,
-    pub(super) time: SystemTime,
-    hashes: Vec<u128>,
-    settled: Vec<u32>,
-    bytes: u64,
 }
 
 /// A row of the frame that is being made.
@@ -54,7 +44,6 @@ pub(super) struct Block {
 pub(super) struct StagedOnce {
     owner: Owner,
     row: ResultsWriter,
-    hashes: Vec<u128>,
     /// Settled in the frame that brings them.
     settled: Vec<u32>,
 }
@@ -90,7 +79,6 @@ impl State {
             let hash = self.seed.once(owner, &entry.req_id);
             hashes.push(hash);
             let kept = Entry::Kept {
-                fingerprint: entry.fingerprint,
                 number,
                 index: index as u32,
             };
@@ -108,18 +96,12 @@ impl State {
             }
         }
         self.once.bytes += bytes;
-        let block = Block {
-            owner,
-            time: row.time,
-            hashes,
-            settled,
-            bytes,
-        };
-        self.once.blocks.insert(number, block);
+        let block = Block::new(number, row.time, bytes, settled);
+        self.once.blocks.push(block);
         Ok(())
     }
 
-    fn owner(&self, client: &ClientKey, scope: Scope) -> Owner {
+    pub(super) fn owner(&self, client: &ClientKey, scope: Scope) -> Owner {
         match scope {
             Scope::Subject => self.seed.subject(&client.tenant, &client.subject),
             Scope::Client | Scope::Places(_) => self.seed.client(client),
@@ -131,13 +113,15 @@ impl State {
         Ok(match self.once.entries.get(&hash) {
             None => Known::New,
             Some(Entry::Settled) => Known::Forgotten,
-            Some(Entry::Open(fingerprint, taken)) => Known::Open(*fingerprint, *taken),
-            Some(&Entry::Kept {
-                fingerprint,
-                number,
-                index,
-            }) => match self.once_entry(number, index)? {
-                Some((_, entry)) => Known::Finished(fingerprint, entry.answer()),
+            Some(&Entry::Open { run, at }) => {
+                let taken = TakenId { run, at };
+                match self.runs.opened(taken) {
+                    Some(opened) => Known::Open(opened.fingerprint, taken),
+                    None => Known::Forgotten,
+                }
+            }
+            Some(&Entry::Kept { number, index }) => match self.once_entry(number, index)? {
+                Some((_, entry)) => Known::Finished(entry.fingerprint, entry.answer()),
                 None => Known::Forgotten,
             },
         })
@@ -178,10 +162,11 @@ impl State {
         let owner = self.seed.client(client);
         let find =
             |req_id: &ByteString| match self.once.entries.get(&self.seed.once(owner, req_id))? {
-                Entry::Kept { number, index, .. } => Some(FoundOnce::Kept(*number, *index)),
-                Entry::Open(_, taken) => {
-                    let opened = self.runs.opened(*taken)?;
-                    if !self.has_durable(taken.run) {
+                Entry::Kept { number, index } => Some(FoundOnce::Kept(*number, *index)),
+                Entry::Open { run, at } => {
+                    let (run, at) = (*run, *at);
+                    let opened = self.runs.opened(TakenId { run, at })?;
+                    if !self.has_durable(run) {
                         return None;
                     }
                     let client = Arc::new(client.clone());
@@ -198,17 +183,10 @@ impl State {
         req_ids.iter().filter_map(find).collect()
     }
 
-    pub(super) fn open_once(
-        &mut self,
-        owner: Owner,
-        req_id: &str,
-        fingerprint: u64,
-        taken: TakenId,
-    ) {
+    pub(super) fn open_once(&mut self, owner: Owner, req_id: &str, taken: TakenId) {
         let hash = self.seed.once(owner, req_id);
-        self.once
-            .entries
-            .insert(hash, Entry::Open(fingerprint, taken));
+        let TakenId { run, at } = taken;
+        self.once.entries.insert(hash, Entry::Open { run, at });
     }
 
     /// Keeps the answer of a packet without a place.
@@ -233,7 +211,6 @@ impl State {
                 self.staged.once.push(StagedOnce {
                     owner,
                     row,
-                    hashes: Vec::new(),
                     settled: Vec::new(),
                 });
                 self.staged.once.len() - 1
@@ -246,11 +223,9 @@ impl State {
         };
         let staged = &mut self.staged.once[at];
         let kept = Entry::Kept {
-            fingerprint: answer.fingerprint,
             number: staged.row.number,
             index: staged.row.count as u32,
         };
-        staged.hashes.push(hash);
         staged
             .row
             .push(position, answer.fingerprint, answer.req_id, answer.answer);
@@ -264,12 +239,13 @@ impl State {
     pub(super) fn settle_once(&mut self, owner: Owner, req_id: &str) -> Result<(), Error> {
         let hash = self.seed.once(owner, req_id);
         match self.once.entries.get(&hash) {
-            Some(&Entry::Open(_, taken)) => {
+            Some(&Entry::Open { run, at }) => {
+                let taken = TakenId { run, at };
                 // It is kept as settled when it is finished.
                 self.once.entries.insert(hash, Entry::Settled);
                 self.settle_packet(taken);
             }
-            Some(&Entry::Kept { number, index, .. }) => {
+            Some(&Entry::Kept { number, index }) => {
                 self.once.entries.insert(hash, Entry::Settled);
                 self.mark_settled(number, index);
             }
@@ -294,9 +270,8 @@ impl State {
         let mut staged = self.staged.once.iter_mut();
         if let Some(staged) = staged.find(|staged| staged.row.number == number) {
             staged.settled.push(index);
-        } else if let Some(block) = self.once.blocks.get_mut(&number) {
-            block.settled.push(index);
-            let marks = block.settled.clone();
+        } else if let Some(block) = self.once.blocks.get_mut(number) {
+            let marks = block.settle(index);
             self.write_marks(number, &marks);
         }
     }
@@ -305,7 +280,7 @@ impl State {
         let owner = self.seed.client(&owed.queue.client);
         let hash = self.seed.once(owner, &owed.req_id);
         let key = Key::owed_once(owner, hash);
-        let Some(&Entry::Kept { number, index, .. }) = self.once.entries.get(&hash) else {
+        let Some(&Entry::Kept { number, index }) = self.once.entries.get(&hash) else {
             return Ok(());
         };
         let Some((row, entry)) = self.once_entry(number, index)? else {
@@ -340,17 +315,12 @@ impl State {
             let range = self.staged.rows.get(&key).cloned().flatten();
             let bytes = range.map_or(0, |range| range.len() as u64);
             self.once.bytes += bytes;
-            let block = Block {
-                owner: staged.owner,
-                time: staged.row.time,
-                hashes: staged.hashes,
-                settled: staged.settled,
-                bytes,
-            };
-            if !block.settled.is_empty() {
-                self.write_marks(staged.row.number, &block.settled);
+            if !staged.settled.is_empty() {
+                self.write_marks(staged.row.number, &staged.settled);
             }
-            self.once.blocks.insert(staged.row.number, block);
+            let (number, time) = (staged.row.number, staged.row.time);
+            let block = Block::new(number, time, bytes, staged.settled);
+            self.once.blocks.push(block);
         }
     }
 
@@ -364,22 +334,34 @@ impl State {
 
     /// Nothing is known of the req_ids of a row any more. Its owner's row stays to be released.
     pub(super) fn forget_block(&mut self, number: u64) -> Result<(), Error> {
-        let Some(block) = self.once.blocks.remove(&number) else {
+        let key = Key::number(Space::Once, number);
+        // Before anything is changed: it may not be readable.
+        let row = self.get(&key)?.map(ResultsRow::read);
+        let Some((bytes, settled)) = self.once.blocks.remove(number) else {
             return Ok(());
         };
-        self.once.bytes -= block.bytes;
-        for (index, hash) in block.hashes.iter().enumerate() {
-            let its_own = match self.once.entries.get(hash) {
+        self.once.bytes -= bytes;
+        let entries = row.iter().flat_map(|row| {
+            let owner = self.owner(&row.client, row.scope);
+            row.entries()
+                .map(move |entry| (owner, entry.req_id))
+                .enumerate()
+        });
+        let hashes: Vec<_> = entries
+            .map(|(index, (owner, req_id))| (index, self.seed.once(owner, &req_id)))
+            .collect();
+        for (index, hash) in hashes {
+            let its_own = match self.once.entries.get(&hash) {
                 Some(Entry::Kept { number: of, .. }) => *of == number,
-                Some(Entry::Settled) => block.settled.contains(&(index as u32)),
+                Some(Entry::Settled) => settled.contains(&(index as u32)),
                 _ => false,
             };
             if its_own {
-                self.once.entries.remove(hash);
+                self.once.entries.remove(&hash);
             }
         }
-        self.delete(Key::number(Space::Once, number));
-        if !block.settled.is_empty() {
+        self.delete(key);
+        if !settled.is_empty() {
             self.delete(Key::number(Space::OnceSettled, number));
         }
         Ok(())

@@ -80,7 +80,7 @@ impl Rows for State {
 
     fn take(&mut self, take: Take<'_>) -> Result<TakenId, Error> {
         let (origin, place) = (take.origin.clone(), take.place.clone());
-        let (req_id, fingerprint) = (take.req_id.clone(), take.fingerprint);
+        let req_id = take.req_id.clone();
         let taken = self.take_packet(take);
         match place {
             Place::Seq(seq) => {
@@ -90,7 +90,7 @@ impl Rows for State {
             }
             Place::ReqId(scope) => {
                 if let Some(owner) = self.owner_of(&origin, scope) {
-                    self.open_once(owner, &req_id, fingerprint, taken);
+                    self.open_once(owner, &req_id, taken);
                 }
             }
             Place::None => {}

@@ -251,11 +251,7 @@ impl State {
         self.runs.insert(id, row.origin, queue);
         let mut taken = Vec::with_capacity(row.packets.len());
         for packet in row.packets {
-            taken.push((
-                packet.place.clone(),
-                packet.req_id.clone(),
-                packet.fingerprint,
-            ));
+            taken.push((packet.place.clone(), packet.req_id.clone()));
             let RunPacket {
                 place,
                 fingerprint,
@@ -278,7 +274,7 @@ impl State {
                 }
             }
         }
-        for (at, (place, req_id, fingerprint)) in taken.into_iter().enumerate() {
+        for (at, (place, req_id)) in taken.into_iter().enumerate() {
             let taken = TakenId {
                 run: id,
                 at: at as u32,
@@ -288,7 +284,7 @@ impl State {
             } else if let Place::ReqId(scope) = place {
                 let origin = self.runs.runs[&id].origin.clone();
                 if let Some(owner) = self.owner_of(&origin, scope) {
-                    self.open_once(owner, &req_id, fingerprint, taken);
+                    self.open_once(owner, &req_id, taken);
                     if settled.contains(&taken.at) {
                         self.runs.settle(taken);
                         self.is_settled_once(owner, &req_id);

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use super::State;
 use super::records::Deletion;
 use crate::store::Error;
-use crate::store::embedded::rows::{Key, Owner, QueueHash, QueueRow, Space, end_of};
+use crate::store::embedded::rows::{
+    Key, OwnedRow, Owner, QueueHash, QueueRow, ResultsRow, Space, end_of,
+};
 
 /// How often is looked for what has become too old.
 const EVERY: Duration = Duration::from_secs(1);
@@ -63,8 +65,8 @@ impl State {
         let before = |age: Duration| now.checked_sub(age);
         if let Some(oldest) = before(self.keep.once_age) {
             for _ in 0..AT_ONCE {
-                let first = self.once.blocks.first_key_value();
-                if first.is_none_or(|(_, block)| block.time >= oldest) {
+                let first = self.once.blocks.first();
+                if first.is_none_or(|block| block.time() >= oldest) {
                     break;
                 }
                 self.forget_oldest_block()?;
@@ -117,14 +119,19 @@ impl State {
     }
 
     fn forget_oldest_block(&mut self) -> Result<bool, Error> {
-        let Some((&number, block)) = self.once.blocks.first_key_value() else {
+        let Some(number) = self.once.blocks.first().map(|block| block.number()) else {
             return Ok(false);
         };
-        let owner = block.owner;
-        let owned = self.get(&Key::owned(owner, number))?;
+        let row = self.get(&Key::number(Space::Once, number))?;
+        let row = row.map(ResultsRow::read);
+        let owner = row.map(|row| self.owner(&row.client, row.scope));
+        let owned = match owner {
+            Some(owner) => self.get(&Key::owned(owner, number))?.zip(Some(owner)),
+            None => None,
+        };
         match owned {
-            Some(row) => {
-                let owned = crate::store::embedded::rows::OwnedRow::read(row);
+            Some((owned, owner)) => {
+                let owned = OwnedRow::read(owned);
                 self.drop_owned(owner, Key::owned(owner, number), owned)?;
             }
             None => self.forget_block(number)?,
