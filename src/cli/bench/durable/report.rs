@@ -135,12 +135,12 @@ impl Server {
     }
 
     fn cells(&self) -> [String; 6] {
+        let none = || "–".to_owned();
         let cell = |figure: Option<f64>, unit: &str| {
-            figure.map_or("–".to_owned(), |figure| format!("{figure:.0} {unit}"))
+            figure.map_or_else(none, |figure| format!("{figure:.0} {unit}"))
         };
-        let latency = |figure: Option<f64>| {
-            figure.map_or("–".to_owned(), |figure| format!("{figure:.1} ms"))
-        };
+        let latency =
+            |figure: Option<f64>| figure.map_or_else(none, |figure| format!("{figure:.1} ms"));
         [
             self.name.to_owned(),
             figure(self.packets_per_second, "packets/s"),
@@ -208,5 +208,5 @@ fn disk(folder: &Path) -> String {
             .then(|| (on.components().count(), format!("{kind} ({device})")))
     });
     let nearest = mounted.max_by_key(|(depth, _)| *depth);
-    nearest.map_or("an unknown file system".to_owned(), |(_, disk)| disk)
+    nearest.map_or_else(|| "an unknown file system".to_owned(), |(_, disk)| disk)
 }
