@@ -42,10 +42,11 @@ shows: tools ## run the tests named shows_*, and print a line with its figure fo
 bench: needs-cargo ## measure the gateway against a bare tonic service (the floor)
 	cargo run --release --locked -- bench
 
-soak: needs-cargo ## ten minutes of durable packets (MINUTES=n: as many): no slower, no larger, nothing lost
+soak: needs-cargo ## ten minutes of durable packets (MINUTES=n: as many): no slower, no larger, nothing lost; a start on 10 million
 	cargo build --release --locked
 	SOAK_MINUTES=$(MINUTES) SOAK_PROGRAM=$(CURDIR)/target/release/tidegate \
 		cargo test --locked --test it -- --nocapture shows_3_8_
+	HISTORY_PACKETS=10000000 cargo test --locked --test it -- --nocapture shows_3_7_
 
 lint: tools ## formatting, clippy, buf lint, licences, bans and sources
 	cargo fmt --all --check

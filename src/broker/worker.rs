@@ -163,10 +163,10 @@ impl Worker {
     }
 
     fn reply(&mut self, call: CallId, response: Response) {
-        if let Some(reply) = self.replies.remove(&call) {
-            if let Err(unheard) = reply.send(response) {
-                self.core.undelivered(&unheard);
-            }
+        if let Some(reply) = self.replies.remove(&call)
+            && let Err(unheard) = reply.send(response)
+        {
+            self.core.undelivered(&unheard);
         }
     }
 }

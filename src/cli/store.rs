@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::Failure;
+use crate::store::embedded::Embedded;
 use crate::store::embedded::inspect::{Depth, Inspection};
 
 /// Shows what takes the room in a data directory, and checks it; nobody may serve from it meanwhile
@@ -14,8 +15,9 @@ use crate::store::embedded::inspect::{Depth, Inspection};
 Examples:
   tidegate store tidegate-data           what takes the room
   tidegate store --check tidegate-data   reads all of it, and says what is damaged and missing
+  tidegate store --compact tidegate-data gives back the room of deleted rows
 
-Nothing is changed. It ends with 0 when everything is whole, 1 when something is damaged, and 69 when the directory
+Nothing is changed, but by --compact. It ends with 0 when everything is whole, 1 when something is damaged, and 69 when the directory
 cannot be looked at: it is no store, or another process has it.")]
 pub(super) struct Store {
     /// The data directory of a gateway that is stopped, or a copy of one
@@ -24,12 +26,25 @@ pub(super) struct Store {
     /// Read every frame, block, page and row, and compare what is counted
     #[arg(long)]
     check: bool,
+    /// Give room back that deleted rows took in the table; everything else gives it back by itself
+    #[arg(long, conflicts_with = "check")]
+    compact: bool,
     /// For programs: one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(store: &Store) -> Result<(), Failure> {
+    if store.compact {
+        let (before, after) = Embedded::compact(&store.directory)?;
+        writeln!(
+            io::stdout(),
+            "the table of rows had {}, and has {}",
+            text::size(before),
+            text::size(after)
+        )?;
+        return Ok(());
+    }
     let depth = match store.check {
         true => Depth::Check,
         false => Depth::Overview,

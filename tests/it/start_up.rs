@@ -9,7 +9,7 @@ use tidegate_client::Client;
 use tidegate_client::proto::{BatchRequest, EventsRequest, Outcome, Packet};
 use tokio::time::{Instant, timeout};
 
-use self::history::{CLIENTS, TOPIC};
+use self::history::{CLIENTS, OTHERS, TOPIC};
 use crate::support::{Process, Setup, event, message};
 
 /// More than it needs on a busy machine.
@@ -41,15 +41,17 @@ async fn start_on_a_history() -> String {
     let built = started.elapsed();
     let disk = bytes_in(&data);
 
-    let setup = Process::with(&data);
+    let setup = Process::with(&data).args(&["--log", "error"]);
     let (process, stopped) = start(&setup, packets).await;
     write_more(&setup).await;
     process.kill().await;
     let (process, killed) = start(&setup, packets).await;
     assert!(process.stop().await.success());
     format!(
-        "{packets} packets of {CLIENTS} clients with a message each ({} MiB on disk, made in {:.0} s): after a clean stop {stopped}, after a kill \
-         with {UNMOVED} messages in the log {killed}",
+        "{packets} packets with a message each, of {CLIENTS} clients and {} that came once, {} of them without a place ({} MiB \
+         on disk, made in {:.0} s): after a clean stop {stopped}; after a kill with {UNMOVED} messages in the log {killed}",
+        packets / OTHERS,
+        packets / OTHERS,
         disk / MIB,
         built.as_secs_f64(),
     )
@@ -89,7 +91,7 @@ async fn assert_there(client: &Client, packets: usize) {
     let packet = Packet::publish(TOPIC).text("early").seq(u64::MAX);
     let early = BatchRequest::of([packet]).client_id(history::client_id(0));
     let result = client.sync(early).await.unwrap().results.pop().unwrap();
-    let places = packets / CLIENTS / 2;
+    let places = history::places(packets);
     assert_eq!(result.next_seq, places as u64 + 1);
 
     let listed = client.sync(Packet::list("notes", "")).await.unwrap();

@@ -152,7 +152,7 @@ impl Floors {
             let removed =
                 |(class, floor): &(String, u64)| *floor > from && may_meet(pattern.as_str(), class);
             let removed = self.removed.iter().any(removed);
-            let cause = cause.or(removed.then_some(LossCause::Retention))?;
+            let cause = cause.or_else(|| removed.then_some(LossCause::Retention))?;
             Some(Loss {
                 pattern: pattern.as_str().into(),
                 cause,

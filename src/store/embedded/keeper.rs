@@ -61,6 +61,8 @@ impl Keeper {
     /// Runs until it is closed, or nobody is left who could wake it.
     pub(super) fn run(mut self) {
         let mut moved = SystemTime::now();
+        // On a full disk every commit that is refused asks for a checkpoint: the same failure is told once.
+        let mut told = String::new();
         loop {
             let why = self.wake.recv_timeout(IDLE);
             let is_old = moved.elapsed().is_ok_and(|passed| passed >= OLD);
@@ -68,8 +70,19 @@ impl Keeper {
             if why.is_ok() || is_old {
                 let force = why == Ok(Wake::Settle) || self.shared.damages.take_unsettled();
                 match self.checkpoint(force) {
-                    Ok(()) => moved = SystemTime::now(),
-                    Err(error) => tracing::warn!(%error, "a checkpoint failed: it is tried again"),
+                    Ok(()) => {
+                        moved = SystemTime::now();
+                        if !std::mem::take(&mut told).is_empty() {
+                            tracing::info!("checkpoints are made again");
+                        }
+                    }
+                    Err(error) => {
+                        let error = error.to_string();
+                        if error != told {
+                            tracing::warn!(%error, "a checkpoint failed: it is tried again");
+                            told = error;
+                        }
+                    }
                 }
             }
             // By the time of the commits, as for everything else that is kept.

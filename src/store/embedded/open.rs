@@ -71,6 +71,21 @@ pub(super) fn open(
     start(Some(directory), path, disk, options, tail)
 }
 
+pub(super) fn compact(path: &Path) -> Result<(u64, u64), OpenError> {
+    let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
+    if !path.is_dir() {
+        return Err(failed(&"there is no such directory"));
+    }
+    let _directory = Directory::lock(path)?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(path));
+    let cache = Options::default().cache_bytes;
+    let table = Table::open(disk, Path::new(TABLE), cache).map_err(|error| failed(&error))?;
+    let before = table.bytes().map_err(|error| failed(&error))?;
+    table.compact().map_err(|error| failed(&error))?;
+    let after = table.bytes().map_err(|error| failed(&error))?;
+    Ok((before, after))
+}
+
 /// On a disk of whatever kind.
 pub(super) fn start(
     directory: Option<Directory>,
@@ -146,7 +161,8 @@ pub(super) fn start(
         epochs: found.epochs.into(),
         commits,
         in_line: Arc::new(Semaphore::new(super::IN_LINE_PERMITS)),
-        terms: Mutex::new(Terms::from(header.term)),
+        // Above those that were given and never used, too: they were no later than now.
+        terms: Mutex::new(Terms::from(header.term.max(super::millis_now()))),
         wake,
         is_closed,
         threads: Mutex::new(threads),
@@ -373,12 +389,20 @@ fn open_parts(
         }
         known.push(path);
     }
-    // What a checkpoint that did not come to its end has left.
+    // What a checkpoint that did not come to its end has left; or, where the table was damaged, what its row is missing of.
     for name in disk.list(Path::new(PARTS))? {
         let path = format!("{PARTS}/{name}");
-        if !known.contains(&path) {
-            disk.remove(Path::new(&path))?;
+        if known.contains(&path) {
+            continue;
         }
+        if !damages.all().is_empty() {
+            put_aside(
+                &**disk,
+                Path::new(&path),
+                &Path::new(QUARANTINE).join(&name),
+            );
+        }
+        disk.remove(Path::new(&path))?;
     }
     parts.sort_by_key(|part| part.info().first);
     Ok(parts)

@@ -83,8 +83,14 @@ impl Writer {
 
     async fn finish(&self, batch: usize) {
         loop {
+            let is_next = *self.through.borrow() >= batch;
             match self.client.sync(self.request(batch)).await {
                 Ok(answer) => {
+                    let is_early = answer.results.iter().any(|result| result.next_seq != 0);
+                    assert!(
+                        !(is_next && is_early),
+                        "what was told before batch {batch} is gone"
+                    );
                     if self.note(batch, answer.results) {
                         return;
                     }

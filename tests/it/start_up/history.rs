@@ -9,21 +9,29 @@ use smallvec::smallvec;
 use tidegate::store::embedded::{Embedded, Options};
 use tidegate::store::{
     Change, Commit, Committing, Domain, Draft, Effect, Entry, Judged, Op, Origin, Place, QueueKey,
-    Settle, Store, Tail, Term, Unit,
+    ReqIdScope, Settle, Store, Tail, Term, Unit,
 };
 use tidegate::types::{ClientKey, Form, HandlerName, MessageId, Principal, Topic};
 
-/// Half of the packets of each put records, and half publish.
+/// Those that come again and again. Half of the packets of each put records, and half publish.
 pub const CLIENTS: usize = 5_000;
 
 /// What the topics begin with.
 pub const TOPIC: &str = "feed";
 
-/// Packets of a commit, of one client to one handler.
+const TOPICS: usize = 100;
+
+/// All of it has one writer.
+const DOMAIN: Domain = Domain(0);
+
+/// Packets of a commit.
 const TOGETHER: usize = 500;
 
 /// Records that the clients share.
 const RECORDS: usize = 100_000;
+
+/// One packet in so many is that of a client that came once, and settled nothing; and as many have no place, but a req_id.
+pub const OTHERS: usize = 10;
 
 /// The last clients have not settled anything yet.
 const UNSETTLED: usize = 50;
@@ -38,39 +46,58 @@ impl Tail for Nobody {
     fn committed(&self, _: &[Entry]) {}
 }
 
-/// Every packet has a place, and a message.
+/// Every packet has a message.
 pub async fn build(data: &Path, packets: usize) {
     let data = data.to_owned();
     let opened = tokio::task::spawn_blocking(move || {
         Embedded::open(&data, Options::default(), Arc::new(Nobody))
     });
     let store = opened.await.unwrap().unwrap();
-    let domain = Domain(0);
-    let term = store.take_over(domain).await.unwrap();
-    let each = packets / CLIENTS / 2;
-    let mut under_way = VecDeque::new();
+    let term = store.take_over(DOMAIN).await.unwrap();
+    let mut line = Line {
+        store,
+        term,
+        under_way: VecDeque::new(),
+    };
+    let each = places(packets);
     for client in 0..CLIENTS {
+        let name = client_id(client);
         for handler in ["notes", "topics"] {
-            let origin = origin(client, handler);
+            let origin = origin(&name, handler);
             for first in (0..each).step_by(TOGETHER) {
-                let units =
-                    (first..each.min(first + TOGETHER)).map(|at| unit(&origin, client, at, each));
-                let units = units.collect();
-                let commit = Commit {
-                    units,
-                    ..Commit::new(domain, term, SystemTime::now())
+                let together = first..each.min(first + TOGETHER);
+                let unit = |at| {
+                    let place = Place::Seq(at as u64 + 1);
+                    unit(&origin, place, client * each + at)
                 };
-                send(&store, commit, &mut under_way).await;
+                line.send(Vec::new(), together.map(unit).collect()).await;
             }
             if client < CLIENTS - UNSETTLED {
-                send(&store, settled(&origin, each, domain, term), &mut under_way).await;
+                line.send(vec![settle(&origin, each)], Vec::new()).await;
             }
         }
     }
-    for committing in under_way {
-        done(committing).await;
+    let others = packets / OTHERS;
+    for first in (0..others).step_by(TOGETHER) {
+        let together = first..others.min(first + TOGETHER);
+        let visit = |number| {
+            let visitor = origin(&format!("visitor-{number}"), "topics");
+            unit(&visitor, Place::Seq(1), number)
+        };
+        line.send(Vec::new(), together.map(visit).collect()).await;
     }
-    store.close().await;
+    for client in 0..CLIENTS {
+        let origin = origin(&client_id(client), "topics");
+        let together = others * client / CLIENTS..others * (client + 1) / CLIENTS;
+        let unit = |number| unit(&origin, Place::ReqId(ReqIdScope::Client), number);
+        line.send(Vec::new(), together.map(unit).collect()).await;
+    }
+    line.finish().await;
+}
+
+/// How many packets each client has sent to each of its handlers.
+pub fn places(packets: usize) -> usize {
+    (packets - 2 * (packets / OTHERS)) / CLIENTS / 2
 }
 
 pub fn client_id(client: usize) -> String {
@@ -82,11 +109,34 @@ pub fn text(number: usize) -> String {
     format!("{number:0100}")
 }
 
-async fn send(store: &Embedded, commit: Commit, under_way: &mut VecDeque<Committing>) {
-    if under_way.len() >= IN_FLIGHT {
-        done(under_way.pop_front().expect("there are some")).await;
+/// Commits, some of them on their way.
+struct Line {
+    store: Embedded,
+    term: Term,
+    under_way: VecDeque<Committing>,
+}
+
+impl Line {
+    async fn send(&mut self, settles: Vec<Settle>, units: Vec<Unit>) {
+        if self.under_way.len() >= IN_FLIGHT {
+            let oldest = self.under_way.pop_front();
+            done(oldest.expect("there are some")).await;
+        }
+        let commit = Commit {
+            settles,
+            units,
+            ..Commit::new(DOMAIN, self.term, SystemTime::now())
+        };
+        self.under_way
+            .push_back(self.store.commit(commit).await.unwrap());
     }
-    under_way.push_back(store.commit(commit).await.unwrap());
+
+    async fn finish(self) {
+        for committing in self.under_way {
+            done(committing).await;
+        }
+        self.store.close().await;
+    }
 }
 
 async fn done(committing: Committing) {
@@ -95,20 +145,19 @@ async fn done(committing: Committing) {
     }
 }
 
-fn origin(client: usize, handler: &str) -> Arc<Origin> {
+fn origin(client_id: &str, handler: &str) -> Arc<Origin> {
     Arc::new(Origin {
         principal: Arc::new(Principal::default()),
         client: Some(Arc::new(ClientKey {
             tenant: "".into(),
             subject: "".into(),
-            client_id: client_id(client).into(),
+            client_id: client_id.into(),
         })),
         handler: HandlerName::new(handler).unwrap(),
     })
 }
 
-fn unit(origin: &Arc<Origin>, client: usize, at: usize, each: usize) -> Unit {
-    let number = client * each + at;
+fn unit(origin: &Arc<Origin>, place: Place, number: usize) -> Unit {
     let data = text(number).into();
     let effect = match origin.handler.as_str() {
         "notes" => Effect::Change {
@@ -121,7 +170,7 @@ fn unit(origin: &Arc<Origin>, client: usize, at: usize, each: usize) -> Unit {
             }],
         },
         _ => Effect::Publish(smallvec![Draft {
-            topic: Topic::parse(&format!("{TOPIC}.{}", client % 100), "").unwrap(),
+            topic: Topic::parse(&format!("{TOPIC}.{}", number % TOPICS), "").unwrap(),
             id: MessageId(number as u128),
             headers: Vec::new(),
             form: Form::Text,
@@ -132,25 +181,21 @@ fn unit(origin: &Arc<Origin>, client: usize, at: usize, each: usize) -> Unit {
     Unit {
         origin: origin.clone(),
         group: 0,
-        place: Place::Seq(at as u64 + 1),
+        place,
         fingerprint: number as u64,
-        req_id: at.to_string().into(),
+        req_id: number.to_string().into(),
         awaited: true,
         effect,
     }
 }
 
-fn settled(origin: &Origin, through: usize, domain: Domain, term: Term) -> Commit {
-    let settle = Settle {
+fn settle(origin: &Origin, through: usize) -> Settle {
+    Settle {
         queue: QueueKey {
             client: origin.client.clone().expect("it has one"),
             handler: origin.handler.clone(),
         },
         through: through as u64,
         req_ids: Vec::new(),
-    };
-    Commit {
-        settles: vec![settle],
-        ..Commit::new(domain, term, SystemTime::now())
     }
 }

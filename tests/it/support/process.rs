@@ -204,7 +204,7 @@ impl Setup {
     /// Listens when this returns.
     pub async fn start(&self) -> Process {
         let mut command = Command::new(&self.program);
-        command.args(["serve", "--log", "warn", "--listen", &self.address]);
+        command.args(["serve", "--listen", &self.address]);
         command.arg("--data").arg(&self.data);
         if let Some(config) = &self.config {
             command.arg("--config").arg(config.path());

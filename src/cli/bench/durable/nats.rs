@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn frames_are_cut_out_of_what_was_read() {
         let answer = |content: &[u8]| Frame::Answer(content.to_vec());
-        type Case<'a> = (&'a [u8], Option<(Frame, usize)>);
-        let cases: [Case<'_>; 8] = [
+        type Case = (&'static [u8], Option<(Frame, usize)>);
+        let cases: [Case; 8] = [
             (b"PI", None),
             (b"PING\r\nMSG", Some((Frame::Ping, 6))),
             (b"INFO {}\r\n", Some((Frame::Other, 9))),

@@ -135,12 +135,12 @@ impl Server {
     }
 
     fn cells(&self) -> [String; 6] {
-        let none = || "–".to_owned();
         let cell = |figure: Option<f64>, unit: &str| {
-            figure.map_or_else(none, |figure| format!("{figure:.0} {unit}"))
+            figure.map_or_else(|| "–".to_owned(), |figure| format!("{figure:.0} {unit}"))
         };
-        let latency =
-            |figure: Option<f64>| figure.map_or_else(none, |figure| format!("{figure:.1} ms"));
+        let latency = |figure: Option<f64>| {
+            figure.map_or_else(|| "–".to_owned(), |figure| format!("{figure:.1} ms"))
+        };
         [
             self.name.to_owned(),
             figure(self.packets_per_second, "packets/s"),

@@ -36,9 +36,6 @@ pub(super) trait Disk: Debug + Send + Sync {
 
     /// What was created, removed or renamed in a directory is so after a crash.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-
-    /// How many bytes can be written.
-    fn free(&self) -> io::Result<u64>;
 }
 
 /// An open file. Reads and writes say where; there is no position.

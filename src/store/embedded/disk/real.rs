@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{FallocateFlags, fallocate};
 
 use super::{Disk, DiskFile};
 
@@ -97,11 +97,6 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(self.path(dir))?.sync_all()
-    }
-
-    fn free(&self) -> io::Result<u64> {
-        let stat = statvfs(&self.directory)?;
-        Ok(stat.f_bavail * stat.f_frsize)
     }
 }
 

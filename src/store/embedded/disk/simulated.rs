@@ -29,6 +29,13 @@ pub(in super::super) struct SimulatedDisk {
 }
 
 impl SimulatedDisk {
+    /// How many bytes can be written.
+    pub(in super::super) fn free(&self) -> io::Result<u64> {
+        let state = self.state.lock();
+        state.powered()?;
+        Ok(state.free())
+    }
+
     pub(in super::super) fn new(seed: u64) -> Self {
         Self::with(State {
             random: StdRng::seed_from_u64(seed),
@@ -316,12 +323,6 @@ impl Disk for SimulatedDisk {
         state.harden_names(&dir);
         state.forget_unreachable();
         Ok(())
-    }
-
-    fn free(&self) -> io::Result<u64> {
-        let state = self.state.lock();
-        state.powered()?;
-        Ok(state.free())
     }
 }
 

@@ -199,7 +199,7 @@ impl Inspection {
             .retain(|space| space.rows + space.bytes > 0);
         self.places = rows.count(Space::Queue);
         self.collections = std::mem::take(&mut rows.collections);
-        self.epochs = rows.epochs.iter().copied().collect();
+        self.epochs = rows.epochs.to_vec();
         self.look_at_parts(disk, &rows.parts, depth)?;
         self.bytes = size(disk, Path::new(""))?;
         if disk.exists(Path::new(QUARANTINE))? {

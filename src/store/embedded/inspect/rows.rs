@@ -155,11 +155,15 @@ impl Rows {
                 ends(&from)
             }
             Space::Deleted => {
-                (from.number(), from.number());
+                from.number();
+                from.number();
                 ends(&from)
             }
             Space::Deletion => {
-                (from.time(), from.str(), from.str(), from.number());
+                from.time();
+                from.str();
+                from.str();
+                from.number();
                 ends(&from)
             }
             Space::Floor => {

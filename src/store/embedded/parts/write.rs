@@ -94,11 +94,6 @@ impl PartWriter {
         Ok(())
     }
 
-    /// How long the file is so far.
-    pub(in super::super) fn bytes(&self) -> u64 {
-        self.at() + self.block.payload.len() as u64
-    }
-
     /// Writes the rest. The part is there after a crash once this returns.
     pub(in super::super) fn finish(mut self) -> io::Result<PartInfo> {
         self.end_block()?;

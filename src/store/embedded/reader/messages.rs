@@ -258,7 +258,8 @@ fn by_index(
     for (at, part) in places.into_iter().filter(|(at, _)| *at <= looked) {
         match part.get(at).map_err(unreadable)? {
             Some(Step::Message(_, message)) => {
-                if !page.take(at, message) {
+                let taken = page.take(at, message);
+                if !taken {
                     return Ok(page.found(through, true));
                 }
             }

@@ -22,10 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use redb::{
-    Database, Durability, ReadableDatabase, ReadableTableMetadata, StorageBackend, TableDefinition,
-    TableError,
-};
+use redb::{Database, Durability, ReadableDatabase, StorageBackend, TableDefinition, TableError};
 
 use super::damage::put_aside;
 use super::disk::Disk;
@@ -194,7 +191,10 @@ impl Table {
     }
 
     /// How many rows a space has.
+    #[cfg(test)]
     pub(super) fn len(&self, space: u8) -> Result<u64, Error> {
+        use redb::ReadableTableMetadata as _;
+
         self.run(&mut |db| {
             let read = db.begin_read()?;
             match opened(read.open_table(definition(&name(space))))? {
@@ -256,11 +256,16 @@ impl Table {
             open.times
         };
         self.reopen(times)?;
+        tracing::info!(
+            rows = salvaged.rows,
+            "the damaged table was replaced by what can be read of it"
+        );
         Ok(salvaged.missing)
     }
 
     /// Reads every page that anything depends on from the file, and tells what cannot be read. Nothing is written
     /// meanwhile.
+    #[cfg(test)]
     pub(super) fn verify(&self) -> Result<Vec<Missing>, Error> {
         let _one = self.writing.lock();
         let open = self.open.read();

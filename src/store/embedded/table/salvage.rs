@@ -37,6 +37,9 @@ pub(in super::super) struct Salvaged {
     pub(in super::super) missing: Vec<Missing>,
 }
 
+/// What is done with a row: its space, its key, and itself.
+pub(in super::super) type Show<'a> = dyn FnMut(u8, &[u8], &[u8]) + 'a;
+
 /// How many bytes of rows are written at once.
 const BATCH: usize = 4 << 20;
 
@@ -79,6 +82,7 @@ pub(in super::super) struct Looked {
 }
 
 /// Reads everything, redb's own trees as well, and tells what cannot be read.
+#[cfg(test)]
 pub(super) fn missing(pages: &Pages) -> Result<Vec<Missing>, Error> {
     Ok(walk(pages, None, &mut |_, _, _| {})?.missing)
 }
@@ -88,7 +92,7 @@ pub(in super::super) fn look(
     disk: &dyn Disk,
     path: &Path,
     only: Option<u8>,
-    show: &mut dyn FnMut(u8, &[u8], &[u8]),
+    show: &mut Show<'_>,
 ) -> Result<Looked, Error> {
     let pages = Pages::read_only(disk.open(path)?)?;
     let mut looked = walk(&pages, only, show)?;
@@ -103,11 +107,7 @@ pub(in super::super) fn look(
     Ok(looked)
 }
 
-fn walk(
-    pages: &Pages,
-    only: Option<u8>,
-    show: &mut dyn FnMut(u8, &[u8], &[u8]),
-) -> Result<Looked, Error> {
+fn walk(pages: &Pages, only: Option<u8>, show: &mut Show<'_>) -> Result<Looked, Error> {
     let trees = Trees::new(pages)?;
     let mut looked = Looked::default();
     for (space, definition) in spaces(&trees, &mut looked.missing)? {
@@ -215,7 +215,7 @@ impl Visitor for Names {
 struct Check<'a> {
     /// `None`: redb's own, which are not shown.
     space: Option<u8>,
-    show: &'a mut dyn FnMut(u8, &[u8], &[u8]),
+    show: &'a mut Show<'a>,
     bytes: u64,
     missing: &'a mut Vec<Missing>,
 }

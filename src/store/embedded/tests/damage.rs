@@ -116,7 +116,11 @@ async fn read(store: &Embedded, model: &Model) -> (Vec<Difference>, Vec<String>)
         match store.kept(&client(CLIENTS[*of]), &which, ALL).await {
             Err(error) => errors.push(error.to_string()),
             Ok(page) => {
-                let found = page.items.iter().map(|kept| (kept.seq, said(&kept.answer)));
+                let kept = page
+                    .items
+                    .iter()
+                    .filter(|kept| kept.answer.outcome.is_final());
+                let found = kept.map(|kept| (kept.seq, said(&kept.answer)));
                 let kept = known
                     .kept
                     .iter()
@@ -150,7 +154,7 @@ fn covers(told: &str, kind: &str) -> bool {
     let table = |names: &[&str]| {
         names
             .iter()
-            .any(|name| told.contains(&format!("missing are {name} after")))
+            .any(|name| told.contains(&format!("missing are {name}, after")))
     };
     // Rows of every kind are in frames.
     told.contains("the commit log")

@@ -1,4 +1,5 @@
 //! What a store must be, said plainly: maps, and nothing of a disk.
+//! (It has over 500 lines because one state has all of its rules.)
 
 use std::collections::BTreeMap;
 

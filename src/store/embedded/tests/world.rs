@@ -1,4 +1,5 @@
 //! A store on a simulated disk beside the plain model, and random commits for both.
+//! (It has over 500 lines because the plan of a run and its check belong together.)
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -465,7 +466,10 @@ impl World {
             Judged::Taken(id) => format!("taken {id:?}"),
             Judged::Open(id) => {
                 let name = self.ids.iter().find(|(_, other)| *other == id);
-                name.map_or(format!("open {id:?}"), |(name, _)| format!("open {name}"))
+                name.map_or_else(
+                    || format!("open {id:?}"),
+                    |(name, _)| format!("open {name}"),
+                )
             }
             Judged::Forgotten => "forgotten".into(),
             Judged::Reused => "reused".into(),
@@ -630,6 +634,7 @@ impl World {
             let found: Vec<_> = found
                 .items
                 .iter()
+                .filter(|kept| kept.answer.outcome.is_final())
                 .map(|kept| (kept.seq, said(&kept.answer)))
                 .collect();
             let kept = known
