@@ -44,7 +44,7 @@ bench: needs-cargo ## measure the gateway against a bare tonic service (the floo
 
 soak: needs-cargo ## ten minutes of durable packets (MINUTES=n: as many): no slower, no larger, nothing lost; a start on 10 million
 	cargo build --release --locked
-	TIDEGATE_SOAK=$(MINUTES) TIDEGATE_SOAK_PROGRAM=$(CURDIR)/target/release/tidegate \
+	SOAK_MINUTES=$(MINUTES) SOAK_PROGRAM=$(CURDIR)/target/release/tidegate \
 		cargo test --locked --test it -- --nocapture shows_3_8_
 	HISTORY_PACKETS=10000000 cargo test --locked --test it -- --nocapture shows_3_7_
 

@@ -1,5 +1,6 @@
 //! Ten minutes of durable packets on one gateway, with so little kept that everything is removed again meanwhile: it gets no
-//! slower, and takes no more memory or disk. `make soak` runs all of it; the other tests run ten seconds of it.
+//! slower, and takes no more memory or disk. `make soak` runs all of it; the other tests run ten seconds of it. (What it is
+//! told by does not begin with `TIDEGATE_`: that is the gateway's configuration.)
 
 use std::path::Path;
 use std::time::Duration;
@@ -36,7 +37,7 @@ struct Plan {
 
 impl Plan {
     fn from_environment() -> Self {
-        let Ok(minutes) = std::env::var("TIDEGATE_SOAK") else {
+        let Ok(minutes) = std::env::var("SOAK_MINUTES") else {
             return Self {
                 whole: false,
                 periods: 10,
@@ -46,8 +47,8 @@ impl Plan {
         };
         let periods = minutes
             .parse()
-            .expect("TIDEGATE_SOAK is a number of minutes");
-        assert!(periods >= 2, "TIDEGATE_SOAK is at least 2 minutes");
+            .expect("SOAK_MINUTES is a number of minutes");
+        assert!(periods >= 2, "SOAK_MINUTES is at least 2 minutes");
         Self {
             whole: true,
             periods,
@@ -75,7 +76,7 @@ async fn shows_3_8_a_soak_gets_no_slower_and_no_larger() {
     // A real disk, and not what some systems have under /tmp.
     let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut setup = Process::with(data.path()).config(CONFIG);
-    if let Ok(program) = std::env::var("TIDEGATE_SOAK_PROGRAM") {
+    if let Ok(program) = std::env::var("SOAK_PROGRAM") {
         setup = setup.program(program);
     }
     let gateway = setup.start().await;
