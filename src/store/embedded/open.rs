@@ -94,7 +94,9 @@ pub(super) fn start(
     options: Options,
     tail: Arc<dyn Tail>,
 ) -> Result<Embedded, OpenError> {
-    let found = find(path, disk, &options)?;
+    let mut found = find(path, disk, &options)?;
+    // So that it has its marker before the start is remembered. Without room it is refused later, and told.
+    let _ = found.log.reserve(0);
     let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     let row = meta::epochs_row(&found.epochs);
     meta::apply(&found.shared.table, &[meta::op(EPOCHS, &row)]).map_err(|error| failed(&error))?;
@@ -216,6 +218,11 @@ fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, Op
         segment_bytes: options.segment_bytes,
         ..log::Options::new(Path::new(LOG))
     };
+    // Every start but the first finds the marker that the log made with its first segment.
+    let marker = Path::new(LOG).join(log::MARKER_NAME);
+    if epochs.is_some() && !disk.exists(&marker).map_err(|error| failed(&error))? {
+        damages.tell(no_marker(frame));
+    }
     let mut missing = Vec::new();
     let (log, recovered) = Log::open(
         disk.clone(),
@@ -353,6 +360,14 @@ fn others(disk: &dyn Disk) -> std::io::Result<Option<String>> {
         }
     }
     Ok(None)
+}
+
+/// For a person.
+pub(super) fn no_marker(frame: u64) -> String {
+    format!(
+        "the commit log: {LOG}/{} is not there; what came after frame {frame} may be missing",
+        log::MARKER_NAME
+    )
 }
 
 fn open_parts(

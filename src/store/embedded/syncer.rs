@@ -18,6 +18,10 @@ use crate::types::Message;
 /// Room that the log has before a frame is judged, or half of a segment: a frame that is larger may still be refused.
 const AHEAD: u64 = 8 << 20;
 
+/// How many checkpoints' worth of changes may be in memory, each of so many bytes at least.
+const BEHIND: u64 = 4;
+const LEAST: u64 = 1 << 20;
+
 /// What the syncing thread does, one after the other.
 #[derive(Debug)]
 pub(super) enum Job {
@@ -196,11 +200,23 @@ impl Syncer {
             Some(log) => log.bytes() >= self.checkpoint_bytes,
             None => false,
         };
+        let reserved = reserved.and_then(|()| self.is_not_behind());
         if is_due || reserved.is_err() {
             // One that is asked for already is enough.
             let _ = self.keeper.try_send(Wake::Checkpoint);
         }
         reserved
+    }
+
+    /// What is in memory is bounded: where checkpoints fail, or are too slow for what comes, nothing more is taken.
+    fn is_not_behind(&self) -> Result<(), String> {
+        let levels = self.shared.levels.read();
+        let frozen = levels.frozen.as_ref().map_or(0, |frozen| frozen.bytes);
+        let bytes = (levels.active.bytes + frozen) as u64;
+        if bytes <= BEHIND * self.checkpoint_bytes.max(LEAST) {
+            return Ok(());
+        }
+        Err(format!("{bytes} bytes wait to be moved to parts and table"))
     }
 
     fn remove(&mut self, before: u64) {

@@ -84,8 +84,8 @@ pub(super) struct Writer {
     /// The state has what did not become durable, or could not be read: nothing is judged before it was read anew.
     is_stale: bool,
     room: Result<(), String>,
-    /// Somebody was refused for want of room since it was last looked for.
-    wants_room: bool,
+    /// Those that wait to hear whether there is room again, with their own in line.
+    waiting: Vec<(Box<Commit>, Reply, OwnedSemaphorePermit)>,
     is_closing: bool,
     /// Nobody has the store any more.
     is_closed: Arc<AtomicBool>,
@@ -108,7 +108,7 @@ impl Writer {
             is_syncing: false,
             is_stale: false,
             room: Ok(()),
-            wants_room: false,
+            waiting: Vec::new(),
             is_closing: false,
             is_closed,
         }
@@ -142,8 +142,12 @@ impl Writer {
                 reply,
                 room,
             } => {
-                drop(room);
-                self.judge(*commit, reply);
+                if self.room.is_err() && !self.is_closing {
+                    self.waiting.push((commit, reply, room));
+                } else {
+                    drop(room);
+                    self.judge(*commit, reply);
+                }
             }
             Input::Term(term) => self.state.raise_term(term),
             Input::OpenRuns(reply) => {
@@ -171,7 +175,6 @@ impl Writer {
             Ok(()) => None,
         };
         if let Some(refusal) = refusal {
-            self.wants_room = true;
             // Whoever waited may be gone, here and below.
             let _ = reply.send(Err(Error::Refused(refusal)));
             return;
@@ -195,6 +198,9 @@ impl Writer {
                 self.discard(&Error::Refused("a write before it failed".to_owned()));
             }
         }
+        for (commit, reply, _) in std::mem::take(&mut self.waiting) {
+            self.judge(*commit, reply);
+        }
     }
 
     /// Gives the frame to the syncing thread, if there is one to give; or has it look for room.
@@ -209,7 +215,7 @@ impl Writer {
             }
         }
         let job = if self.replies.is_empty() {
-            if self.room.is_ok() || !std::mem::take(&mut self.wants_room) {
+            if self.waiting.is_empty() {
                 return;
             }
             Job::Reserve

@@ -210,10 +210,11 @@ impl Inspection {
 
     fn look_at_log(&mut self, disk: &dyn Disk, from: u64, header: Header) -> io::Result<Recent> {
         let mut recent = Recent::new(header);
+        let marker = Path::new(LOG).join(log::MARKER_NAME);
+        if !self.epochs.is_empty() && !disk.exists(&marker)? {
+            self.tell(open::no_marker(from));
+        }
         if !disk.exists(Path::new(LOG))? {
-            if from > 0 {
-                self.tell(format!("{LOG} is not there; missing is what was in it"));
-            }
             return Ok(recent);
         }
         for name in disk.list(Path::new(LOG))? {

@@ -26,8 +26,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub(super) use format::MAX_FRAME;
 use format::{FRAME_HEADER, FrameHeader, Marker, SEGMENT_HEADER, SegmentHeader};
+pub(super) use walk::MARKER_NAME;
 pub(super) use walk::{Damaged, Recovered};
-use walk::{Found, MARKER_NAME, Walked, segment_path};
+use walk::{Found, Walked, segment_path};
 
 use crate::store::embedded::disk::{Disk, DiskFile};
 

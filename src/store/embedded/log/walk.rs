@@ -16,7 +16,7 @@ use super::segment::{Content, Piece};
 use crate::store::embedded::disk::Disk;
 
 /// The name of the marker's file.
-pub(super) const MARKER_NAME: &str = "last";
+pub(in super::super) const MARKER_NAME: &str = "last";
 
 /// What a log had to say besides its frames.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

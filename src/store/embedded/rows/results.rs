@@ -94,7 +94,7 @@ impl ResultsWriter {
     /// The next place, where it is one of places.
     pub(in super::super) fn next_place(&self) -> Option<u64> {
         match self.scope {
-            Scope::Places(first) => Some(first + self.count),
+            Scope::Places(first) => first.checked_add(self.count),
             _ => None,
         }
     }
@@ -171,13 +171,13 @@ impl ResultsRow {
 
     /// The last place, where it is one of places.
     pub(in super::super) fn last_place(&self) -> u64 {
-        self.first_place() + self.count - 1
+        self.first_place().saturating_add(self.count - 1)
     }
 
     /// The place of its nth entry; 0: it has none.
     pub(in super::super) fn place(&self, index: usize) -> u64 {
         match self.scope {
-            Scope::Places(first) => first + index as u64,
+            Scope::Places(first) => first.saturating_add(index as u64),
             _ => 0,
         }
     }

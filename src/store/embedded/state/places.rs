@@ -93,7 +93,7 @@ impl State {
         let (hash, queue) = self.queue(client, handler)?;
         let (reached, settled) = (queue.row.reached, queue.row.settled);
         if seq > reached {
-            let next = reached + 1;
+            let next = reached.saturating_add(1);
             return Ok(match () {
                 () if seq > next => Known::Ahead { next },
                 () if full && queue.is_new && !queue.changed => Known::NoRoom,
@@ -231,7 +231,7 @@ impl State {
             let row = ResultsRow::read(row);
             kept_from = row.first_place();
             if row.last_place() <= through {
-                kept_from = row.last_place() + 1;
+                kept_from = row.last_place().saturating_add(1);
                 self.release(owner, row.number, bytes)?;
                 self.delete(key);
             }
@@ -318,7 +318,7 @@ impl State {
                 let Scope::Places(first) = row.scope else {
                     continue;
                 };
-                let last = first + row.count - 1;
+                let last = first.saturating_add(row.count - 1);
                 if last <= queue.row.settled {
                     continue;
                 }
