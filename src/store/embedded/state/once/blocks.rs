@@ -19,7 +19,7 @@ pub(in super::super) struct Block {
     bytes: u32,
     is_gone: bool,
     /// Which of its req_ids are settled; mostly none is.
-    settled: Option<Box<Vec<u32>>>,
+    settled: Vec<u32>,
 }
 
 impl Blocks {
@@ -49,10 +49,7 @@ impl Blocks {
     pub(super) fn remove(&mut self, number: u64) -> Option<(u64, Vec<u32>)> {
         let block = self.get_mut(number)?;
         block.is_gone = true;
-        let settled = block
-            .settled
-            .take()
-            .map_or_else(Vec::new, |settled| *settled);
+        let settled = std::mem::take(&mut block.settled);
         let bytes = u64::from(block.bytes);
         while self.all.front().is_some_and(|first| first.is_gone) {
             self.all.pop_front();
@@ -69,7 +66,7 @@ impl Block {
             time: since.as_millis() as u64,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             is_gone: false,
-            settled: (!settled.is_empty()).then(|| Box::new(settled)),
+            settled,
         }
     }
 
@@ -83,8 +80,7 @@ impl Block {
 
     /// All that are settled now.
     pub(super) fn settle(&mut self, index: u32) -> Vec<u32> {
-        let settled = self.settled.get_or_insert_default();
-        settled.push(index);
-        settled.to_vec()
+        self.settled.push(index);
+        self.settled.clone()
     }
 }
