@@ -4,11 +4,17 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+use super::Failure;
 use crate::config::LogFormat;
 
 /// `filter`: what is written, as `tracing` reads it.
-pub(super) fn start(format: LogFormat, filter: &str) {
-    let filter = EnvFilter::builder().parse_lossy(filter);
+pub(super) fn start(format: LogFormat, filter: &str) -> Result<(), Failure> {
+    let parsed = EnvFilter::builder().parse(filter);
+    let filter = parsed.map_err(|error| {
+        Failure::Filter(format!(
+            "{filter:?} is no filter for the log ({error}): \"info\" or \"tidegate=debug\" would be right"
+        ))
+    })?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -17,4 +23,5 @@ pub(super) fn start(format: LogFormat, filter: &str) {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),
     }
+    Ok(())
 }

@@ -52,6 +52,8 @@ const USAGE: u8 = 64;
 pub enum Failure {
     #[error(transparent)]
     Config(#[from] crate::config::Problems),
+    #[error("{0}")]
+    Filter(String),
     #[error(transparent)]
     Build(#[from] crate::app::BuildError),
     #[error(transparent)]
@@ -75,6 +77,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Config(_)
+            | Self::Filter(_)
             | Self::Misplaced(_)
             | Self::Build(crate::app::BuildError::Exposed(_)) => USAGE,
             Self::Build(

@@ -45,7 +45,7 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
     let config = serve.config()?;
     let filter = serve.log.clone().or_else(|| std::env::var(LOG).ok());
-    logs::start(config.log, filter.as_deref().unwrap_or("info"));
+    logs::start(config.log, filter.as_deref().unwrap_or("info"))?;
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(until_stopped(config));
     // What did not end in time must not keep the process.
@@ -77,6 +77,7 @@ impl Serve {
         }
         if let Some(data) = &self.data {
             config.store.path.clone_from(data);
+            config.store.engine = Engine::Embedded;
         }
         if self.ephemeral {
             config.store.engine = Engine::Memory;

@@ -56,6 +56,22 @@ enum Follows {
     NotYet,
 }
 
+/// Says so if the thread ends by a panic: nobody waits for it then.
+struct Said(mpsc::Sender<Input>);
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let room = Err("the thread that syncs the log has panicked".to_owned());
+            let outcome = Outcome::Failed;
+            // A writer that is gone does not wait either.
+            let _ = self
+                .0
+                .blocking_send(Input::Synced(Synced { outcome, room }));
+        }
+    }
+}
+
 /// What it takes to open the log again.
 #[derive(Debug)]
 pub(super) struct Reopen {
@@ -66,6 +82,7 @@ pub(super) struct Reopen {
 impl Syncer {
     /// Runs until nobody is left who has a job for it.
     pub(super) fn run(mut self) {
+        let _said = Said(self.done.clone());
         while let Ok(job) = self.jobs.recv() {
             let mut outcome = match job {
                 Job::Write(written) => self.write(written),

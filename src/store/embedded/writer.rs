@@ -226,6 +226,12 @@ impl Writer {
             }
         };
         self.is_syncing = self.jobs.send(job).is_ok();
+        if !self.is_syncing {
+            // Nobody syncs any more.
+            for (_, reply, _) in self.waiting.drain(..) {
+                let _ = reply.send(Err(refused(&Error::Refused("its thread has ended".into()))));
+            }
+        }
     }
 
     fn complete(&mut self) -> Result<Written, Error> {
