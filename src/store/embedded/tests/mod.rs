@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::disk::simulated::SimulatedDisk;
 use super::{Embedded, Options, open};
 use crate::store::conformance::{self, Recorder};
-use crate::store::{Commit, Domain, Entry, Place, Store, Tail};
+use crate::store::{Store, Tail};
 
 /// Opens a store on a disk that no other test has.
 fn store(disk: Arc<SimulatedDisk>, options: Options, tail: Arc<dyn Tail>) -> Embedded {
@@ -34,38 +34,6 @@ fn restless(tail: Arc<Recorder>) -> Arc<dyn Store> {
         ..Options::default()
     };
     Arc::new(store(disk, options, tail))
-}
-
-/// Whoever follows the log breaks down.
-#[derive(Debug)]
-struct Panics;
-
-impl Tail for Panics {
-    fn committed(&self, _: &[Entry]) {
-        panic!("whoever follows the log breaks down");
-    }
-}
-
-#[tokio::test]
-async fn nobody_waits_for_a_thread_that_has_panicked() {
-    let disk = Arc::new(SimulatedDisk::new(1));
-    let store = store(disk, Options::default(), Arc::new(Panics));
-    let term = store.take_over(Domain(1)).await.unwrap();
-    let commit = || Commit {
-        units: vec![conformance::unit(
-            Place::None,
-            conformance::publish("a", "m"),
-        )],
-        ..Commit::new(Domain(1), term, conformance::at(0))
-    };
-    for _ in 0..3 {
-        let told = match store.commit(commit()).await {
-            Ok(committing) => committing.await.map(|_| ()),
-            Err(error) => Err(error),
-        };
-        assert!(told.is_err());
-    }
-    store.close().await;
 }
 
 #[tokio::test]
