@@ -1,5 +1,6 @@
 //! The thread that makes frames durable, and then seen.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -56,22 +57,6 @@ enum Follows {
     NotYet,
 }
 
-/// Says so if the thread ends by a panic: nobody waits for it then.
-struct Said(mpsc::Sender<Input>);
-
-impl Drop for Said {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let room = Err("the thread that syncs the log has panicked".to_owned());
-            let outcome = Outcome::Failed;
-            // A writer that is gone does not wait either.
-            let _ = self
-                .0
-                .blocking_send(Input::Synced(Synced { outcome, room }));
-        }
-    }
-}
-
 /// What it takes to open the log again.
 #[derive(Debug)]
 pub(super) struct Reopen {
@@ -80,9 +65,22 @@ pub(super) struct Reopen {
 }
 
 impl Syncer {
-    /// Runs until nobody is left who has a job for it.
+    /// Runs until nobody is left who has a job for it. A panic is told, so that nobody waits for what does not come.
     pub(super) fn run(mut self) {
-        let _said = Said(self.done.clone());
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) else {
+            return;
+        };
+        let Self { jobs, done, .. } = self;
+        // First, so that a job is either lost before the writer hears of the panic, or cannot be given any more.
+        drop(jobs);
+        let room = Err("the thread that syncs the log has panicked".to_owned());
+        let outcome = Outcome::Failed;
+        // A writer that is gone does not wait either.
+        let _ = done.blocking_send(Input::Synced(Synced { outcome, room }));
+        resume_unwind(panic);
+    }
+
+    fn work(&mut self) {
         while let Ok(job) = self.jobs.recv() {
             let mut outcome = match job {
                 Job::Write(written) => self.write(written),

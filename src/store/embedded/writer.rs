@@ -1,12 +1,14 @@
 //! The thread that judges commits into frames. While one frame is on its way to the disk, the next one forms.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{SendError, Sender};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::closed;
 use super::reader::Looked;
 use super::state::State;
 use super::syncer::Job;
@@ -116,6 +118,22 @@ impl Writer {
 
     /// Runs until it is closed, or nobody is left who could tell it anything.
     pub(super) fn run(mut self) {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.work()));
+        // What comes in line at this moment, or has its slot there, would wait in it for good.
+        self.inbox.close();
+        while let Some(input) = self.inbox.blocking_recv() {
+            if let Input::Commit { reply, .. } = input {
+                // Whoever waited may be gone, here and below.
+                let _ = reply.send(Err(closed()));
+            }
+        }
+        if let Err(panic) = ended {
+            resume_unwind(panic);
+        }
+        // The syncing thread ends with the last one that gives it jobs.
+    }
+
+    fn work(&mut self) {
         while let Some(input) = self.inbox.blocking_recv() {
             self.take(input);
             while self.replies.len() < COMMITS && self.state.staged_bytes() < FRAME_BYTES {
@@ -132,7 +150,6 @@ impl Writer {
                 break;
             }
         }
-        // The syncing thread ends with the last one that gives it jobs.
     }
 
     fn take(&mut self, input: Input) {
@@ -169,14 +186,13 @@ impl Writer {
 
     fn judge(&mut self, commit: Commit, reply: Reply) {
         let refusal = match &self.room {
-            _ if self.is_closing => Some("it is closed".to_owned()),
-            _ if self.is_stale => Some("it is being read anew".to_owned()),
-            Err(why) => Some(why.clone()),
+            _ if self.is_closing => Some(closed()),
+            _ if self.is_stale => Some(Error::Refused("it is being read anew".into())),
+            Err(why) => Some(Error::Refused(why.clone())),
             Ok(()) => None,
         };
         if let Some(refusal) = refusal {
-            // Whoever waited may be gone, here and below.
-            let _ = reply.send(Err(Error::Refused(refusal)));
+            let _ = reply.send(Err(refusal));
             return;
         }
         match self.state.judge(commit) {
@@ -225,12 +241,21 @@ impl Writer {
                 Err(error) => return self.discard(&error),
             }
         };
-        self.is_syncing = self.jobs.send(job).is_ok();
-        if !self.is_syncing {
-            // Nobody syncs any more.
-            for (_, reply, _) in self.waiting.drain(..) {
-                let _ = reply.send(Err(refused(&Error::Refused("its thread has ended".into()))));
-            }
+        match self.jobs.send(job) {
+            Ok(()) => self.is_syncing = true,
+            Err(SendError(job)) => self.nobody_syncs(job),
+        }
+    }
+
+    /// The syncing thread has ended: nothing becomes durable any more, and nobody is kept waiting for it.
+    fn nobody_syncs(&mut self, job: Job) {
+        let ended = Error::Refused("the thread that syncs the log has ended".into());
+        if let Job::Write(written) = job {
+            self.replies = written.replies;
+            self.discard(&ended);
+        }
+        for (_, reply, _) in self.waiting.drain(..) {
+            let _ = reply.send(Err(ended.clone()));
         }
     }
 
@@ -260,6 +285,10 @@ impl Writer {
     }
 }
 
+/// Whatever it is, nothing was applied.
 fn refused(error: &Error) -> Error {
-    Error::Refused(error.to_string())
+    match error {
+        Error::Refused(_) => error.clone(),
+        _ => Error::Refused(error.to_string()),
+    }
 }

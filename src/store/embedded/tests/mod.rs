@@ -3,6 +3,7 @@
 mod damage;
 mod full;
 mod model;
+mod panics;
 mod power;
 mod random;
 mod world;
