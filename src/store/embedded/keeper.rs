@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, SystemTime};
 
 use hashbrown::HashMap;
+use tokio::time::Instant;
 
 use super::damage::mend;
 use super::disk::Disk;
@@ -60,18 +61,18 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Runs until it is closed, or nobody is left who could wake it.
     pub(super) fn run(mut self) {
-        let mut moved = SystemTime::now();
+        let mut moved = Instant::now();
         // On a full disk every commit that is refused asks for a checkpoint: the same failure is told once.
         let mut told = String::new();
         loop {
             let why = self.wake.recv_timeout(IDLE);
-            let is_old = moved.elapsed().is_ok_and(|passed| passed >= OLD);
+            let is_old = moved.elapsed() >= OLD;
             self.mend();
             if why.is_ok() || is_old {
                 let force = why == Ok(Wake::Settle) || self.shared.damages.take_unsettled();
                 match self.checkpoint(force) {
                     Ok(()) => {
-                        moved = SystemTime::now();
+                        moved = Instant::now();
                         if !std::mem::take(&mut told).is_empty() {
                             tracing::info!("checkpoints are made again");
                         }
@@ -85,7 +86,7 @@ impl Keeper {
                     }
                 }
             }
-            // By the time of the commits, as for everything else that is kept.
+            // By the store's own time, as everything else that is kept.
             let now = self.shared.levels.read().active.header.time;
             if let Err(error) = self.trim(now) {
                 tracing::warn!(%error, "old messages could not be removed yet");
@@ -161,7 +162,8 @@ impl Keeper {
             writer.add(position, message)?;
         }
         let mut parts = Vec::with_capacity(writers.len());
-        for (path, writer) in writers.into_values() {
+        for (path, mut writer) in writers.into_values() {
+            writer.ages_from(mem.header.time);
             writer.finish()?;
             parts.push(self.open(&path)?);
         }
@@ -274,6 +276,8 @@ impl Keeper {
                 Ok(())
             },
         )?;
+        let newest = parts.iter().map(|part| part.info().newest).max();
+        writer.ages_from(newest.unwrap_or(SystemTime::UNIX_EPOCH));
         writer.finish()?;
         let merged = match kept {
             0 => {

@@ -16,6 +16,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use tokio::time::Instant;
 
 use self::holders::Holders;
 use self::once::{Once, StagedOnce};
@@ -25,6 +26,7 @@ use super::frame::{FrameWriter, Header};
 use super::keep::Keep;
 use super::levels::Shared;
 use super::rows::{Key, QueueHash, RunRow, Seed};
+use crate::store::clock::Clock;
 use crate::store::coding::Writer;
 use crate::store::judge::judge;
 use crate::store::{Commit, Entry, Error, Judged, OpenRun};
@@ -36,6 +38,7 @@ pub(super) struct State {
     keep: Keep,
     seed: Seed,
     header: Header,
+    clock: Clock,
     /// Rows that were accepted in frames that are not durable yet, each with its frame.
     pending: BTreeMap<Key, Option<Bytes>>,
     /// Which rows each of those frames wrote.
@@ -63,7 +66,10 @@ struct Staged {
     ephemeral: Vec<(u64, Arc<Message>)>,
     /// Whether the last thing taken in this commit may have more of its run behind it.
     run_is_open: bool,
+    /// The store's own time, by which things age.
     now: SystemTime,
+    /// What the commit says that it is.
+    wall: SystemTime,
 }
 
 impl Staged {
@@ -79,6 +85,7 @@ impl Staged {
             ephemeral: Vec::new(),
             run_is_open: false,
             now: SystemTime::UNIX_EPOCH,
+            wall: SystemTime::UNIX_EPOCH,
         }
     }
 }
@@ -93,13 +100,19 @@ pub(super) struct Frame {
 
 impl State {
     /// Reads what it keeps in memory: what is open, the req_ids, and who holds results.
-    pub(super) fn load(shared: Arc<Shared>, keep: Keep, seed: Seed) -> Result<Self, Error> {
+    pub(super) fn load(
+        shared: Arc<Shared>,
+        keep: Keep,
+        seed: Seed,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         let header = shared.levels.read().active.header;
         let mut state = Self {
             shared,
             keep,
             seed,
             header,
+            clock,
             pending: BTreeMap::new(),
             frames: Vec::new(),
             once: Once::default(),
@@ -117,7 +130,8 @@ impl State {
     /// After frames that did not become durable: everything is as it is durably.
     pub(super) fn reload(&mut self) -> Result<(), Error> {
         let term = self.header.term;
-        *self = Self::load(self.shared.clone(), self.keep.clone(), self.seed)?;
+        let (shared, keep) = (self.shared.clone(), self.keep.clone());
+        *self = Self::load(shared, keep, self.seed, self.clock.clone())?;
         // Given, though no frame has told it yet.
         self.raise_term(term);
         Ok(())
@@ -125,9 +139,11 @@ impl State {
 
     /// Judges a commit into the frame that is being made. After an error nothing of that frame may be used.
     pub(super) fn judge(&mut self, commit: Commit) -> Result<Vec<Judged>, Error> {
-        self.staged.now = commit.now;
+        let now = self.clock.now(commit.now, Instant::now());
+        self.header.time = self.header.time.max(now);
+        self.staged.now = self.header.time;
+        self.staged.wall = commit.now;
         self.staged.run_is_open = false;
-        self.header.time = self.header.time.max(commit.now);
         judge(commit, self)
     }
 

@@ -304,7 +304,7 @@ impl State {
             self.runs.insert(id, take.origin.clone(), queue);
             let run = RunRow {
                 origin: take.origin.clone(),
-                taken_at: self.staged.now,
+                taken_at: self.staged.wall,
                 packets: Vec::new(),
             };
             self.staged.runs.push((id, run));
