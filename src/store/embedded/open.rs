@@ -23,7 +23,7 @@ use super::meta::{self, EPOCHS, FLOORS, FRAME, HEADER, SEED};
 use super::parts::{Blocks, Part};
 use super::rows::{Seed, Space};
 use super::state::State;
-use super::syncer::{Reopen, Syncer};
+use super::syncer::{Done, Reopen, Syncer};
 use super::table::{self, Direction, Limit, Table};
 use super::writer::Writer;
 use super::{Embedded, Options, Terms};
@@ -125,13 +125,17 @@ pub(super) fn start(
     let position = Arc::new(AtomicU64::new(header.tail));
     let (commits, inbox) = mpsc::channel(IN_LINE);
     let (jobs, to_do) = std::sync::mpsc::channel();
+    let (synced, done) = std::sync::mpsc::channel();
     let (wake, woken) = std::sync::mpsc::sync_channel(1);
     let is_closed = Arc::new(AtomicBool::new(false));
     found.shared.damages.wake(wake.clone());
-    let writer = Writer::new(inbox, jobs.clone(), state, last, is_closed.clone());
+    let writer = Writer::new(inbox, jobs.clone(), done, state, last, is_closed.clone());
     let syncer = Syncer {
         jobs: to_do,
-        done: commits.clone(),
+        done: Done {
+            synced,
+            wake: commits.clone(),
+        },
         log: Some(found.log),
         reopened: false,
         reopen: Reopen {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -36,7 +36,7 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) struct Syncer {
     pub(super) jobs: Receiver<Job>,
-    pub(super) done: mpsc::Sender<Input>,
+    pub(super) done: Done,
     pub(super) log: Option<Log>,
     /// The log was opened again, and may have had frames that nobody was told of.
     pub(super) reopened: bool,
@@ -57,6 +57,22 @@ enum Follows {
     NotYet,
 }
 
+/// Where the writing thread hears of the jobs.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) synced: Sender<Synced>,
+    /// Its inbox: it may wait there.
+    pub(super) wake: mpsc::Sender<Input>,
+}
+
+impl Done {
+    fn say(&self, synced: Synced) {
+        // A writer that is gone does not wait either, here and below. A full mailbox is one that will be read.
+        let _ = self.synced.send(synced);
+        let _ = self.wake.blocking_send(Input::Synced);
+    }
+}
+
 /// What it takes to open the log again.
 #[derive(Debug)]
 pub(super) struct Reopen {
@@ -75,8 +91,7 @@ impl Syncer {
         drop(jobs);
         let room = Err("the thread that syncs the log has panicked".to_owned());
         let outcome = Outcome::Failed;
-        // A writer that is gone does not wait either.
-        let _ = done.blocking_send(Input::Synced(Synced { outcome, room }));
+        done.say(Synced { outcome, room });
         resume_unwind(panic);
     }
 
@@ -94,10 +109,7 @@ impl Syncer {
             if std::mem::take(&mut self.reopened) {
                 outcome = Outcome::Failed;
             }
-            // A full mailbox is one that is being read; a closed one has nobody who waits.
-            let _ = self
-                .done
-                .blocking_send(Input::Synced(Synced { outcome, room }));
+            self.done.say(Synced { outcome, room });
         }
         if let Some(log) = self.log.take()
             && let Err(error) = log.close()

@@ -28,8 +28,8 @@ use super::levels::Shared;
 use super::rows::{Key, QueueHash, RunRow, Seed};
 use crate::store::clock::Clock;
 use crate::store::coding::Writer;
-use crate::store::judge::judge;
-use crate::store::{Commit, Entry, Error, Judged, OpenRun};
+use crate::store::judge::{Judging, Step};
+use crate::store::{Entry, Error, OpenRun};
 use crate::types::Message;
 
 #[derive(Debug)]
@@ -64,6 +64,8 @@ struct Staged {
     finished: Vec<u64>,
     /// The place of each ephemeral message: that of the stored entry before it.
     ephemeral: Vec<(u64, Arc<Message>)>,
+    /// About the bytes of what is written when the frame is complete.
+    held: usize,
     /// Whether the last thing taken in this commit may have more of its run behind it.
     run_is_open: bool,
     /// The store's own time, by which things age.
@@ -83,6 +85,7 @@ impl Staged {
             runs: Vec::new(),
             finished: Vec::new(),
             ephemeral: Vec::new(),
+            held: 0,
             run_is_open: false,
             now: SystemTime::UNIX_EPOCH,
             wall: SystemTime::UNIX_EPOCH,
@@ -137,14 +140,20 @@ impl State {
         Ok(())
     }
 
-    /// Judges a commit into the frame that is being made. After an error nothing of that frame may be used.
-    pub(super) fn judge(&mut self, commit: Commit) -> Result<Vec<Judged>, Error> {
-        let now = self.clock.now(commit.now, Instant::now());
+    /// Judges a commit into the frame that is being made, until it ends or the frame has so many bytes. After an error
+    /// nothing of that frame may be used.
+    pub(super) fn judge(&mut self, judging: &mut Judging, bytes: usize) -> Result<Step, Error> {
+        let now = self.clock.now(judging.now, Instant::now());
         self.header.time = self.header.time.max(now);
         self.staged.now = self.header.time;
-        self.staged.wall = commit.now;
+        self.staged.wall = judging.now;
         self.staged.run_is_open = false;
-        judge(commit, self)
+        while self.staged_bytes() < bytes {
+            if judging.step(self)? == Step::Ended {
+                return Ok(Step::Ended);
+            }
+        }
+        Ok(Step::Done)
     }
 
     /// The last frame that is durable.
@@ -168,7 +177,7 @@ impl State {
 
     /// About how much the frame takes so far.
     pub(super) fn staged_bytes(&self) -> usize {
-        self.staged.frame.len()
+        self.staged.frame.len() + self.staged.held
     }
 
     /// Completes the frame of this number: the rows of what its commits touched are written once.

@@ -310,6 +310,7 @@ impl State {
             self.staged.runs.push((id, run));
             self.staged.run_is_open = true;
         }
+        self.staged.held += take.packet.len() + take.req_id.len();
         let (id, run) = self.staged.runs.last_mut().expect("one is open");
         run.packets.push(RunPacket {
             place: take.place.clone(),

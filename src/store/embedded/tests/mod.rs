@@ -1,5 +1,6 @@
 //! The engine as a whole.
 
+mod bounds;
 mod clock;
 mod damage;
 mod full;
