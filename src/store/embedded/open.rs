@@ -16,7 +16,7 @@ use super::directory::{Directory, format};
 use super::disk::{Disk, RealDisk};
 use super::frame::{self, Header, Op};
 use super::keep::Floors;
-use super::keeper::{Keeper, PARTS, Wake};
+use super::keeper::{Keeper, PARTS, Unsure, Wake};
 use super::levels::{Levels, Mem, Shared};
 use super::log::{self, Log};
 use super::meta::{self, EPOCHS, FLOORS, FRAME, HEADER, SEED};
@@ -156,6 +156,7 @@ pub(super) fn start(
         blocks: found.blocks,
         shared: found.shared.clone(),
         keep: options.keep,
+        unsure: Unsure::default(),
     };
     if !keeper.shared.damages.all().is_empty() {
         // What was told need not be told at the next start.

@@ -25,7 +25,7 @@ use self::runs::Runs;
 use super::frame::{FrameWriter, Header};
 use super::keep::Keep;
 use super::levels::Shared;
-use super::rows::{Key, QueueHash, RunRow, Seed};
+use super::rows::{Key, QueueHash, RunRow, Seed, Space, end_of};
 use crate::store::clock::Clock;
 use crate::store::coding::Writer;
 use crate::store::judge::{Judging, Step};
@@ -263,6 +263,27 @@ impl State {
         let over = self.over(from, to);
         let (rows, _) = self.shared.range(&over, from, to, limit)?;
         Ok(rows)
+    }
+
+    /// Every row of a space, in order, so many read at once.
+    fn for_each_row(
+        &mut self,
+        space: Space,
+        together: usize,
+        mut visit: impl FnMut(&mut Self, Key, Bytes) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut from = Key::named(space, "");
+        let end = end_of(&from);
+        loop {
+            let rows = self.range(&from, &end, together)?;
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            from = last.next();
+            for (key, row) in rows {
+                visit(self, key, row)?;
+            }
+        }
     }
 
     fn last(&self, from: &Key, to: &Key) -> Result<Option<(Key, Bytes)>, Error> {

@@ -1,9 +1,13 @@
 //! The engine as a whole.
 
+mod backup;
 mod bounds;
+mod checkpoints;
 mod clock;
 mod damage;
 mod full;
+mod header;
+mod kept;
 mod model;
 mod panics;
 mod power;
