@@ -31,6 +31,7 @@
 //!   and req_ids make that safe.
 //! * Ephemeral messages are told to the tail in their turn and kept nowhere.
 
+mod clock;
 mod coding;
 mod commit;
 #[cfg(test)]

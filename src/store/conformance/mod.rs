@@ -1,5 +1,6 @@
 //! What every engine must do: one suite, a line per case.
 
+mod clock;
 mod kept;
 mod messages;
 mod model;
@@ -58,6 +59,7 @@ pub(crate) async fn run(factory: Factory) {
     kept::an_owed_answer_becomes_an_entry(&bench(factory).await).await;
     kept::kept_results_are_found_by_place_and_by_req_id(&bench(factory).await).await;
     kept::kept_results_are_paged(&bench(factory).await).await;
+    clock::a_wall_clock_that_jumps_ages_nothing(&bench(factory).await).await;
     taken::a_closed_store_takes_nothing(&bench(factory).await).await;
     for seed in 0..40 {
         model::it_agrees_with_a_plain_model(&bench(factory).await, seed).await;

@@ -51,8 +51,8 @@ impl Collections {
         deleted.unwrap_or(collection.floor)
     }
 
-    /// Puts a version in, or the deletion that it is.
-    pub(super) fn put(&mut self, name: &Arc<str>, record: Record) {
+    /// Puts a version in, or the deletion that it is. `now`: by the store's own time.
+    pub(super) fn put(&mut self, name: &Arc<str>, record: Record, now: SystemTime) {
         let collection = match self.by_name.get_mut(&**name) {
             Some(collection) => collection,
             None => self.by_name.entry(name.clone()).or_default(),
@@ -62,7 +62,7 @@ impl Collections {
             collection.records.remove(key);
             collection.deleted.insert(key.into(), record.version);
             self.deletions.push_back(Deletion {
-                time: record.updated_at,
+                time: now,
                 collection: name.clone(),
                 key: key.into(),
                 version: record.version,

@@ -19,8 +19,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::RwLock;
+use tokio::time::Instant;
 
 use self::state::State;
+use super::clock::{Clock, Wall};
 use super::packed::PackedMessage;
 use super::{
     Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, KeptResult, OpenRun, Page,
@@ -94,12 +96,12 @@ impl Memory {
             message_bytes: keep.message_bytes,
             ..Bounds::default()
         };
-        Self::bounded(bounds, tail)
+        Self::bounded(bounds, Wall::now(), tail)
     }
 
-    fn bounded(bounds: Bounds, tail: Arc<dyn Tail>) -> Self {
+    fn bounded(bounds: Bounds, wall: Wall, tail: Arc<dyn Tail>) -> Self {
         Self {
-            state: RwLock::new(State::new(bounds)),
+            state: RwLock::new(State::new(bounds, Clock::start(wall, None, Instant::now()))),
             position: AtomicU64::new(0),
             epochs: Arc::new([Epoch {
                 id: rand::random(),

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use super::State;
 use crate::store::coding::Reader;
 use crate::store::embedded::reader::{Looked, open_result};
-use crate::store::embedded::rows::{Key, QueueHash, RunPacket, RunRow, Space, end_of};
+use crate::store::embedded::rows::{Key, QueueHash, RunPacket, RunRow, Space};
 use crate::store::judge::{Opened, Take};
 use crate::store::{Error, OpenPacket, OpenRun, Origin, Place, TakenId, Which};
 use crate::types::{ClientKey, Principal};
@@ -232,18 +232,9 @@ fn owned(origin: &Origin) -> Origin {
 
 impl State {
     pub(super) fn load_runs(&mut self) -> Result<(), Error> {
-        let mut from = Key::named(Space::Run, "");
-        let end = end_of(&from);
-        loop {
-            let rows = self.range(&from, &end, TOGETHER)?;
-            let Some((last, _)) = rows.last() else {
-                return Ok(());
-            };
-            from = last.next();
-            for (key, row) in rows {
-                self.load_run(key.last_number(), RunRow::read(row))?;
-            }
-        }
+        self.for_each_row(Space::Run, TOGETHER, |state, key, row| {
+            state.load_run(key.last_number(), RunRow::read(row))
+        })
     }
 
     fn load_run(&mut self, id: u64, row: RunRow) -> Result<(), Error> {
@@ -304,12 +295,13 @@ impl State {
             self.runs.insert(id, take.origin.clone(), queue);
             let run = RunRow {
                 origin: take.origin.clone(),
-                taken_at: self.staged.now,
+                taken_at: self.staged.wall,
                 packets: Vec::new(),
             };
             self.staged.runs.push((id, run));
             self.staged.run_is_open = true;
         }
+        self.staged.held += take.packet.len() + take.req_id.len();
         let (id, run) = self.staged.runs.last_mut().expect("one is open");
         run.packets.push(RunPacket {
             place: take.place.clone(),
