@@ -52,7 +52,7 @@ impl gateway_server::Gateway for Gateway {
     ) -> Result<Response<EventStream>, Status> {
         let principal = principal(request.extensions());
         let slot = request.extensions_mut().remove::<Arc<Slot>>();
-        let stream = self.open(request.into_inner(), slot, &principal);
+        let stream = self.open(request.into_inner(), slot, &principal).await;
         stream
             .map(Response::new)
             .map_err(|refusal| told("Events", &principal, refusal))
@@ -105,7 +105,7 @@ impl Gateway {
         results::found(&*self.store, &asked).await
     }
 
-    fn open(
+    async fn open(
         &self,
         request: proto::EventsRequest,
         slot: Option<Arc<Slot>>,
@@ -113,6 +113,9 @@ impl Gateway {
     ) -> Result<EventStream, Refusal> {
         self.check_running()?;
         let subscription = subscription(request, principal)?;
+        if let Some(client) = &subscription.client {
+            self.broker.recall(client).await;
+        }
         let session = self.hub.open(self.store.clone(), subscription)?;
         Ok(stream(session, slot))
     }

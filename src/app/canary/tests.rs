@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::store::memory::{Keep, Memory};
 use crate::store::{
     Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
-    Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Which,
+    Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard, Which,
 };
 use crate::types::{Record, Topic};
 
@@ -139,6 +139,15 @@ impl Store for Moody {
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
         self.memory.kept(client, which, limit)
+    }
+
+    fn unheard<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Unheard, Error>> {
+        self.memory.unheard(client, from, limit)
     }
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::store::memory::{Keep, Memory};
 use crate::store::{
     Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
-    Place, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Which,
+    Place, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard, Which,
 };
 use crate::types::{ClientKey, Record, Topic};
 
@@ -161,6 +161,15 @@ impl Store for Unsteady {
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
         self.memory.kept(client, which, limit)
+    }
+
+    fn unheard<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Unheard, Error>> {
+        self.memory.unheard(client, from, limit)
     }
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {

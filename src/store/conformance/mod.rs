@@ -57,6 +57,7 @@ pub(crate) async fn run(factory: Factory) {
     taken::finishes_publish_in_the_name_of_their_packet(&bench(factory).await).await;
     kept::an_owed_answer_becomes_an_entry(&bench(factory).await).await;
     kept::kept_results_are_found_by_place_and_by_req_id(&bench(factory).await).await;
+    kept::what_this_start_has_is_not_unheard(&bench(factory).await).await;
     kept::kept_results_are_paged(&bench(factory).await).await;
     taken::a_closed_store_takes_nothing(&bench(factory).await).await;
     for seed in 0..40 {

@@ -159,6 +159,7 @@ pub(super) fn start(
     Ok(Embedded {
         shared: found.shared,
         seed: found.seed,
+        began: header.number,
         position,
         epochs: found.epochs.into(),
         commits,

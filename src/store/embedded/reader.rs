@@ -2,6 +2,7 @@
 
 mod messages;
 mod results;
+mod unheard;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use futures_util::future::BoxFuture;
 
 pub(super) use messages::{history, last, latest, scan, tell};
 pub(super) use results::{FoundOnce, Looked, kept, open_result, results};
+pub(super) use unheard::unheard;
 
 use super::levels::Shared;
 use super::rows::{Key, Space, end_of};

@@ -5,6 +5,7 @@ mod full;
 mod model;
 mod power;
 mod random;
+mod unheard;
 mod world;
 
 use std::path::Path;
