@@ -173,7 +173,11 @@ pub(super) fn start(
     })
 }
 
-fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, OpenError> {
+pub(super) fn find(
+    path: &Path,
+    disk: Arc<dyn Disk>,
+    options: &Options,
+) -> Result<Found, OpenError> {
     let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     format(path, &*disk)?;
     disk.make_dir(Path::new(PARTS))
