@@ -82,6 +82,9 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<Record>, Error>>;
 
+    /// The names of collections that have records, sorted: so many of them at most.
+    fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>>;
+
     /// The position of the newest entry that is durable. Cheap: every answer asks for it.
     fn tail(&self) -> Position;
 

@@ -103,6 +103,10 @@ impl Store for Unsteady {
         self.memory.list(collection, prefix, after, limit)
     }
 
+    fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        self.memory.collections(limit)
+    }
+
     fn tail(&self) -> Position {
         self.memory.tail()
     }

@@ -222,6 +222,10 @@ impl State {
 }
 
 impl Store for Log {
+    fn collections(&self, _: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        unreachable!("streams read no records")
+    }
+
     fn tail(&self) -> Position {
         self.state.lock().tail()
     }

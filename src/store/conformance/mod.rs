@@ -35,6 +35,7 @@ pub(crate) async fn run(factory: Factory) {
     records::changes_are_all_or_none(&bench(factory).await).await;
     queues::refusals_are_recorded(&bench(factory).await).await;
     records::lists_are_paged_in_byte_order(&bench(factory).await).await;
+    records::collections_with_records_are_named(&bench(factory).await).await;
     records::changes_are_told(&bench(factory).await).await;
     messages::messages_are_scanned(&bench(factory).await).await;
     messages::wildcards_never_find_names_of_the_gateway(&bench(factory).await).await;

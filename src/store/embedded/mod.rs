@@ -253,6 +253,12 @@ impl Store for Embedded {
         })
     }
 
+    fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        reader::blocking(self.shared.clone(), move |shared| {
+            reader::collections(shared, limit)
+        })
+    }
+
     fn tail(&self) -> Position {
         Position(self.position.load(Ordering::Acquire))
     }

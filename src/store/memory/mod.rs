@@ -265,6 +265,11 @@ impl Store for Memory {
         ready(Ok(page)).boxed()
     }
 
+    fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        let names = self.state.read().collections.names(limit);
+        ready(Ok(names)).boxed()
+    }
+
     fn tail(&self) -> Position {
         Position(self.position.load(Ordering::Acquire))
     }
