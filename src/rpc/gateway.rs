@@ -17,7 +17,7 @@ use crate::events::Hub;
 use crate::handler::Registry;
 use crate::layers::Slot;
 use crate::store::Store;
-use crate::types::{Answer, ClientKey, Outcome, Principal};
+use crate::types::{Answer, ClientKey, Outcome, Principal, Reason};
 use crate::wire::service::gateway_server;
 use crate::wire::{EncodedAnswer, RawBatch, proto, wait_within};
 
@@ -135,26 +135,37 @@ fn principal(extensions: &Extensions) -> Arc<Principal> {
         .unwrap_or_default()
 }
 
-/// One line for a request with refused packets, never their content.
+/// One line for a request with refused packets, never their content. Where each is refused for what its collection or its
+/// application says, that is how clients work, and a line for those who look closely.
 fn tell_refused(answers: &broker::Response, principal: &Principal, client: Option<&ClientKey>) {
     let refused = |(_, answer): &&(_, Answer)| {
         matches!(answer.outcome, Outcome::Rejected | Outcome::Retry) && !answer.replayed
     };
-    let mut all = answers.answers.iter().filter(refused);
-    let Some((packet, answer)) = all.next() else {
+    let all = || answers.answers.iter().filter(refused);
+    let first = all().find(|(_, answer)| !is_everyday(answer.reason));
+    let Some((packet, answer)) = first.or_else(|| all().next()) else {
         return;
     };
     let client = client.map_or("", |client| &client.client_id);
-    tracing::info!(
-        method = "Sync",
-        subject = %principal.subject,
-        client,
-        req_id = %packet.req_id,
-        seq = packet.seq,
-        reason = ?answer.reason,
-        more = all.count(),
-        "refused a packet"
-    );
+    let more = all().count() - 1;
+    let (subject, req_id, seq) = (&principal.subject, &packet.req_id, packet.seq);
+    let reason = answer.reason;
+    match first {
+        Some(_) => {
+            tracing::info!(method = "Sync", %subject, client, %req_id, seq, ?reason, more, "refused a packet");
+        }
+        None => {
+            tracing::debug!(method = "Sync", %subject, client, %req_id, seq, ?reason, more, "refused a packet");
+        }
+    }
+}
+
+/// An answer about what is there, or of the application: nothing is wrong.
+fn is_everyday(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::VersionMismatch | Reason::NotFound | Reason::AlreadyExists | Reason::Application
+    )
 }
 
 /// One line per refused request, never its content.
