@@ -174,6 +174,7 @@ pub(super) fn start(
     Ok(Embedded {
         shared: found.shared,
         seed: found.seed,
+        began: header.number,
         position,
         epochs: found.epochs.into(),
         commits,
@@ -187,7 +188,11 @@ pub(super) fn start(
     })
 }
 
-fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, OpenError> {
+pub(super) fn find(
+    path: &Path,
+    disk: Arc<dyn Disk>,
+    options: &Options,
+) -> Result<Found, OpenError> {
     let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     format(path, &*disk)?;
     disk.make_dir(Path::new(PARTS))

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use self::holders::Holders;
 use self::once::{Once, StagedOnce};
 use self::places::{LastQueue, StagedQueue};
-use self::runs::Runs;
+use self::runs::{Closing, Runs};
 use super::frame::{FrameWriter, Header};
 use super::keep::Keep;
 use super::levels::Shared;
@@ -41,13 +41,22 @@ pub(super) struct State {
     clock: Clock,
     /// Rows that were accepted in frames that are not durable yet, each with its frame.
     pending: BTreeMap<Key, Option<Bytes>>,
-    /// Which rows each of those frames wrote.
-    frames: Vec<(u64, Vec<Key>)>,
+    /// Each of those frames.
+    frames: Vec<Pending>,
     once: Once,
     runs: Runs,
     holders: Holders,
     staged: Staged,
     swept: trim::Swept,
+}
+
+/// What a frame that is not durable yet did.
+#[derive(Debug)]
+struct Pending {
+    number: u64,
+    /// Of the rows that it wrote, in their order.
+    keys: Vec<Key>,
+    closing: Vec<Closing>,
 }
 
 /// The frame that is being made.
@@ -62,6 +71,7 @@ struct Staged {
     runs: Vec<(u64, RunRow)>,
     /// Runs of which some packets were finished or settled, but not all.
     finished: Vec<u64>,
+    closing: Vec<Closing>,
     /// The place of each ephemeral message: that of the stored entry before it.
     ephemeral: Vec<(u64, Arc<Message>)>,
     /// About the bytes of what is written when the frame is complete.
@@ -84,6 +94,7 @@ impl Staged {
             once: Vec::new(),
             runs: Vec::new(),
             finished: Vec::new(),
+            closing: Vec::new(),
             ephemeral: Vec::new(),
             held: 0,
             run_is_open: false,
@@ -195,7 +206,11 @@ impl State {
             self.pending.insert(key.clone(), row);
             keys.push(key);
         }
-        self.frames.push((number, keys));
+        self.frames.push(Pending {
+            number,
+            keys,
+            closing: staged.closing,
+        });
         Ok(Frame {
             payload,
             ephemeral: staged.ephemeral,
@@ -204,14 +219,15 @@ impl State {
 
     /// A frame is durable, and in the levels that readers see.
     pub(super) fn is_durable(&mut self, number: u64) {
-        while let Some(at) = self.frames.iter().position(|(frame, _)| *frame <= number) {
-            let (_, keys) = self.frames.remove(at);
+        while let Some(at) = self.frames.iter().position(|frame| frame.number <= number) {
+            let Pending { keys, closing, .. } = self.frames.remove(at);
+            self.closed(&closing);
             for key in keys {
                 // A later frame may have written it again.
                 let again = self
                     .frames
                     .iter()
-                    .any(|(_, later)| later.binary_search(&key).is_ok());
+                    .any(|later| later.keys.binary_search(&key).is_ok());
                 if !again {
                     self.pending.remove(&key);
                 }

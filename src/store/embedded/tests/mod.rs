@@ -8,10 +8,12 @@ mod damage;
 mod full;
 mod header;
 mod kept;
+mod looked;
 mod model;
 mod panics;
 mod power;
 mod random;
+mod unheard;
 mod world;
 
 use std::path::Path;
