@@ -45,7 +45,7 @@ impl State {
             };
             self.drop_owned(owner, key, owned)?;
         }
-        while self.once.len() > self.keep.once || self.once.bytes > self.keep.once_bytes {
+        while self.once.is_over(&self.keep) {
             if !self.forget_oldest_block()? {
                 break;
             }
