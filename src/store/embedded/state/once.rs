@@ -347,14 +347,13 @@ impl State {
         let now = self.staged.now;
         let mut copy = ResultsWriter::new(client, handler, Scope::Client, number, now);
         copy.push(position, entry.fingerprint, &entry.req_id, &entry.answer());
-        self.write_results(key, &copy, None);
-        Ok(())
+        self.write_results(key, &copy, None)
     }
 
-    pub(super) fn write_once(&mut self) {
+    pub(super) fn write_once(&mut self) -> Result<(), Error> {
         for staged in std::mem::take(&mut self.staged.once) {
             let key = Key::number(Space::Once, staged.row.number);
-            self.write_results(key.clone(), &staged.row, None);
+            self.write_results(key.clone(), &staged.row, None)?;
             let range = self.staged.rows.get(&key).cloned().flatten();
             let bytes = range.map_or(0, |range| range.len() as u64);
             self.once.bytes += bytes;
@@ -369,6 +368,7 @@ impl State {
             let block = Block::new(number, time, bytes, has_marks);
             self.once.blocks.push(block);
         }
+        Ok(())
     }
 
     /// Nothing is known of the req_ids of a row any more. Its owner's row stays to be released.

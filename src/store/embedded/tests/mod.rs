@@ -2,6 +2,7 @@
 
 mod damage;
 mod full;
+mod holders;
 mod model;
 mod power;
 mod random;
