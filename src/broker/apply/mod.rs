@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use hashbrown::HashMap;
-use smallvec::SmallVec;
+use hashbrown::{HashMap, HashSet};
 use tracing::error;
 
 use self::call::call;
@@ -173,7 +172,7 @@ impl Applier {
             part.finishes.push(Finish {
                 taken: finish.taken,
                 answer: finish.answer,
-                messages: SmallVec::new(),
+                messages: Vec::new(),
                 awaited: finish.awaited,
             });
         }
@@ -207,6 +206,11 @@ impl From<Done> for Completed {
 /// Puts the packets of one request beside each other, each request's in their order: they are one run. Gives where each of
 /// them was.
 fn gather(items: &mut Vec<RunItem>) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    let mut runs = items.chunk_by(|one, next| Arc::ptr_eq(&one.origin, &next.origin));
+    if runs.all(|run| seen.insert(Arc::as_ptr(&run[0].origin))) {
+        return (0..items.len()).collect();
+    }
     let mut seen: HashMap<*const Origin, usize> = HashMap::new();
     let mut keyed: Vec<(usize, usize, RunItem)> = Vec::with_capacity(items.len());
     for (at, item) in items.drain(..).enumerate() {

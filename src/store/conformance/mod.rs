@@ -179,7 +179,7 @@ pub(crate) fn finished(taken: TakenId, text: &str) -> Finish {
     Finish {
         taken,
         answer: Answer::rejected(Reason::Application, text),
-        messages: smallvec::smallvec![],
+        messages: Vec::new(),
         awaited: false,
     }
 }
