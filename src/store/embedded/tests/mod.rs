@@ -7,6 +7,7 @@ mod clock;
 mod damage;
 mod full;
 mod header;
+mod holders;
 mod kept;
 mod looked;
 mod model;
