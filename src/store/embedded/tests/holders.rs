@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::store::clock::Wall;
 use crate::store::conformance::{Bench, Recorder, answer, bench, client, seq};
 use crate::store::embedded::disk::simulated::SimulatedDisk;
 use crate::store::embedded::{Options, keep::Keep, open};
@@ -28,7 +29,17 @@ fn bounded(tail: Arc<Recorder>) -> Arc<dyn Store> {
     };
     let disk = Arc::new(SimulatedDisk::new(1));
     let tail: Arc<dyn Tail> = tail;
-    Arc::new(open::start(None, Path::new("simulated"), disk, options, Wall::OfCommits, tail).unwrap())
+    Arc::new(
+        open::start(
+            None,
+            Path::new("simulated"),
+            disk,
+            options,
+            Wall::OfCommits,
+            tail,
+        )
+        .unwrap(),
+    )
 }
 
 fn of(name: &str, place: u64, text: &str) -> Unit {
