@@ -161,7 +161,7 @@ impl State {
     pub(super) fn look_once(&self, client: &ClientKey, req_ids: &[ByteString]) -> Vec<FoundOnce> {
         let owner = self.seed.client(client);
         let mut closing = None;
-        let mut find = |req_id: &ByteString| {
+        let find = |req_id: &ByteString| {
             let hash = self.seed.once(owner, req_id);
             match self.once.entries.get(&hash)? {
                 Entry::Kept { number, .. } if !self.has_durable_row(*number) => {
@@ -190,7 +190,7 @@ impl State {
                 Entry::Settled => None,
             }
         };
-        req_ids.iter().filter_map(|req_id| find(req_id)).collect()
+        req_ids.iter().filter_map(find).collect()
     }
 
     fn has_durable_row(&self, number: u64) -> bool {
