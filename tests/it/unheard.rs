@@ -55,7 +55,8 @@ async fn what_a_killed_process_may_not_have_told_comes_on_events_once() {
     // Up to the kill, the answer is all that there is.
     let (found, before) = brought(&client, None, "before").await;
     assert_eq!(found, [] as [&str; 0]);
-    let settles = of([]).settle("todos", 1);
+    // With a packet, whose answer says that both are on disk.
+    let settles = of([todo(4)]).settle("todos", 1);
     client.sync(settles).await.unwrap();
     process.kill().await;
 
@@ -68,9 +69,10 @@ async fn what_a_killed_process_may_not_have_told_comes_on_events_once() {
         .unwrap()
         .cursor;
     let (found, after) = brought(&client, Some(&late), "after").await;
-    assert_eq!(found, ["r2", "r3"]);
+    assert_eq!(found, ["r2", "r3", "r4"]);
     let (found, _) = brought(&client, Some(&before), "for another").await;
-    assert_eq!(found, ["r2", "r3"], "every stream of the client gets them");
+    let all = ["r2", "r3", "r4"];
+    assert_eq!(found, all, "every stream of the client gets them");
     let (found, _) = brought(&client, Some(&after), "later").await;
     assert_eq!(found, [] as [&str; 0], "they were before its cursor");
     process.kill().await;
