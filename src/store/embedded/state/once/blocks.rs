@@ -194,7 +194,7 @@ mod tests {
                     true => there.range(near..).next(),
                     false => there.iter().nth(1),
                 }
-                .unwrap_or((&first, &there[&first]));
+                .unwrap_or_else(|| (&first, &there[&first]));
                 assert_eq!(blocks.remove(ordinal), Some(gone % 100));
                 assert!(blocks.get(ordinal).is_none());
                 assert_eq!(blocks.find(gone), None);
