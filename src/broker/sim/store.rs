@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::store::memory::{Keep, Memory};
 use crate::store::{
     Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
-    Place, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Which,
+    Place, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard, Which,
 };
 use crate::types::{ClientKey, Record, Topic};
 
@@ -103,6 +103,10 @@ impl Store for Unsteady {
         self.memory.list(collection, prefix, after, limit)
     }
 
+    fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        self.memory.collections(limit)
+    }
+
     fn tail(&self) -> Position {
         self.memory.tail()
     }
@@ -161,6 +165,15 @@ impl Store for Unsteady {
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
         self.memory.kept(client, which, limit)
+    }
+
+    fn unheard<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Unheard, Error>> {
+        self.memory.unheard(client, from, limit)
     }
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {

@@ -1,8 +1,9 @@
 //! The thread that makes frames durable, and then seen.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -35,7 +36,7 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) struct Syncer {
     pub(super) jobs: Receiver<Job>,
-    pub(super) done: mpsc::Sender<Input>,
+    pub(super) done: Done,
     pub(super) log: Option<Log>,
     /// The log was opened again, and may have had frames that nobody was told of.
     pub(super) reopened: bool,
@@ -65,19 +66,19 @@ enum Follows {
     NotYet,
 }
 
-/// Says so if the thread ends by a panic: nobody waits for it then.
-struct Said(mpsc::Sender<Input>);
+/// Where the writing thread hears of the jobs.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) synced: Sender<Synced>,
+    /// Its inbox: it may wait there.
+    pub(super) wake: mpsc::Sender<Input>,
+}
 
-impl Drop for Said {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let room = Err("the thread that syncs the log has panicked".to_owned());
-            let outcome = Outcome::Failed;
-            // A writer that is gone does not wait either.
-            let _ = self
-                .0
-                .blocking_send(Input::Synced(Synced { outcome, room }));
-        }
+impl Done {
+    fn say(&self, synced: Synced) {
+        // A writer that is gone does not wait either, here and below. A full mailbox is one that will be read.
+        let _ = self.synced.send(synced);
+        let _ = self.wake.blocking_send(Input::Synced);
     }
 }
 
@@ -89,9 +90,21 @@ pub(super) struct Reopen {
 }
 
 impl Syncer {
-    /// Runs until nobody is left who has a job for it.
+    /// Runs until nobody is left who has a job for it. A panic is told, so that nobody waits for what does not come.
     pub(super) fn run(mut self) {
-        let _said = Said(self.done.clone());
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) else {
+            return;
+        };
+        let Self { jobs, done, .. } = self;
+        // First, so that a job is either lost before the writer hears of the panic, or cannot be given any more.
+        drop(jobs);
+        let room = Err("the thread that syncs the log has panicked".to_owned());
+        let outcome = Outcome::Failed;
+        done.say(Synced { outcome, room });
+        resume_unwind(panic);
+    }
+
+    fn work(&mut self) {
         while let Ok(job) = self.jobs.recv() {
             let (outcome, told) = match job {
                 Job::Write(written) => self.write(written),
@@ -123,10 +136,7 @@ impl Syncer {
             true => Outcome::Failed,
             false => outcome,
         };
-        // A full mailbox is one that is being read; a closed one has nobody who waits.
-        let _ = self
-            .done
-            .blocking_send(Input::Synced(Synced { outcome, room }));
+        self.done.say(Synced { outcome, room });
     }
 
     fn write(&mut self, written: Written) -> (Outcome, Told) {

@@ -184,11 +184,20 @@ impl State {
     /// What is known of these that are not settled.
     pub(super) fn look_once(&self, client: &ClientKey, req_ids: &[ByteString]) -> Vec<FoundOnce> {
         let owner = self.seed.client(client);
-        let find = |req_id: &ByteString| {
+        let mut closing = None;
+        let mut find = |req_id: &ByteString| {
             let hash = self.seed.once(owner, req_id);
             let Some(open) = self.once.open.get(&hash) else {
                 let at = self.once.kept.get(hash).filter(|at| !at.is_settled)?;
-                return Some(FoundOnce::Kept(self.once_number(at)?, at.index));
+                let number = self.once_number(at)?;
+                if self.has_durable_row(number) {
+                    return Some(FoundOnce::Kept(number, at.index));
+                }
+                let closing = closing.get_or_insert_with(|| self.closing_once(owner));
+                let (handler, req_id) = closing.get(&hash)?;
+                let (client, handler) = (Arc::new(client.clone()), handler.clone());
+                let open = open_result(client, handler, req_id.clone(), 0);
+                return Some(FoundOnce::Open(open));
             };
             if open.is_settled || !self.has_durable(open.taken.run) {
                 return None;
@@ -204,6 +213,12 @@ impl State {
             )))
         };
         req_ids.iter().filter_map(find).collect()
+    }
+
+    fn has_durable_row(&self, number: u64) -> bool {
+        let mut staged = self.staged.once.iter();
+        let row = Key::number(Space::Once, number);
+        !staged.any(|staged| staged.row.number == number) && !self.pending.contains_key(&row)
     }
 
     pub(super) fn open_once(&mut self, owner: Owner, req_id: &str, taken: TakenId) {

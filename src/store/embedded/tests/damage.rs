@@ -41,10 +41,10 @@ async fn image(seed: u64) -> (SimulatedDisk, Model) {
 }
 
 /// Something differs: what, and of which kind.
-type Difference = (&'static str, String);
+pub(super) type Difference = (&'static str, String);
 
 /// Reads everything. What differs from the model, and what was said of it.
-async fn read(store: &Embedded, model: &Model) -> (Vec<Difference>, Vec<String>) {
+pub(super) async fn read(store: &Embedded, model: &Model) -> (Vec<Difference>, Vec<String>) {
     let (mut differs, mut errors) = (Vec::new(), Vec::new());
     let (mut from, mut found, mut lost) = (0, BTreeMap::new(), BTreeSet::new());
     let tail = store.tail().0;

@@ -1,11 +1,20 @@
 //! The engine as a whole.
 
+mod backup;
+mod bounds;
+mod checkpoints;
+mod clock;
 mod damage;
 mod full;
+mod header;
 mod holders;
+mod kept;
+mod looked;
 mod model;
+mod panics;
 mod power;
 mod random;
+mod unheard;
 mod world;
 
 use std::path::Path;
@@ -13,12 +22,14 @@ use std::sync::Arc;
 
 use super::disk::simulated::SimulatedDisk;
 use super::{Embedded, Options, open};
+use crate::store::clock::Wall;
 use crate::store::conformance::{self, Recorder};
 use crate::store::{Store, Tail};
 
 /// Opens a store on a disk that no other test has.
 fn store(disk: Arc<SimulatedDisk>, options: Options, tail: Arc<dyn Tail>) -> Embedded {
-    open::start(None, Path::new("simulated"), disk, options, tail).unwrap()
+    let path = Path::new("simulated");
+    open::start(None, path, disk, options, Wall::now(), tail).unwrap()
 }
 
 fn fresh(tail: Arc<Recorder>) -> Arc<dyn Store> {

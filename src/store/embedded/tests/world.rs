@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::model::{
     Ages, HANDLERS, Model, Plan, PlannedEffect, PlannedFinish, PlannedUnit, Sent, TICKS,
 };
+use crate::store::clock::Wall;
 use crate::store::conformance::{ALL, at, change, client, draft};
 use crate::store::embedded::disk::simulated::SimulatedDisk;
 use crate::store::embedded::{Embedded, OpenError, Options, open};
@@ -101,7 +102,8 @@ pub(super) fn open_on(
     tail: Arc<dyn Tail>,
 ) -> Result<Embedded, OpenError> {
     let disk: Arc<SimulatedDisk> = disk.clone();
-    open::start(None, Path::new("simulated"), disk, options.clone(), tail)
+    let (path, wall) = (Path::new("simulated"), Wall::OfCommits);
+    open::start(None, path, disk, options.clone(), wall, tail)
 }
 
 impl World {
