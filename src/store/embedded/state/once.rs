@@ -185,7 +185,7 @@ impl State {
     pub(super) fn look_once(&self, client: &ClientKey, req_ids: &[ByteString]) -> Vec<FoundOnce> {
         let owner = self.seed.client(client);
         let mut closing = None;
-        let mut find = |req_id: &ByteString| {
+        let find = |req_id: &ByteString| {
             let hash = self.seed.once(owner, req_id);
             let Some(open) = self.once.open.get(&hash) else {
                 let at = self.once.kept.get(hash).filter(|at| !at.is_settled)?;

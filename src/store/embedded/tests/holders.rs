@@ -28,7 +28,17 @@ fn bounded(tail: Arc<Recorder>) -> Arc<dyn Store> {
     };
     let disk = Arc::new(SimulatedDisk::new(1));
     let tail: Arc<dyn Tail> = tail;
-    Arc::new(open::start(None, Path::new("simulated"), disk, options, Wall::OfCommits, tail).unwrap())
+    Arc::new(
+        open::start(
+            None,
+            Path::new("simulated"),
+            disk,
+            options,
+            Wall::OfCommits,
+            tail,
+        )
+        .unwrap(),
+    )
 }
 
 fn of(name: &str, place: u64, text: &str) -> Unit {
