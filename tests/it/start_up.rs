@@ -13,7 +13,7 @@ use self::history::{CLIENTS, OTHERS, TOPIC};
 use crate::support::{Process, Setup, event, message};
 
 /// More than it needs on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1_200);
 
 /// How many there are, if this is not set otherwise.
 const PACKETS: usize = 1_000_000;

@@ -73,19 +73,11 @@ impl Holders {
 
 impl State {
     pub(super) fn load_holders(&mut self) -> Result<(), Error> {
-        let mut from = Key::named(Space::Holder, "");
-        let end = end_of(&from);
-        loop {
-            let rows = self.range(&from, &end, TOGETHER)?;
-            let Some((last, _)) = rows.last() else {
-                return Ok(());
-            };
-            from = last.next();
-            for (key, row) in rows {
-                let bytes = HolderRow::read(row).bytes;
-                self.holders.count(Owner::of_key(&key), 0, bytes);
-            }
-        }
+        self.for_each_row(Space::Holder, TOGETHER, |state, key, row| {
+            let bytes = HolderRow::read(row).bytes;
+            state.holders.count(Owner::of_key(&key), 0, bytes);
+            Ok(())
+        })
     }
 
     fn holder(&self, owner: Owner) -> Result<HolderRow, Error> {
