@@ -104,9 +104,7 @@ impl Keeper {
                     }
                 }
             }
-            // By the store's own time, as everything else that is kept.
-            let now = self.shared.levels.read().active.header.time;
-            if let Err(error) = self.trim(now) {
+            if let Err(error) = self.trim() {
                 tracing::warn!(%error, "old messages could not be removed yet");
             }
             match why {
@@ -118,7 +116,7 @@ impl Keeper {
     }
 
     /// Moves what is in memory into parts and table; then the log need not have it any more.
-    fn checkpoint(&mut self, force: bool) -> Result<(), Failure> {
+    pub(super) fn checkpoint(&mut self, force: bool) -> Result<(), Failure> {
         let moved = self.move_down(force);
         if let Err(Failure::Table(super::table::Error::Damaged(what))) = &moved {
             // Without this the log would grow for good.
@@ -234,8 +232,10 @@ impl Keeper {
     }
 
     /// Removes whole parts: the oldest ones of a class over its bytes, and those that are too old as a whole.
-    fn trim(&mut self, now: SystemTime) -> Result<(), Failure> {
+    pub(super) fn trim(&mut self) -> Result<(), Failure> {
         self.replace_again()?;
+        // By the store's own time, as everything else that is kept.
+        let now = self.shared.levels.read().active.header.time;
         let parts = self.shared.levels.read().parts.clone();
         let mut classes: HashMap<&str, Vec<&Arc<Part>>> = HashMap::new();
         for part in parts.iter() {

@@ -309,7 +309,10 @@ impl Writer {
         } else {
             match self.complete() {
                 Ok(written) => Job::Write(written),
-                Err(error) => return self.discard(&error),
+                Err(error) => {
+                    self.discard(&error);
+                    return self.refuse_waiting(&error);
+                }
             }
         };
         match self.jobs.send(job) {
@@ -328,8 +331,13 @@ impl Writer {
             self.replies = written.replies;
             self.discard(&ended);
         }
+        self.refuse_waiting(&ended);
+    }
+
+    /// Nothing is on its way whose end would have them judged.
+    fn refuse_waiting(&mut self, error: &Error) {
         for (_, reply, _) in self.waiting.drain(..) {
-            let _ = reply.send(Err(ended.clone()));
+            let _ = reply.send(Err(refused(error)));
         }
     }
 
