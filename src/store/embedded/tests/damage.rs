@@ -6,8 +6,10 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::model::{HANDLERS, Model};
-use super::world::{CLIENTS, FOREVER, Heard, World, everything, open_on, result_of, said, text};
+use super::model::Model;
+use super::plan::HANDLERS;
+use super::words::{result_of, said, text};
+use super::world::{CLIENTS, FOREVER, Heard, World, everything, open_on};
 use crate::store::conformance::{ALL, client};
 use crate::store::embedded::disk::simulated::SimulatedDisk;
 use crate::store::embedded::{Embedded, Options};

@@ -3,8 +3,10 @@
 mod damage;
 mod full;
 mod model;
+mod plan;
 mod power;
 mod random;
+mod words;
 mod world;
 
 use std::path::Path;
