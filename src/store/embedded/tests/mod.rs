@@ -2,10 +2,12 @@
 
 mod damage;
 mod full;
+mod history;
 mod model;
 mod plan;
 mod power;
 mod random;
+mod told;
 mod words;
 mod world;
 

@@ -150,20 +150,13 @@ impl World {
         }
     }
 
-    /// Everything that has a place or a req_id, sent again, one commit each: it does nothing but tell.
-    async fn check_repeats(&mut self) {
-        let seed = self.seed;
+    /// Everything that has a place or a req_id, to be sent again, and the place behind the next of each queue.
+    pub(in super::super) fn repeats(&self) -> Vec<PlannedUnit> {
         let mut again = Vec::new();
         for ((of, handler), known) in &self.model.queues {
-            for seq in 1..=known.reached {
+            for seq in (1..=known.reached).chain([known.reached + 2]) {
                 again.push((Some(*of), *handler, Place::Seq(seq), String::new()));
             }
-            again.push((
-                Some(*of),
-                *handler,
-                Place::Seq(known.reached + 2),
-                String::new(),
-            ));
         }
         for (of, req_id) in self.model.once.keys() {
             let scope = match of {
@@ -172,34 +165,51 @@ impl World {
             };
             again.push((*of, 0, Place::ReqId(scope), req_id.clone()));
         }
-        let named: Vec<_> = again.iter().map(|unit| format!("{unit:?}")).collect();
-        let mut units = Vec::new();
-        let mut expected = Vec::new();
-        let mut plain = self.model.clone();
-        for (at, (client, handler, place, req_id)) in again.into_iter().enumerate() {
-            let unit = PlannedUnit {
-                client,
-                handler,
-                group: at as u64,
-                place,
-                fingerprint: 1,
-                req_id,
-                awaited: true,
-                effect: PlannedEffect::Answer("again".into()),
-                name: 0,
-            };
-            expected.push(format!("{}: {}", named[at], plain.judged(&unit)));
-            units.push(self.unit_of(&unit));
-        }
+        let again = again.into_iter().enumerate();
+        let again = again.map(|(at, (client, handler, place, req_id))| PlannedUnit {
+            client,
+            handler,
+            group: at as u64,
+            place,
+            fingerprint: 1,
+            req_id,
+            awaited: true,
+            effect: PlannedEffect::Answer("again".into()),
+            name: 0,
+        });
+        again.collect()
+    }
+
+    /// What is said to units that come alone, all in one commit; `None`: it was not taken.
+    pub(in super::super) async fn ask(&mut self, units: &[PlannedUnit]) -> Option<Vec<String>> {
         let commit = Commit {
-            units,
+            units: units.iter().map(|unit| self.unit_of(unit)).collect(),
             ..Commit::new(Domain(0), self.terms[0], at(self.model.now))
         };
-        let judged = self.store.commit(commit).await.unwrap().await.unwrap();
-        let said = judged.iter().zip(&named);
-        let said: Vec<_> = said
-            .map(|(judged, name)| format!("{name}: {}", self.plain(judged)))
-            .collect();
+        let judged = self.store.commit(commit).await.ok()?.await.ok()?;
+        Some(judged.iter().map(|judged| self.plain(judged)).collect())
+    }
+
+    /// All of that, one unit each: it does nothing but tell.
+    async fn check_repeats(&mut self) {
+        let seed = self.seed;
+        let again = self.repeats();
+        let mut plain = self.model.clone();
+        let named = |unit: &PlannedUnit, said: &str| {
+            let PlannedUnit {
+                client,
+                handler,
+                place,
+                req_id,
+                ..
+            } = unit;
+            format!("{client:?} {handler} {place:?} {req_id}: {said}")
+        };
+        let expected = again.iter().map(|unit| named(unit, &plain.judged(unit)));
+        let expected: Vec<_> = expected.collect();
+        let said = self.ask(&again).await.expect("it takes commits");
+        let said = again.iter().zip(&said);
+        let said: Vec<_> = said.map(|(unit, said)| named(unit, said)).collect();
         same(&said, &expected, seed, "repeats");
         assert_eq!(
             self.store.tail().0,

@@ -130,7 +130,7 @@ impl World {
         world
     }
 
-    async fn take_over(&mut self) {
+    pub(super) async fn take_over(&mut self) {
         // Those under which something was told; a term that nobody used may be given again.
         let before = self.terms.iter().max().copied();
         let before = before.filter(|_| self.told > self.told_before);
