@@ -6,7 +6,7 @@ mod tests;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -16,7 +16,7 @@ use tonic_health::server::HealthReporter;
 
 use super::set_health;
 use crate::broker::{Ack, Broker, Request, SettledPart};
-use crate::types::{Action, Answer, ClientKey, Content, Packet, Principal, Reason};
+use crate::types::{Action, Answer, ClientKey, Content, Outcome, Packet, Principal, Reason};
 
 /// How often it is tried.
 const EVERY: Duration = Duration::from_secs(2);
@@ -35,8 +35,8 @@ const OWN: &str = "@";
 pub(super) struct Canary {
     broker: Broker,
     health: HealthReporter,
-    /// The place of the last packet.
-    seq: u64,
+    /// The place of the next packet. `None`: not known, which is found out.
+    next: Option<u64>,
     /// When one last came through; at first, when it was begun.
     passed: Instant,
     serving: bool,
@@ -47,7 +47,7 @@ impl Canary {
         Self {
             broker,
             health,
-            seq: 0,
+            next: None,
             passed: Instant::now(),
             serving: true,
         }
@@ -64,8 +64,7 @@ impl Canary {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.seq = next(self.seq);
-            let asked = ask(self.broker.clone(), request(self.seq));
+            let asked = ask(self.broker.clone(), self.next.take());
             let mut asked = pin!(timeout(LIMIT, asked));
             let came = loop {
                 tokio::select! {
@@ -76,7 +75,10 @@ impl Canary {
                 }
             };
             match came {
-                Ok(Ok(())) => self.passed().await,
+                Ok(Ok(next)) => {
+                    self.next = Some(next);
+                    self.passed().await;
+                }
                 Ok(Err(why)) => self.failed(&why).await,
                 Err(_) => self.failed("it has no answer").await,
             }
@@ -103,21 +105,48 @@ impl Canary {
     }
 }
 
-/// Whether it came through, or why not.
-async fn ask(broker: Broker, request: Request) -> Result<(), String> {
-    let response = broker.sync(request).await;
-    let response = response.map_err(|error| error.to_string())?;
-    match response.answers.first() {
-        // However it was judged, a commit has said so.
-        Some((_, answer)) if answer.outcome.is_final() => Ok(()),
-        Some((_, answer)) => Err(format!("{:?}, {}", answer.reason, answer.message)),
-        None => Err("it has no answer".to_owned()),
+/// The place after the one that came through, or why none did.
+async fn ask(broker: Broker, next: Option<u64>) -> Result<u64, String> {
+    let seq = match next {
+        Some(next) => next,
+        None => expected(&broker).await?,
+    };
+    let answer = send(&broker, seq, seq - 1).await?;
+    // Anything else, a repeat too, was said without a commit that changes something.
+    match answer.outcome {
+        Outcome::Rejected if !answer.replayed => Ok(seq.saturating_add(1)),
+        _ => Err(why(&answer)),
     }
 }
 
+/// The place that the store expects next, whatever earlier processes did, and whatever their clocks said: a packet that is
+/// ahead of every other is told.
+async fn expected(broker: &Broker) -> Result<u64, String> {
+    let answer = send(broker, u64::MAX, 0).await?;
+    match answer.next_seq {
+        0 => Err(why(&answer)),
+        next => Ok(next),
+    }
+}
+
+async fn send(broker: &Broker, seq: u64, settled: u64) -> Result<Answer, String> {
+    let response = broker.sync(request(seq, settled)).await;
+    let response = response.map_err(|error| error.to_string())?;
+    let answer = response.answers.into_iter().next();
+    let (_, answer) = answer.ok_or_else(|| "it has no answer".to_owned())?;
+    Ok(answer)
+}
+
+fn why(answer: &Answer) -> String {
+    format!(
+        "{:?}, {:?}, {}",
+        answer.outcome, answer.reason, answer.message
+    )
+}
+
 /// A packet that was refused before it came: with its place that is one commit, and changes nothing. All before it are settled,
-/// so that nothing of them is kept; and as places are times, none of an earlier process is in the way.
-fn request(seq: u64) -> Request {
+/// so that nothing of them is kept.
+fn request(seq: u64, settled: u64) -> Request {
     let client = ClientKey {
         tenant: OWN.into(),
         subject: OWN.into(),
@@ -150,17 +179,10 @@ fn request(seq: u64) -> Request {
         wait: LIMIT,
         settled: vec![SettledPart {
             handler: HANDLER.into(),
-            through: seq - 1,
+            through: settled,
             req_ids: Vec::new(),
         }],
         packets: vec![Arc::new(packet)],
         size: 0,
     }
-}
-
-/// The time, unless the clock was set back.
-fn next(before: u64) -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = since.unwrap_or_default().as_millis() as u64;
-    now.max(before + 1)
 }

@@ -7,7 +7,8 @@ use crate::handler::{
     BatchLimits, Drive, Echo, HandlerSettings, Kind, Ordering, Records, Registry, TopicRules,
     Topics, Unlisted,
 };
-use crate::types::HandlerName;
+use crate::store::{Error, Store};
+use crate::types::{HandlerName, limits};
 
 /// `custom`: handlers of the process's own.
 pub(super) fn registry(config: &Config, custom: Vec<HandlerSettings>) -> Registry {
@@ -25,6 +26,27 @@ pub(super) fn registry(config: &Config, custom: Vec<HandlerSettings>) -> Registr
     };
     let collection = settings(&built_in(HandlerKind::Records, "records"), config);
     Registry::new(listed, collection, unlisted)
+}
+
+/// Records that nobody reaches, because a configuration came that does not list their collections.
+pub(super) async fn tell_hidden(store: &dyn Store, registry: &Registry) {
+    match hidden(store, registry).await {
+        Ok(names) if names.is_empty() => {}
+        Ok(names) => tracing::warn!(
+            collections = names.join(", "),
+            "records are kept that nobody reaches: list these as handlers of kind \"records\" to have them again"
+        ),
+        Err(error) => tracing::warn!(%error, "the store does not say which collections it has"),
+    }
+}
+
+async fn hidden(store: &dyn Store, registry: &Registry) -> Result<Vec<String>, Error> {
+    let mut names = store.collections(limits::COLLECTIONS).await?;
+    names.retain(|name| {
+        let settings = registry.resolve(name);
+        !settings.is_ok_and(|settings| settings.kind == Kind::Records)
+    });
+    Ok(names)
 }
 
 fn add_missing(listed: &mut Vec<HandlerSettings>, kind: HandlerKind, name: &str, config: &Config) {

@@ -90,6 +90,9 @@ impl App {
         let hub = Hub::new(streams(node.clone()));
         let store = store::open(&config, Arc::new(hub.clone())).await?;
         let registry = Arc::new(handlers::registry(&config, custom));
+        if config.handlers.is_some() {
+            handlers::tell_hidden(&*store, &registry).await;
+        }
         let (broker, mut worker) =
             broker::build(registry.clone(), store.clone(), broker::Settings::default());
         // Before anything is offered: what was taken and is not finished goes first.

@@ -3,6 +3,7 @@
 mod apply;
 mod core;
 mod fit;
+mod recall;
 mod restore;
 mod settings;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use worker::Worker;
 
 use self::apply::Applier;
 use self::core::Core;
+use self::recall::Recalls;
 use self::worker::Command;
 use crate::handler::Registry;
 use crate::store::Store;
@@ -79,12 +81,14 @@ pub fn build(
     settings: Settings,
 ) -> (Broker, Worker) {
     let (commands, inbox) = mpsc::channel(COMMANDS);
+    let applier = Applier::new(store.clone());
     let broker = Broker {
         commands,
         intake: Arc::new(Semaphore::new(permits(settings.intake_bytes))),
         intake_permits: permits(settings.intake_bytes),
+        recalls: Arc::new(Recalls::new(store, applier.clone(), registry.clone())),
     };
-    let worker = Worker::new(Core::new(registry, settings), Applier::new(store), inbox);
+    let worker = Worker::new(Core::new(registry, settings), applier, inbox);
     (broker, worker)
 }
 
@@ -118,6 +122,7 @@ pub struct Broker {
     /// Bounds the bytes of requests that the worker has not looked at yet.
     intake: Arc<Semaphore>,
     intake_permits: usize,
+    recalls: Arc<Recalls>,
 }
 
 impl Broker {
@@ -138,6 +143,12 @@ impl Broker {
         };
         self.commands.send(command).await.map_err(|_| Stopping)?;
         answer.await.map_err(|_| Stopping)
+    }
+
+    /// To be called before a stream of the client begins: what calls of an earlier start were to carry comes on its streams,
+    /// as nobody knows whether it was heard.
+    pub async fn recall(&self, client: &ClientKey) {
+        self.recalls.recall(client).await;
     }
 
     /// Everything that is ready leaves now, whatever the size of its batches.

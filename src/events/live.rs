@@ -14,9 +14,9 @@ use super::cursor::{Cursor, Place};
 use super::interest::{InterestId, Interests, Met};
 use super::ring::{Item, ItemKind, Ring};
 use super::session::Batch;
-use crate::store::{Entry, EntryKind, Position};
+use crate::store::{Entry, EntryKind, KeptResult, Position};
 use crate::types::{ClientKey, Message};
-use crate::wire::event;
+use crate::wire::event::{self, ResultsEvent};
 
 /// A stream's own number. Used again only after it has gone.
 pub(super) type StreamId = usize;
@@ -257,23 +257,24 @@ impl Live {
             epoch: self.epoch,
             place: Place::at(position),
         };
+        let cursor = cursor.to_string();
         let (kind, event) = match &first.kind {
-            EntryKind::Message(message) => (
-                ItemKind::Message,
-                event::of_message(cursor.to_string(), message),
-            ),
-            EntryKind::Ephemeral(message) => (
-                ItemKind::Ephemeral,
-                event::of_message(cursor.to_string(), message),
-            ),
+            EntryKind::Message(message) => {
+                let event = event::of_message(cursor, message);
+                (ItemKind::Message, self.ring.encode(&event))
+            }
+            EntryKind::Ephemeral(message) => {
+                let event = event::of_message(cursor, message);
+                (ItemKind::Ephemeral, self.ring.encode(&event))
+            }
             EntryKind::Result(result) => {
                 let first = first.position;
-                let client = &result.client.client_id;
-                let event = event::of_results(cursor.to_string(), client, results(group));
+                let client_id = &result.client.client_id;
+                let event = ResultsEvent::new(cursor, client_id, results(group));
+                let event = self.ring.encode_results(&event);
                 (ItemKind::Results { first }, event)
             }
         };
-        let event = self.ring.encode(&event);
         let skipped_by = self.count(&met, kind, first, position, wake);
         self.ring.push(Item {
             kind,
@@ -385,7 +386,7 @@ pub(super) fn together(entries: &[Entry]) -> usize {
 }
 
 /// The results among entries.
-pub(super) fn results(entries: &[Entry]) -> impl Iterator<Item = &crate::store::KeptResult> {
+pub(super) fn results(entries: &[Entry]) -> impl Iterator<Item = &KeptResult> + Clone {
     entries.iter().filter_map(|entry| match &entry.kind {
         EntryKind::Result(result) => Some(&**result),
         EntryKind::Message(_) | EntryKind::Ephemeral(_) => None,

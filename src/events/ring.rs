@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::interest::Met;
 use super::live::StreamId;
 use crate::store::Position;
+use crate::wire::event::ResultsEvent;
 use crate::wire::proto;
 
 /// Small events share buffers of this size, so that an event costs no allocation and one that is held on to holds little
@@ -61,7 +62,13 @@ impl Ring {
     }
 
     pub(super) fn encode(&mut self, event: &proto::Event) -> Bytes {
-        self.block.encode(event)
+        let write = |out: &mut BytesMut| event.encode_raw(out);
+        self.block.encode(event.encoded_len(), write)
+    }
+
+    pub(super) fn encode_results(&mut self, event: &ResultsEvent) -> Bytes {
+        self.block
+            .encode(event.encoded_len(), |out| event.encode(out))
     }
 
     /// The newest item stays, however large it is. The oldest go before it comes: at the bound the items must not move to
@@ -104,18 +111,20 @@ impl Ring {
 
 /// Packs encoded events into shared buffers.
 #[derive(Debug, Default)]
-pub(super) struct Block(BytesMut);
+struct Block(BytesMut);
 
 impl Block {
-    pub(super) fn encode(&mut self, event: &proto::Event) -> Bytes {
-        let length = event.encoded_len();
+    /// `length`: how much will be written.
+    fn encode(&mut self, length: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
         if length > BLOCK_BYTES / 4 {
-            return event.encode_to_vec().into();
+            let mut alone = BytesMut::with_capacity(length);
+            write(&mut alone);
+            return alone.freeze();
         }
         if self.0.capacity() < length {
             self.0 = BytesMut::with_capacity(BLOCK_BYTES);
         }
-        event.encode(&mut self.0).expect("there is room for it");
+        write(&mut self.0);
         self.0.split().freeze()
     }
 }

@@ -23,7 +23,7 @@ use super::{Start, Subscription};
 use crate::store::{Entry, EntryKind, Loss, LossCause, Position};
 use crate::types::Message;
 use crate::wire::answer::duration;
-use crate::wire::event::{self, GapCause, LeaveCause};
+use crate::wire::event::{self, GapCause, LeaveCause, ResultsEvent};
 use crate::wire::proto;
 
 /// What a stream takes out of the ring at once.
@@ -372,7 +372,8 @@ impl Session {
                 self.reached.results = last.position;
                 let client_id = &client.client_id;
                 let results = live::results(group);
-                self.send(event::of_results(self.cursor(), client_id, results));
+                let event = ResultsEvent::new(self.cursor(), client_id, results);
+                self.ready.push(event.to_bytes());
             }
         }
     }

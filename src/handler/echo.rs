@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
 use super::{Batch, CallError, Handled, Handler, Item};
-use crate::types::{Action, Answer, Outcome, Reason, limits};
+use crate::types::{Action, Answer};
 
 /// The `echo` handler.
 #[derive(Debug)]
@@ -21,19 +21,9 @@ impl Handler for Echo {
 }
 
 fn echo(item: Item) -> Handled {
-    let content = &item.packet.content;
-    let answer = if content.len() > limits::RESULT_BYTES {
-        let message = format!(
-            "the content has {} bytes: a result has {} at most",
-            content.len(),
-            limits::RESULT_BYTES
-        );
-        Answer::with(Outcome::Ok, Reason::TooLarge, message)
-    } else {
-        Answer {
-            content: content.clone(),
-            ..Answer::ok()
-        }
+    let answer = Answer {
+        content: item.packet.content.clone(),
+        ..Answer::ok()
     };
     Handled {
         id: item.id,
@@ -45,12 +35,10 @@ fn echo(item: Item) -> Handled {
 mod tests {
     use std::sync::Arc;
 
-    use bytes::Bytes;
-
     use super::*;
     use crate::handler::ItemId;
     use crate::handler::testing::{origin, packet};
-    use crate::types::{Content, HandlerName, Packet};
+    use crate::types::{Content, HandlerName, Outcome, Packet};
 
     fn echoed(packets: Vec<Packet>) -> Vec<Handled> {
         let item = |(at, packet)| Item {
@@ -81,24 +69,6 @@ mod tests {
             assert_eq!(handled.id, ItemId(at as u128 + 7));
             assert_eq!(handled.answer.outcome, Outcome::Ok);
             assert_eq!(handled.answer.content, packet.content);
-        }
-    }
-
-    #[test]
-    fn a_result_over_its_limit_is_left_out() {
-        for (bytes, reason) in [
-            (limits::RESULT_BYTES, Reason::Unspecified),
-            (limits::RESULT_BYTES + 1, Reason::TooLarge),
-        ] {
-            let content = Content::bytes(Bytes::from(vec![b'x'; bytes]));
-            let sent = Packet {
-                content,
-                ..packet(Action::Call, "")
-            };
-            let answer = &echoed(vec![sent])[0].answer;
-            assert_eq!((answer.outcome, answer.reason), (Outcome::Ok, reason));
-            let kept = reason == Reason::Unspecified;
-            assert_eq!(answer.content.len(), if kept { bytes } else { 0 });
         }
     }
 }

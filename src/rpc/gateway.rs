@@ -17,7 +17,7 @@ use crate::events::Hub;
 use crate::handler::Registry;
 use crate::layers::Slot;
 use crate::store::Store;
-use crate::types::{Answer, ClientKey, Outcome, Principal};
+use crate::types::{Answer, ClientKey, Outcome, Principal, Reason};
 use crate::wire::service::gateway_server;
 use crate::wire::{EncodedAnswer, RawBatch, proto, wait_within};
 
@@ -52,7 +52,7 @@ impl gateway_server::Gateway for Gateway {
     ) -> Result<Response<EventStream>, Status> {
         let principal = principal(request.extensions());
         let slot = request.extensions_mut().remove::<Arc<Slot>>();
-        let stream = self.open(request.into_inner(), slot, &principal);
+        let stream = self.open(request.into_inner(), slot, &principal).await;
         stream
             .map(Response::new)
             .map_err(|refusal| told("Events", &principal, refusal))
@@ -105,7 +105,7 @@ impl Gateway {
         results::found(&*self.store, &asked).await
     }
 
-    fn open(
+    async fn open(
         &self,
         request: proto::EventsRequest,
         slot: Option<Arc<Slot>>,
@@ -113,6 +113,9 @@ impl Gateway {
     ) -> Result<EventStream, Refusal> {
         self.check_running()?;
         let subscription = subscription(request, principal)?;
+        if let Some(client) = &subscription.client {
+            self.broker.recall(client).await;
+        }
         let session = self.hub.open(self.store.clone(), subscription)?;
         Ok(stream(session, slot))
     }
@@ -132,26 +135,37 @@ fn principal(extensions: &Extensions) -> Arc<Principal> {
         .unwrap_or_default()
 }
 
-/// One line for a request with refused packets, never their content.
+/// One line for a request with refused packets, never their content. Where each is refused for what its collection or its
+/// application says, that is how clients work, and a line for those who look closely.
 fn tell_refused(answers: &broker::Response, principal: &Principal, client: Option<&ClientKey>) {
     let refused = |(_, answer): &&(_, Answer)| {
         matches!(answer.outcome, Outcome::Rejected | Outcome::Retry) && !answer.replayed
     };
-    let mut all = answers.answers.iter().filter(refused);
-    let Some((packet, answer)) = all.next() else {
+    let all = || answers.answers.iter().filter(refused);
+    let first = all().find(|(_, answer)| !is_everyday(answer.reason));
+    let Some((packet, answer)) = first.or_else(|| all().next()) else {
         return;
     };
     let client = client.map_or("", |client| &client.client_id);
-    tracing::info!(
-        method = "Sync",
-        subject = %principal.subject,
-        client,
-        req_id = %packet.req_id,
-        seq = packet.seq,
-        reason = ?answer.reason,
-        more = all.count(),
-        "refused a packet"
-    );
+    let more = all().count() - 1;
+    let (subject, req_id, seq) = (&principal.subject, &packet.req_id, packet.seq);
+    let reason = answer.reason;
+    match first {
+        Some(_) => {
+            tracing::info!(method = "Sync", %subject, client, %req_id, seq, ?reason, more, "refused a packet");
+        }
+        None => {
+            tracing::debug!(method = "Sync", %subject, client, %req_id, seq, ?reason, more, "refused a packet");
+        }
+    }
+}
+
+/// An answer about what is there, or of the application: nothing is wrong.
+fn is_everyday(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::VersionMismatch | Reason::NotFound | Reason::AlreadyExists | Reason::Application
+    )
 }
 
 /// One line per refused request, never its content.

@@ -2,10 +2,7 @@
 
 use crate::broker::Response;
 use crate::types::{beginning, limits};
-use crate::wire::{BatchAnswer, EncodedAnswer};
-
-/// What a result takes beside its names and its answer.
-const FRAMING: usize = 16;
+use crate::wire::{BatchAnswer, EncodedAnswer, FRAMING};
 
 /// `misplaced`: what packets claimed as their place and have none, by index and in order; their results say it again.
 pub(super) fn response(

@@ -85,7 +85,7 @@ pub struct Finish {
     pub taken: TakenId,
     pub answer: Answer,
     /// Published with the answer.
-    pub messages: SmallVec<[Draft; 1]>,
+    pub messages: Vec<Draft>,
     /// As in a [`Unit`].
     pub awaited: bool,
 }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use super::memory::Memory;
 use super::{
     Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
-    Placed, Position, ResultsPage, ScanLimit, Store, Term, Which,
+    Placed, Position, ResultsPage, ScanLimit, Store, Term, Unheard, Which,
 };
 use crate::types::{ClientKey, Record, Topic};
 
@@ -60,6 +60,10 @@ impl<H: Hook> Store for Hooked<H> {
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<Record>, Error>> {
         self.memory.list(collection, prefix, after, limit)
+    }
+
+    fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        self.memory.collections(limit)
     }
 
     fn tail(&self) -> Position {
@@ -120,6 +124,15 @@ impl<H: Hook> Store for Hooked<H> {
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
         self.memory.kept(client, which, limit)
+    }
+
+    fn unheard<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Unheard, Error>> {
+        self.memory.unheard(client, from, limit)
     }
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {

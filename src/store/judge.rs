@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::SystemTime;
+use std::vec::IntoIter;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -10,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     Change, Commit, Draft, Effect, Error, Finish, Judged, Op, Origin, Owed, Place, ReqIdScope,
-    Settle, TakenId,
+    Settle, TakenId, Unit,
 };
 use crate::types::{
     Answer, ClientKey, HandlerName, Message, MessageBody, MessageId, Reason, Record, Topic,
@@ -128,21 +129,65 @@ pub(super) enum Keeping {
 /// Judges and applies a commit: what is settled, owed and finished first, then its units in order. After an error nothing of
 /// the rows may be used.
 pub(super) fn judge(commit: Commit, rows: &mut impl Rows) -> Result<Vec<Judged>, Error> {
-    for settle in &commit.settles {
-        rows.settle(settle)?;
+    let mut judging = Judging::new(commit);
+    while judging.step(rows)? == Step::Done {}
+    Ok(judging.judged)
+}
+
+/// A commit that is being judged, one thing after the other: an engine may cut it between them.
+#[derive(Debug)]
+pub(super) struct Judging {
+    pub(super) now: SystemTime,
+    settles: IntoIter<Settle>,
+    owed: IntoIter<Owed>,
+    finishes: IntoIter<Finish>,
+    units: IntoIter<Unit>,
+    /// Groups of which nothing more is done.
+    ended: SmallVec<[u64; 8]>,
+    /// One per unit so far.
+    pub(super) judged: Vec<Judged>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Done,
+    /// There is nothing more.
+    Ended,
+}
+
+impl Judging {
+    pub(super) fn new(commit: Commit) -> Self {
+        Self {
+            now: commit.now,
+            settles: commit.settles.into_iter(),
+            owed: commit.owed.into_iter(),
+            finishes: commit.finishes.into_iter(),
+            judged: Vec::with_capacity(commit.units.len()),
+            units: commit.units.into_iter(),
+            ended: SmallVec::new(),
+        }
     }
-    for owed in &commit.owed {
-        rows.owe(owed)?;
+
+    /// The next thing: all or nothing, as a unit is.
+    pub(super) fn step(&mut self, rows: &mut impl Rows) -> Result<Step, Error> {
+        if let Some(settle) = self.settles.next() {
+            rows.settle(&settle)?;
+        } else if let Some(owed) = self.owed.next() {
+            rows.owe(&owed)?;
+        } else if let Some(finish) = self.finishes.next() {
+            close(finish, self.now, rows)?;
+        } else if let Some(unit) = self.units.next() {
+            let judged = self.unit(unit, rows)?;
+            self.judged.push(judged);
+        } else {
+            return Ok(Step::Ended);
+        }
+        Ok(Step::Done)
     }
-    for finish in commit.finishes {
-        close(finish, commit.now, rows)?;
-    }
-    let mut all = Vec::with_capacity(commit.units.len());
-    let mut ended: SmallVec<[u64; 8]> = SmallVec::new();
-    for unit in commit.units {
-        if ended.contains(&unit.group) {
-            all.push(Judged::Skipped);
-            continue;
+
+    fn unit(&mut self, unit: Unit, rows: &mut impl Rows) -> Result<Judged, Error> {
+        if self.ended.contains(&unit.group) {
+            return Ok(Judged::Skipped);
         }
         let identity = identity(&unit.origin, &unit.place, &unit.req_id);
         let known = identity.map_or(Ok(Known::New), |identity| rows.known(identity))?;
@@ -156,7 +201,7 @@ pub(super) fn judge(commit: Commit, rows: &mut impl Rows) -> Result<Vec<Judged>,
                     packet,
                 })?),
                 effect => {
-                    let answer = apply(effect, &unit.origin, commit.now, rows)?;
+                    let answer = apply(effect, &unit.origin, self.now, rows)?;
                     if let Some(identity) = identity {
                         rows.finish(Final {
                             identity,
@@ -182,11 +227,10 @@ pub(super) fn judge(commit: Commit, rows: &mut impl Rows) -> Result<Vec<Judged>,
             Known::NoRoom => Judged::NoRoom,
         };
         if matches!(judged, Judged::Missing { .. } | Judged::NoRoom) {
-            ended.push(unit.group);
+            self.ended.push(unit.group);
         }
-        all.push(judged);
+        Ok(judged)
     }
-    Ok(all)
 }
 
 fn close(finish: Finish, now: SystemTime, rows: &mut impl Rows) -> Result<(), Error> {

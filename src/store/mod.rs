@@ -18,7 +18,8 @@
 //!   finished when the process ended is there again at the next start ([`Store::open_runs`]).
 //! * Answers are kept for repeats until they are settled; those of a client that no waiting call carried are entries of the
 //!   log besides, so that its streams get them. An answer that a call carries is no entry, and nobody's tail is told of it;
-//!   if the call did not carry it after all, an [`Owed`] makes it an entry.
+//!   if the call did not carry it after all, an [`Owed`] makes it an entry. A process that ends takes its waiting calls with
+//!   it: what they were to carry is found at the next start, client by client ([`Store::unheard`]), to be owed.
 //! * A domain has one writer: [`Store::take_over`] gives a term, and a commit under an older one fails with
 //!   [`Error::Fenced`]. Commits of a domain are applied one after the other in the order accepted; domains are independent.
 //! * Two waits: the future of [`Store::commit`] ends when the commit is *accepted* (its order within the domain is fixed);
@@ -31,6 +32,7 @@
 //!   and req_ids make that safe.
 //! * Ephemeral messages are told to the tail in their turn and kept nowhere.
 
+mod clock;
 mod coding;
 mod commit;
 #[cfg(test)]
@@ -53,7 +55,7 @@ pub use commit::{
 };
 pub use read::{
     Entry, EntryKind, Epoch, Filter, KeptResult, Loss, LossCause, OpenPacket, OpenRun, Page,
-    PageOf, Placed, Position, ResultsPage, ScanLimit, Which,
+    PageOf, Placed, Position, ResultsPage, ScanLimit, Unheard, Which,
 };
 
 use crate::types::{ClientKey, Record, Topic};
@@ -82,6 +84,9 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         after: Option<&'a str>,
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<Record>, Error>>;
+
+    /// The names of collections that have records, sorted: so many of them at most.
+    fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>>;
 
     /// The position of the newest entry that is durable. Cheap: every answer asks for it.
     fn tail(&self) -> Position;
@@ -135,6 +140,16 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         which: &'a Which,
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>>;
+
+    /// The kept and unsettled results of a client that waiting calls of an earlier start were to carry and that are no
+    /// entries: the process may have ended before its answer was heard. `from` is 0, or what the page before says; a page has
+    /// about so many as `limit`. What is made an entry meanwhile ([`Commit::owed`]) is left out of later pages.
+    fn unheard<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Unheard, Error>>;
 
     /// What was taken before this start and is not finished, oldest run first. Whoever asks has it driven from then on.
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>>;

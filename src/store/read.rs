@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{Origin, Place};
+use super::{Origin, Owed, Place};
 use crate::types::{Answer, ClientKey, HandlerName, Message, Pattern};
 
 /// A place in the log that messages and results share. The first entry has 1; 0 is before everything.
@@ -92,6 +92,15 @@ pub struct ResultsPage {
     /// Results that should have been in this page were removed by the bounds before a stream could bring them. Told in the
     /// page that goes past them, so that who reads on hears of it once.
     pub lost: bool,
+}
+
+/// Results of which nobody knows whether they were heard.
+#[derive(Debug, Clone, Default)]
+pub struct Unheard {
+    /// As a commit makes them the streams'.
+    pub owed: Vec<Owed>,
+    /// Where to go on; `None`: these were the last.
+    pub next: Option<u64>,
 }
 
 /// Which messages a scan is about.

@@ -10,6 +10,9 @@ use super::message as conversion;
 use super::{EncodedAnswer, proto};
 use crate::types::{Answer, Form, Outcome, Reason};
 
+/// What a result takes beside its names and its answer.
+pub(crate) const FRAMING: usize = 16;
+
 /// The result of one packet, out of its answer and what correlates it.
 pub(crate) fn result(req_id: &str, handler: &str, seq: u64, answer: Answer) -> proto::PacketResult {
     let mut out = proto::PacketResult::default();

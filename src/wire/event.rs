@@ -1,10 +1,11 @@
 //! Events: one constructor for each kind, and the cursor in front of an encoded one.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use bytestring::ByteString;
+use prost::encoding;
+use prost::length_delimiter_len;
 
-use super::answer::result;
-use super::{message, proto};
+use super::answer::{BatchAnswer, FRAMING};
+use super::{EncodedAnswer, message, proto};
 use crate::store::KeptResult;
 use crate::types::Message;
 
@@ -18,26 +19,52 @@ pub(crate) fn of_message(cursor: String, kept: &Message) -> proto::Event {
     event(cursor, proto::event::Event::Message(message::message(kept)))
 }
 
-/// Results of one client, in one event.
-pub(crate) fn of_results<'a>(
+/// Results of one client, in one event: encoded one by one, as a message for each would cost what it says four times over.
+#[derive(Debug)]
+pub(crate) struct ResultsEvent {
     cursor: String,
-    client_id: &ByteString,
-    kept: impl Iterator<Item = &'a KeptResult>,
-) -> proto::Event {
-    let of = |kept: &KeptResult| {
-        result(
-            &kept.req_id,
-            kept.handler.as_str(),
-            kept.seq,
-            kept.answer.clone(),
-        )
-    };
-    let results = proto::BatchResponse {
-        results: kept.map(of).collect(),
-        client_id: client_id.to_string(),
-        cursor: String::new(),
-    };
-    event(cursor, proto::event::Event::Results(results))
+    results: Bytes,
+}
+
+impl ResultsEvent {
+    pub(crate) fn new<'a>(
+        cursor: String,
+        client_id: &str,
+        kept: impl Iterator<Item = &'a KeptResult> + Clone,
+    ) -> Self {
+        let sizes = kept.clone().map(|kept| {
+            let names = kept.req_id.len() + kept.handler.as_str().len();
+            FRAMING + names + kept.answer.size()
+        });
+        let mut answer = BatchAnswer::with_capacity(sizes.sum());
+        for kept in kept {
+            let handler = kept.handler.as_str();
+            answer.push(&kept.req_id, handler, kept.seq, kept.answer.clone());
+        }
+        let EncodedAnswer(results) = answer.finish(client_id, String::new());
+        Self { cursor, results }
+    }
+
+    pub(crate) fn encoded_len(&self) -> usize {
+        let parts = [self.cursor.len(), self.results.len()];
+        parts
+            .iter()
+            .map(|&len| 1 + length_delimiter_len(len) + len)
+            .sum()
+    }
+
+    pub(crate) fn encode(&self, out: &mut impl BufMut) {
+        const RESULTS: u32 = 4;
+        const CURSOR: u32 = 1;
+        encoding::string::encode(CURSOR, &self.cursor, out);
+        encoding::bytes::encode(RESULTS, &self.results, out);
+    }
+
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.encoded_len());
+        self.encode(&mut out);
+        out.freeze()
+    }
 }
 
 pub(crate) fn connected(cursor: String, connected: proto::Connected) -> proto::Event {

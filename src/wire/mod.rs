@@ -27,6 +27,6 @@ mod message;
 pub(crate) mod packet;
 pub(crate) mod reader;
 
-pub(crate) use answer::BatchAnswer;
+pub(crate) use answer::{BatchAnswer, FRAMING};
 pub use codec::{Codec, EncodedAnswer, EncodedEvent, RawBatch};
 pub(crate) use deadline::wait_within;

@@ -28,4 +28,5 @@ mod support;
 mod taken;
 mod tidy;
 mod traces;
+mod unheard;
 mod web;

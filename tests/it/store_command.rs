@@ -93,6 +93,12 @@ async fn what_takes_the_room_is_shown() {
     assert_eq!(json["collections"]["todos"], 500);
     assert_eq!(json["parts"][0]["messages"]["count"], 500);
     assert_eq!(json["damage"], Value::Array(Vec::new()));
+    assert_eq!(json["checked"], true);
+    let epoch = json["epochs"][0]["id"].as_str().unwrap();
+    assert!(epoch.parse::<u64>().is_ok(), "{epoch} has every digit");
+    let shown = store(&["--json"], directory.path()).await;
+    let json: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(json["checked"], false);
 }
 
 #[tokio::test]
@@ -151,6 +157,39 @@ async fn what_is_no_store_is_refused() {
         let told = stderr(&refused);
         assert!(told.contains(path.to_str().unwrap()), "{told}");
     }
+    let letter = directory.path().join("letter.txt");
+    let looked = store(&[], &letter).await;
+    let served = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&letter)
+        .output()
+        .await
+        .unwrap();
+    for refused in [looked, served] {
+        assert_eq!(code(&refused), 69);
+        let told = stderr(&refused);
+        assert!(
+            told.contains("letter.txt cannot be used: it is a file: give a directory"),
+            "{told}"
+        );
+    }
     let files = fs::read_dir(directory.path()).unwrap().count();
     assert_eq!(files, 1, "nothing was made");
+}
+
+#[tokio::test]
+async fn records_that_a_configuration_hides_are_told_at_the_start() {
+    let directory = left().await;
+    let listed = [("TIDEGATE_HANDLERS__NOTES__KIND", "records")];
+    let mut hiding = Process::on(directory.path(), &listed).await;
+    hiding.says("collections=\"todos\"").await;
+    hiding.signal(Signal::TERM);
+    assert_eq!(hiding.ended().await.0, Some(0));
+    let name = format!("TIDEGATE_HANDLERS__{}__KIND", "todos".to_uppercase());
+    let listed = [(name.as_str(), "records")];
+    let showing = Process::on(directory.path(), &listed).await;
+    showing.signal(Signal::TERM);
+    let (code, log) = showing.ended().await;
+    assert_eq!(code, Some(0));
+    assert!(!log.contains("nobody reaches"), "{log}");
 }

@@ -12,7 +12,7 @@ use tidegate::handler::{
 };
 use tidegate::store::memory::{Keep, Memory};
 use tidegate::store::{EntryKind, Position, ScanLimit, Store};
-use tidegate::types::{Action, Answer, ClientKey, Principal, Reason as Why};
+use tidegate::types::{Action, Answer, ClientKey, Content, Principal, Reason as Why};
 use tidegate_client::proto::event::Event as Kind;
 use tidegate_client::proto::{
     BatchRequest, BatchResponse, EventsRequest, Outcome, Packet, PacketResult, Reason,
@@ -438,4 +438,46 @@ async fn a_stop_leaves_what_waits_to_be_called_again_where_it_is() {
     assert_eq!(outcomes(&answer), [Outcome::Accepted]);
     until_called(&works, 1).await;
     gateway.stop().await.unwrap();
+}
+
+/// Answers with two megabytes, whatever it is asked.
+#[derive(Debug)]
+struct Talks;
+
+impl Handler for Talks {
+    fn handle(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Handled>, CallError>> {
+        let large = |item: &tidegate::handler::Item| Handled {
+            id: item.id,
+            answer: Answer {
+                content: Content::text("x".repeat(2 << 20)),
+                ..Answer::ok()
+            },
+        };
+        let answers = batch.items.iter().map(large).collect();
+        Box::pin(async move { Ok(answers) })
+    }
+
+    fn actions(&self) -> &[Action] {
+        &Action::ALL
+    }
+}
+
+#[tokio::test]
+async fn a_result_beyond_a_mebibyte_comes_as_ok_without_content() {
+    let builder = gateway().handler("passing", Talks);
+    let gateway = builder
+        .handler_with("durable", Talks, durable)
+        .start()
+        .await;
+    let client = gateway.client().await;
+    for handler in ["passing", "durable"] {
+        let packet = Packet::create(handler).text("talk").req_id("r").seq(1);
+        let read = Packet::read(handler, "k");
+        let answer = client.sync(of([packet, read])).await.unwrap();
+        for result in &answer.results {
+            assert_eq!(result.outcome(), Outcome::Ok);
+            assert_eq!(result.reason(), Reason::TooLarge);
+            assert!(result.text.is_empty() && result.message.contains("1048576"));
+        }
+    }
 }

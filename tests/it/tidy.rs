@@ -61,8 +61,8 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "async_nats",
-        &["src/store/jetstream"],
-        "one engine is on NATS, and no one else",
+        &["src/store/jetstream", "src/cli/bench"],
+        "one engine is on NATS, and the benchmark beside it; no one else",
     ),
     (
         "prost",

@@ -1,5 +1,7 @@
 //! Over a store that hangs, refuses, or does what it should, in held time.
 
+use std::time::SystemTime;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -15,7 +17,11 @@ use crate::broker::{self, Settings};
 use crate::config::Config;
 use crate::store::hooked::{Hook, Hooked};
 use crate::store::memory::{Keep, Memory};
-use crate::store::{Commit, Committing, Entry, Error, Position, ScanLimit, Store, Tail, Which};
+use crate::store::{
+    Commit, Committing, Domain, Entry, Error, Position, QueueKey, ScanLimit, Settle, Store, Tail,
+    Term, Which,
+};
+use crate::types::HandlerName;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
@@ -66,9 +72,13 @@ struct Cage {
 
 impl Cage {
     async fn new() -> Self {
+        Self::over(Memory::new(Keep::default(), Arc::new(NoTail))).await
+    }
+
+    async fn over(memory: Memory) -> Self {
         let (mood, moods) = watch::channel(Mood::Works);
         let store = Arc::new(Hooked {
-            memory: Memory::new(Keep::default(), Arc::new(NoTail)),
+            memory,
             hook: Moody(moods),
         });
         let registry = Arc::new(handlers::registry(&Config::default(), Vec::new()));
@@ -115,6 +125,28 @@ impl Cage {
         }
         began.elapsed()
     }
+
+    /// The places of the canary whose results are there.
+    async fn places(&self) -> Vec<u64> {
+        let client = request(1, 0).client.unwrap();
+        let which = Which::Places {
+            handler: queue().handler,
+            from: 0,
+        };
+        let limit = ScanLimit {
+            items: 100,
+            bytes: 1 << 20,
+        };
+        let kept = self.store.kept(&client, &which, limit).await.unwrap();
+        kept.items.iter().map(|kept| kept.seq).collect()
+    }
+}
+
+fn queue() -> QueueKey {
+    QueueKey {
+        client: request(1, 0).client.unwrap(),
+        handler: HandlerName::new(HANDLER).unwrap(),
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,17 +155,49 @@ async fn it_stays_serving_and_leaves_nothing_behind() {
     sleep(200 * EVERY).await;
     assert!(cage.is_serving().await);
     assert_eq!(cage.store.tail(), Position(0), "it is no entry of the log");
-    let client = request(1).client.unwrap();
-    let which = Which::Places {
-        handler: crate::types::HandlerName::new(HANDLER).unwrap(),
-        from: 0,
+    let places = cage.places().await;
+    assert_eq!(places.len(), 1, "only the last one's result is there");
+    assert!((200..=201).contains(&places[0]), "each was one commit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_commits_each_time_whatever_clocks_said_before() {
+    let memory = Memory::new(Keep::default(), Arc::new(NoTail));
+    let (domain, at) = (Domain(0), SystemTime::now());
+    // As one left it whose places were times, and whose clock was years ahead.
+    let far = 4_000_000_000_000;
+    let settled = Commit {
+        settles: vec![Settle {
+            queue: queue(),
+            through: far,
+            req_ids: Vec::new(),
+        }],
+        ..Commit::new(domain, memory.take_over(domain).await.unwrap(), at)
     };
-    let limit = ScanLimit {
-        items: 100,
-        bytes: 1 << 20,
+    memory.commit(settled).await.unwrap().await.unwrap();
+    let cage = Cage::over(memory).await;
+    for tried in 1..=3 {
+        sleep(EVERY / 2).await;
+        assert_eq!(cage.places().await, [far + tried]);
+        sleep(EVERY / 2).await;
+    }
+    assert!(cage.is_serving().await);
+    // Nothing of what it sends next is new.
+    let judged = Commit {
+        settles: vec![Settle {
+            queue: queue(),
+            through: far + 100,
+            req_ids: Vec::new(),
+        }],
+        ..Commit::new(domain, Term(u64::MAX), at)
     };
-    let kept = cage.store.kept(&client, &which, limit).await.unwrap();
-    assert_eq!(kept.items.len(), 1, "only the last one's result is there");
+    cage.store.commit(judged).await.unwrap().await.unwrap();
+    sleep(2 * EVERY).await;
+    let places = cage.places().await;
+    assert!(
+        places[0] > far + 100,
+        "it finds its place again: {places:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

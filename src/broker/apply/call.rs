@@ -7,7 +7,13 @@ use tracing::warn;
 use super::in_doubt;
 use crate::broker::core::Run;
 use crate::handler::{Batch, Handled, Handler, Item, ItemId};
-use crate::types::{Answer, Reason};
+use crate::types::{Answer, Content, Outcome, Reason, beginning, limits};
+
+/// What an answer takes beside its content: its own fields, and those of an item.
+const FRAMING: usize = 64;
+
+/// Of the message of an answer that is too large.
+const MESSAGE_BYTES: usize = 1 << 10;
 
 /// Items that were refused on the way are not handed over.
 pub(super) async fn call(handler: &dyn Handler, run: Run) -> Vec<Answer> {
@@ -71,7 +77,7 @@ fn fill_in(results: Vec<Handled>, handed: &[(ItemId, usize)], answers: &mut [Opt
             }
         };
         match at {
-            Some(at) if answers[at].is_none() => answers[at] = Some(result.answer),
+            Some(at) if answers[at].is_none() => answers[at] = Some(bounded(result.answer)),
             _ => ignored += 1,
         }
     }
@@ -80,5 +86,65 @@ fn fill_in(results: Vec<Handled>, handed: &[(ItemId, usize)], answers: &mut [Opt
             ignored,
             "the handler answered items that it did not get, or twice"
         );
+    }
+}
+
+/// What a handler answers is bounded here, before it is kept or told: what is too large comes without content, with the
+/// outcome that it had.
+fn bounded(mut answer: Answer) -> Answer {
+    let bytes = answer.size();
+    if bytes <= limits::RESULT_BYTES + FRAMING {
+        return answer;
+    }
+    (answer.content, answer.body) = (Content::default(), None);
+    if answer.outcome == Outcome::Ok {
+        answer.reason = Reason::TooLarge;
+        answer.message = format!(
+            "its result has {bytes} bytes: {} are told at most",
+            limits::RESULT_BYTES
+        )
+        .into();
+    } else {
+        answer.message = beginning(&answer.message, MESSAGE_BYTES).to_owned().into();
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Body;
+
+    #[test]
+    fn a_result_beyond_its_bound_comes_without_content() {
+        let with = |bytes: usize| Answer {
+            content: Content::bytes(vec![0; bytes]),
+            ..Answer::ok()
+        };
+        let largest = with(limits::RESULT_BYTES);
+        assert_eq!(bounded(largest.clone()), largest);
+        let larger = bounded(with(limits::RESULT_BYTES + FRAMING));
+        assert_eq!(
+            (larger.outcome, larger.reason),
+            (Outcome::Ok, Reason::TooLarge)
+        );
+        assert!(larger.content.is_empty() && larger.message.contains("1048576"));
+        let body = Body {
+            headers: vec![(
+                "h".into(),
+                "v".repeat(limits::RESULT_BYTES + FRAMING).into(),
+            )],
+            ..Body::default()
+        };
+        let larger = bounded(Answer {
+            body: Some(Box::new(body)),
+            ..Answer::ok()
+        });
+        assert!(larger.reason == Reason::TooLarge && larger.body.is_none());
+        let long = "é".repeat(limits::RESULT_BYTES);
+        let refused = bounded(Answer::rejected(Reason::Application, long));
+        let told = (refused.outcome, refused.reason, refused.message.len());
+        let expected = (Outcome::Rejected, Reason::Application, MESSAGE_BYTES);
+        assert_eq!(told, expected, "it stays refused for its reason");
     }
 }

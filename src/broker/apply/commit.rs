@@ -152,10 +152,14 @@ fn domain_of(settings: &HandlerSettings, origin: &Origin) -> Domain {
     of_names(settings, &principal.tenant, &principal.subject, client)
 }
 
-/// The domain of what is about a queue.
-pub(super) fn domain_of_queue(settings: &HandlerSettings, queue: &QueueKey) -> Domain {
+/// The domain of what is about a queue. Without settings its handler is not there any more, and nobody else writes.
+pub(super) fn domain_of_queue(settings: Option<&HandlerSettings>, queue: &QueueKey) -> Domain {
     let client = &queue.client;
-    of_names(settings, &client.tenant, &client.subject, &client.client_id)
+    let names = (&client.tenant, &client.subject, &client.client_id);
+    match settings {
+        Some(settings) => of_names(settings, names.0, names.1, names.2),
+        None => domain(&[names.0, names.1, names.2, queue.handler.as_str()]),
+    }
 }
 
 /// The handler where packets of several clients have one order or one state, else the queue.

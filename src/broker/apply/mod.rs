@@ -9,14 +9,13 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use hashbrown::HashMap;
-use smallvec::SmallVec;
+use hashbrown::{HashMap, HashSet};
 use tracing::error;
 
 use self::call::call;
 use self::commit::{Domains, DomainsOf, Failure, Part, domain_of_queue, part};
 use super::core::{Completed, Done, Run, RunItem, RunKind, Took};
-use crate::handler::{Drive, Planner};
+use crate::handler::{Drive, Planner, Registry};
 use crate::store::{self, Effect, Finish, Judged, Origin, Owed, Place, ReqIdScope, Store, Unit};
 use crate::types::{Answer, Outcome, Packet, Reason};
 
@@ -48,6 +47,21 @@ impl Applier {
             };
             done.into()
         })
+    }
+
+    /// Makes kept results the streams'. The error is for a log.
+    pub(crate) async fn owe(&self, registry: &Registry, owed: Vec<Owed>) -> Result<(), String> {
+        let mut parts = Vec::new();
+        for owed in owed {
+            let settings = registry.resolve(owed.queue.handler.as_str());
+            let domain = domain_of_queue(settings.ok().as_deref(), &owed.queue);
+            part(&mut parts, domain).owed.push(owed);
+        }
+        let commits = parts.into_iter().map(|part| self.domains.commit(part));
+        for judged in join_all(commits).await {
+            judged.map_err(|failure| answer_to(&failure).message.to_string())?;
+        }
+        Ok(())
     }
 
     async fn carry_out(self, run: Run) -> Completed {
@@ -126,11 +140,11 @@ impl Applier {
     ) -> (Vec<Result<Judged, Failure>>, Vec<Owed>) {
         let mut parts = Vec::new();
         for settle in run.settles {
-            let domain = domain_of_queue(&run.settings, &settle.queue);
+            let domain = domain_of_queue(Some(&run.settings), &settle.queue);
             part(&mut parts, domain).settles.push(settle);
         }
         for owed in run.owed {
-            let domain = domain_of_queue(&run.settings, &owed.queue);
+            let domain = domain_of_queue(Some(&run.settings), &owed.queue);
             part(&mut parts, domain).owed.push(owed);
         }
         let mut all: Vec<Result<Judged, Failure>> = Vec::with_capacity(run.items.len());
@@ -173,7 +187,7 @@ impl Applier {
             part.finishes.push(Finish {
                 taken: finish.taken,
                 answer: finish.answer,
-                messages: SmallVec::new(),
+                messages: Vec::new(),
                 awaited: finish.awaited,
             });
         }
@@ -207,6 +221,11 @@ impl From<Done> for Completed {
 /// Puts the packets of one request beside each other, each request's in their order: they are one run. Gives where each of
 /// them was.
 fn gather(items: &mut Vec<RunItem>) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    let mut runs = items.chunk_by(|one, next| Arc::ptr_eq(&one.origin, &next.origin));
+    if runs.all(|run| seen.insert(Arc::as_ptr(&run[0].origin))) {
+        return (0..items.len()).collect();
+    }
     let mut seen: HashMap<*const Origin, usize> = HashMap::new();
     let mut keyed: Vec<(usize, usize, RunItem)> = Vec::with_capacity(items.len());
     for (at, item) in items.drain(..).enumerate() {

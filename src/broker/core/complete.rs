@@ -1,5 +1,7 @@
 //! What comes back: answers go to whoever waits, chains go on or end in their request.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::arena::Id;
@@ -11,7 +13,10 @@ use super::owed::is_kept;
 use super::queue::Queue;
 use super::{BatchId, Core};
 use crate::store::{Owed, TakenId};
-use crate::types::{Answer, Outcome};
+use crate::types::{Answer, Outcome, Reason};
+
+/// About how long whoever was refused by the store, or does not know, had better wait.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -199,7 +204,10 @@ impl Core {
     }
 
     /// Tells everyone who waits. A final answer that the store thinks a call carries, and no call waits for, is the streams'.
-    fn tell(&mut self, id: Id<Job>, answer: Answer) {
+    fn tell(&mut self, id: Id<Job>, mut answer: Answer) {
+        if answer.reason == Reason::StoreUnavailable && answer.outcome.ends_chain() {
+            answer.retry_after = Some(self.later(STORE_PAUSE));
+        }
         let job = &self.desk.jobs[id];
         if job.awaited && job.waiters.is_empty() && is_kept(&answer) {
             let (client, packet) = (job.origin.client.clone(), job.packet.clone());

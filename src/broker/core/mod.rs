@@ -364,7 +364,7 @@ impl Core {
     }
 
     /// `retry_after` for what cannot come in now.
-    fn later(&mut self, estimate: Duration) -> Duration {
+    pub(super) fn later(&mut self, estimate: Duration) -> Duration {
         let base = estimate.clamp(Duration::from_millis(100), Duration::from_secs(10));
         base.mul_f64(self.rng.random_range(0.5..1.5))
     }

@@ -42,6 +42,9 @@ pub struct Args {
     /// Writes every figure to this file too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Ends with 1 when a target is missed; otherwise only a wrong answer does
+    #[arg(long)]
+    strict: bool,
 }
 
 /// What is measured only when it is asked for.
@@ -92,6 +95,8 @@ pub enum Error {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("missed: {0}")]
+    Missed(String),
     #[error("cannot print: {0}")]
     Print(#[from] std::io::Error),
 }
@@ -140,9 +145,17 @@ pub fn run(args: &Args) -> Result<(), Error> {
     }
     let report = measure(args, &mut std::io::stderr())?;
     report.print(&mut std::io::stdout().lock())?;
-    match &args.json {
-        Some(path) => write_json(path, &report.json()),
-        None => Ok(()),
+    if let Some(path) = &args.json {
+        write_json(path, &report.json())?;
+    }
+    judged(report.missed(), args.strict)
+}
+
+/// The figures are there in any case.
+fn judged(missed: Vec<&'static str>, strict: bool) -> Result<(), Error> {
+    match strict && !missed.is_empty() {
+        true => Err(Error::Missed(missed.join("; "))),
+        false => Ok(()),
     }
 }
 
@@ -244,6 +257,7 @@ mod tests {
             rounds: 1,
             seconds: 0.1,
             json: None,
+            strict: false,
         };
         let report = measure(&args, &mut std::io::sink()).unwrap().json();
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
@@ -257,6 +271,14 @@ mod tests {
                 assert!(plausible.contains(&figure), "{scenario}");
             }
         }
+    }
+
+    #[test]
+    fn a_missed_target_is_a_failure_where_that_is_asked_for() {
+        assert!(judged(vec!["lone call"], false).is_ok());
+        assert!(judged(Vec::new(), true).is_ok());
+        let missed = judged(vec!["lone call", "fan-out"], true).unwrap_err();
+        assert_eq!(missed.to_string(), "missed: lone call; fan-out");
     }
 
     #[test]

@@ -79,6 +79,12 @@ impl Report {
         }
     }
 
+    /// What did not reach its target.
+    pub(super) fn missed(&self) -> Vec<&'static str> {
+        let missed = self.scenarios.iter().filter(|line| !line.reached);
+        missed.map(|line| line.name).collect()
+    }
+
     pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
@@ -237,6 +243,7 @@ mod tests {
         assert_eq!(lone["gateway_rounds"][0], 200.0);
         assert_eq!(lone["reached"], true);
         assert_eq!(json["scenarios"][1]["reached"], false);
+        assert_eq!(report().missed(), ["fan-out to 100"]);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use crate::events::Hub;
 use crate::store::{
     Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, KeptResult, Loss,
-    LossCause, OpenRun, Page, PageOf, Position, ResultsPage, ScanLimit, Store, Tail, Term, Which,
+    LossCause, OpenRun, Page, PageOf, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard,
+    Which,
 };
 use crate::types::{
     Answer, ClientKey, Form, HandlerName, Message, MessageBody, MessageId, Record, Topic,
@@ -221,6 +222,10 @@ impl State {
 }
 
 impl Store for Log {
+    fn collections(&self, _: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        unreachable!("streams read no records")
+    }
+
     fn tail(&self) -> Position {
         self.state.lock().tail()
     }
@@ -310,6 +315,15 @@ impl Store for Log {
         _: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
         unreachable!("streams ask for results by position")
+    }
+
+    fn unheard<'a>(
+        &'a self,
+        _: &'a ClientKey,
+        _: u64,
+        _: usize,
+    ) -> BoxFuture<'a, Result<Unheard, Error>> {
+        unreachable!("streams ask for entries")
     }
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {

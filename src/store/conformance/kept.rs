@@ -109,6 +109,14 @@ pub(super) async fn kept_results_are_found_by_place_and_by_req_id(bench: &Bench)
     assert_eq!(found(bench, "d", &named, ALL).await, (Vec::new(), false));
 }
 
+/// What an engine finds of an earlier start is its own to test: not all of them have one.
+pub(super) async fn what_this_start_has_is_not_unheard(bench: &Bench) {
+    let once = unit(Place::ReqId(ReqIdScope::Client), answer("x"));
+    bench.commit(vec![seq(1, answer("x")), once]).await;
+    let page = bench.store.unheard(&client("c"), 0, 10).await.unwrap();
+    assert!(page.owed.is_empty() && page.next.is_none(), "{page:?}");
+}
+
 pub(super) async fn kept_results_are_paged(bench: &Bench) {
     let units = (1..=5).map(|place| seq(place, answer(&"x".repeat(100))));
     bench.commit(units.collect()).await;

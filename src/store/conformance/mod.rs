@@ -1,5 +1,6 @@
 //! What every engine must do: one suite, a line per case.
 
+mod clock;
 mod kept;
 mod messages;
 mod model;
@@ -35,6 +36,7 @@ pub(crate) async fn run(factory: Factory) {
     records::changes_are_all_or_none(&bench(factory).await).await;
     queues::refusals_are_recorded(&bench(factory).await).await;
     records::lists_are_paged_in_byte_order(&bench(factory).await).await;
+    records::collections_with_records_are_named(&bench(factory).await).await;
     records::changes_are_told(&bench(factory).await).await;
     messages::messages_are_scanned(&bench(factory).await).await;
     messages::wildcards_never_find_names_of_the_gateway(&bench(factory).await).await;
@@ -57,7 +59,9 @@ pub(crate) async fn run(factory: Factory) {
     taken::finishes_publish_in_the_name_of_their_packet(&bench(factory).await).await;
     kept::an_owed_answer_becomes_an_entry(&bench(factory).await).await;
     kept::kept_results_are_found_by_place_and_by_req_id(&bench(factory).await).await;
+    kept::what_this_start_has_is_not_unheard(&bench(factory).await).await;
     kept::kept_results_are_paged(&bench(factory).await).await;
+    clock::a_wall_clock_that_jumps_ages_nothing(&bench(factory).await).await;
     taken::a_closed_store_takes_nothing(&bench(factory).await).await;
     for seed in 0..40 {
         model::it_agrees_with_a_plain_model(&bench(factory).await, seed).await;
@@ -179,7 +183,7 @@ pub(crate) fn finished(taken: TakenId, text: &str) -> Finish {
     Finish {
         taken,
         answer: Answer::rejected(Reason::Application, text),
-        messages: smallvec::smallvec![],
+        messages: Vec::new(),
         awaited: false,
     }
 }

@@ -188,3 +188,26 @@ pub(super) async fn changes_are_told(bench: &Bench) {
     }
     assert_ne!(ids[0], ids[1]);
 }
+
+pub(super) async fn collections_with_records_are_named(bench: &Bench) {
+    let of = |collection: &str, op, key: &str| Unit {
+        effect: Effect::Change {
+            collection: collection.into(),
+            changes: smallvec::smallvec![change(op, key, None, "x")],
+        },
+        ..changing([])
+    };
+    let units = [
+        ("todos", "a"),
+        ("b", "a"),
+        ("todo", "b"),
+        ("todos", "z"),
+        ("gone", "a"),
+    ];
+    let units = units.map(|(collection, key)| of(collection, Op::Put, key));
+    bench.commit(units.into()).await;
+    bench.one(of("gone", Op::Delete, "a")).await;
+    let names = async |limit| bench.store.collections(limit).await.unwrap();
+    assert_eq!(names(10).await, ["b", "todo", "todos"]);
+    assert_eq!(names(2).await.len(), 2);
+}

@@ -79,7 +79,7 @@ pub(super) async fn finishes_come_in_any_order(bench: &Bench) {
 pub(super) async fn only_the_first_finish_counts(bench: &Bench) {
     let open = taken(&bench.one(take(Place::Seq(1), "a")).await);
     let second = Finish {
-        messages: smallvec::smallvec![draft("t", "no")],
+        messages: vec![draft("t", "no")],
         ..finished(open, "second")
     };
     bench.finish(vec![finished(open, "first"), second]).await;
@@ -180,7 +180,7 @@ pub(super) async fn runs_are_the_packets_of_one_origin(bench: &Bench) {
 pub(super) async fn finishes_publish_in_the_name_of_their_packet(bench: &Bench) {
     let open = taken(&bench.one(take(Place::Seq(1), "a")).await);
     let finish = Finish {
-        messages: smallvec::smallvec![draft("t", "m")],
+        messages: vec![draft("t", "m")],
         awaited: true,
         ..finished(open, "done")
     };

@@ -28,6 +28,7 @@ impl Directory {
     /// Makes it if it is not there.
     pub(super) fn lock(path: &Path) -> Result<Self, OpenError> {
         let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
+        is_no_file(path)?;
         fs::create_dir_all(path).map_err(failed)?;
         // Before anything is written into what is somebody else's.
         check_format(path, &RealDisk::new(path))?;
@@ -45,6 +46,15 @@ impl Directory {
         write!(lock, "process {}", std::process::id()).map_err(failed)?;
         Ok(Self { _lock: lock })
     }
+}
+
+/// What the system says about a file in place of a directory helps nobody.
+pub(super) fn is_no_file(path: &Path) -> Result<(), OpenError> {
+    if path.is_file() {
+        let why = "it is a file: give a directory, or a name that nothing has yet";
+        return Err(OpenError::Io(path.to_owned(), why.to_owned()));
+    }
+    Ok(())
 }
 
 /// For those who only look: keeps everyone out who would write, and changes nothing. `None`: nobody ever had it.

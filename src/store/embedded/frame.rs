@@ -20,7 +20,7 @@ pub(super) struct Header {
     pub(super) term: u64,
     /// How many queues there are.
     pub(super) places: u64,
-    /// Of its last commit.
+    /// The store's own time, at its last commit.
     pub(super) time: SystemTime,
 }
 

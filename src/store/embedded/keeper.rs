@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, SystemTime};
 
 use hashbrown::HashMap;
+use tokio::time::Instant;
 
 use super::damage::mend;
 use super::disk::Disk;
@@ -55,23 +56,41 @@ pub(super) struct Keeper {
     pub(super) blocks: Arc<Blocks>,
     pub(super) shared: Arc<Shared>,
     pub(super) keep: Keep,
+    pub(super) unsure: Unsure,
+}
+
+/// What the table was asked and did not say yes to: it may have been done nevertheless. So the same is asked again, before
+/// anything else: other rows beside these could have messages twice, or name files that are not there any more.
+#[derive(Debug, Default)]
+pub(super) struct Unsure {
+    /// The parts of the level that is frozen.
+    moved: Option<Vec<Arc<Part>>>,
+    replaced: Option<Replacing>,
+}
+
+/// Parts that go, and what comes in their place.
+#[derive(Debug)]
+struct Replacing {
+    gone: Vec<Arc<Part>>,
+    new: Option<Arc<Part>>,
+    lost: Lost,
 }
 
 impl Keeper {
     /// Runs until it is closed, or nobody is left who could wake it.
     pub(super) fn run(mut self) {
-        let mut moved = SystemTime::now();
+        let mut moved = Instant::now();
         // On a full disk every commit that is refused asks for a checkpoint: the same failure is told once.
         let mut told = String::new();
         loop {
             let why = self.wake.recv_timeout(IDLE);
-            let is_old = moved.elapsed().is_ok_and(|passed| passed >= OLD);
+            let is_old = moved.elapsed() >= OLD;
             self.mend();
             if why.is_ok() || is_old {
                 let force = why == Ok(Wake::Settle) || self.shared.damages.take_unsettled();
                 match self.checkpoint(force) {
                     Ok(()) => {
-                        moved = SystemTime::now();
+                        moved = Instant::now();
                         if !std::mem::take(&mut told).is_empty() {
                             tracing::info!("checkpoints are made again");
                         }
@@ -85,7 +104,7 @@ impl Keeper {
                     }
                 }
             }
-            // By the time of the commits, as for everything else that is kept.
+            // By the store's own time, as everything else that is kept.
             let now = self.shared.levels.read().active.header.time;
             if let Err(error) = self.trim(now) {
                 tracing::warn!(%error, "old messages could not be removed yet");
@@ -120,7 +139,8 @@ impl Keeper {
         }
     }
 
-    fn move_down(&self, force: bool) -> Result<(), Failure> {
+    fn move_down(&mut self, force: bool) -> Result<(), Failure> {
+        self.replace_again()?;
         let mem = {
             let mut levels = self.shared.levels.write();
             match &levels.frozen {
@@ -130,9 +150,15 @@ impl Keeper {
                 None => levels.freeze().ok_or(Failure::Busy)?,
             }
         };
-        let parts = self.write_parts(&mem)?;
+        let parts = match self.unsure.moved.take() {
+            Some(parts) => parts,
+            None => self.write_parts(&mem)?,
+        };
         let floors = self.shared.levels.read().floors.clone();
-        self.apply(&mem, &parts, &floors.to_bytes())?;
+        if let Err(error) = self.apply(&mem, &parts, &floors.to_bytes()) {
+            self.unsure.moved = Some(parts);
+            return Err(error);
+        }
         {
             let mut levels = self.shared.levels.write();
             let all = levels.parts.iter().cloned().chain(parts);
@@ -161,7 +187,8 @@ impl Keeper {
             writer.add(position, message)?;
         }
         let mut parts = Vec::with_capacity(writers.len());
-        for (path, writer) in writers.into_values() {
+        for (path, mut writer) in writers.into_values() {
+            writer.ages_from(mem.header.time);
             writer.finish()?;
             parts.push(self.open(&path)?);
         }
@@ -208,6 +235,7 @@ impl Keeper {
 
     /// Removes whole parts: the oldest ones of a class over its bytes, and those that are too old as a whole.
     fn trim(&mut self, now: SystemTime) -> Result<(), Failure> {
+        self.replace_again()?;
         let parts = self.shared.levels.read().parts.clone();
         let mut classes: HashMap<&str, Vec<&Arc<Part>>> = HashMap::new();
         for part in parts.iter() {
@@ -242,7 +270,7 @@ impl Keeper {
     }
 
     /// Makes one part of several, with the last messages of each topic.
-    fn merge(&self, class: &str, parts: &[Arc<Part>], last: u64) -> Result<(), Failure> {
+    fn merge(&mut self, class: &str, parts: &[Arc<Part>], last: u64) -> Result<(), Failure> {
         let mut counts: HashMap<(String, String), u64> = HashMap::new();
         let mut kept = 0;
         each(
@@ -274,6 +302,8 @@ impl Keeper {
                 Ok(())
             },
         )?;
+        let newest = parts.iter().map(|part| part.info().newest).max();
+        writer.ages_from(newest.unwrap_or(SystemTime::UNIX_EPOCH));
         writer.finish()?;
         let merged = match kept {
             0 => {
@@ -286,13 +316,47 @@ impl Keeper {
     }
 
     fn replace(
-        &self,
+        &mut self,
         gone: &[Arc<Part>],
         new: Option<Arc<Part>>,
         lost: Lost,
     ) -> Result<(), Failure> {
+        let gone = gone.to_vec();
+        self.unsure.replaced = Some(Replacing { gone, new, lost });
+        self.replace_again()
+    }
+
+    fn replace_again(&mut self) -> Result<(), Failure> {
+        let Some(replacing) = &self.unsure.replaced else {
+            return Ok(());
+        };
+        self.apply_replacing(replacing)?;
+        let Some(Replacing { gone, new, lost }) = self.unsure.replaced.take() else {
+            return Ok(());
+        };
+        {
+            let mut levels = self.shared.levels.write();
+            let is_gone = |part: &&Arc<Part>| gone.iter().any(|other| Arc::ptr_eq(other, part));
+            let left = levels.parts.iter().filter(|part| !is_gone(part)).cloned();
+            levels.parts = sorted(left.chain(new));
+            // Damage that a reader told meanwhile stays.
+            let mut merged = (*levels.floors).clone();
+            if lost == Lost::Told {
+                gone.iter().for_each(|part| merged.remove(part.info()));
+            }
+            levels.floors = Arc::new(merged);
+        }
+        for part in gone {
+            // Those who read it have it open.
+            self.disk.remove(Path::new(part.path()))?;
+        }
+        Ok(())
+    }
+
+    fn apply_replacing(&self, replacing: &Replacing) -> Result<(), Failure> {
+        let Replacing { gone, new, lost } = replacing;
         let mut floors = (*self.shared.levels.read().floors).clone();
-        if lost == Lost::Told {
+        if *lost == Lost::Told {
             gone.iter().for_each(|part| floors.remove(part.info()));
         }
         let keys: Vec<_> = gone.iter().map(|part| part_key(part)).collect();
@@ -312,22 +376,6 @@ impl Keeper {
             value: Some(row),
         }));
         meta::apply(&self.shared.table, &ops)?;
-        {
-            let mut levels = self.shared.levels.write();
-            let is_gone = |part: &&Arc<Part>| gone.iter().any(|other| Arc::ptr_eq(other, part));
-            let left = levels.parts.iter().filter(|part| !is_gone(part)).cloned();
-            levels.parts = sorted(left.chain(new));
-            // Damage that a reader told meanwhile stays.
-            let mut merged = (*levels.floors).clone();
-            if lost == Lost::Told {
-                gone.iter().for_each(|part| merged.remove(part.info()));
-            }
-            levels.floors = Arc::new(merged);
-        }
-        for part in gone {
-            // Those who read it have it open.
-            self.disk.remove(Path::new(part.path()))?;
-        }
         Ok(())
     }
 }

@@ -58,7 +58,7 @@ use self::rows::Seed;
 use self::writer::Input;
 use super::{
     Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
-    Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Which,
+    Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard, Which,
 };
 use crate::types::{ClientKey, Record, Topic};
 
@@ -94,6 +94,8 @@ const PERMIT_BYTES: usize = 1 << 10;
 pub struct Embedded {
     shared: Arc<Shared>,
     seed: Seed,
+    /// The last number of a row before this start.
+    began: u64,
     position: Arc<AtomicU64>,
     epochs: Arc<[Epoch]>,
     commits: mpsc::Sender<Input>,
@@ -251,6 +253,12 @@ impl Store for Embedded {
         })
     }
 
+    fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        reader::blocking(self.shared.clone(), move |shared| {
+            reader::collections(shared, limit)
+        })
+    }
+
     fn tail(&self) -> Position {
         Position(self.position.load(Ordering::Acquire))
     }
@@ -337,6 +345,18 @@ impl Store for Embedded {
             .await
         }
         .boxed()
+    }
+
+    fn unheard<'a>(
+        &'a self,
+        client: &'a ClientKey,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Unheard, Error>> {
+        let (seed, began, client) = (self.seed, self.began, client.clone());
+        reader::blocking(self.shared.clone(), move |shared| {
+            reader::unheard(shared, seed, began, &client, from, limit)
+        })
     }
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {

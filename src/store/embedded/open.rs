@@ -4,28 +4,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 
 use super::damage::{self, Damages, QUARANTINE, mend, put_aside};
 use super::directory::{Directory, format};
 use super::disk::{Disk, RealDisk};
 use super::frame::{self, Header, Op};
 use super::keep::Floors;
-use super::keeper::{Keeper, PARTS, Wake};
+use super::keeper::{Keeper, PARTS, Unsure, Wake};
 use super::levels::{Levels, Mem, Shared};
 use super::log::{self, Log};
 use super::meta::{self, EPOCHS, FLOORS, FRAME, HEADER, SEED};
 use super::parts::{Blocks, Part};
 use super::rows::{Seed, Space};
 use super::state::State;
-use super::syncer::{Reopen, Syncer};
+use super::syncer::{Done, Reopen, Syncer};
 use super::table::{self, Direction, Limit, Table};
 use super::writer::Writer;
 use super::{Embedded, Options, Terms};
 use crate::store::Tail;
+use crate::store::clock::{Clock, Wall};
 
 pub(super) const TABLE: &str = "rows.table";
 pub(super) const LOG: &str = "log";
@@ -68,7 +71,7 @@ pub(super) fn open(
 ) -> Result<Embedded, OpenError> {
     let directory = Directory::lock(path)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(path));
-    start(Some(directory), path, disk, options, tail)
+    start(Some(directory), path, disk, options, Wall::now(), tail)
 }
 
 pub(super) fn compact(path: &Path) -> Result<(u64, u64), OpenError> {
@@ -92,6 +95,7 @@ pub(super) fn start(
     path: &Path,
     disk: Arc<dyn Disk>,
     options: Options,
+    wall: Wall,
     tail: Arc<dyn Tail>,
 ) -> Result<Embedded, OpenError> {
     let mut found = find(path, disk, &options)?;
@@ -100,7 +104,13 @@ pub(super) fn start(
     let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     let row = meta::epochs_row(&found.epochs);
     meta::apply(&found.shared.table, &[meta::op(EPOCHS, &row)]).map_err(|error| failed(&error))?;
-    let load = || State::load(found.shared.clone(), options.keep.clone(), found.seed);
+    let reached = found.shared.levels.read().active.header.time;
+    let reached = (reached > SystemTime::UNIX_EPOCH).then_some(reached);
+    let clock = Clock::start(wall, reached, Instant::now());
+    let load = || {
+        let (shared, keep) = (found.shared.clone(), options.keep.clone());
+        State::load(shared, keep, found.seed, clock.clone())
+    };
     let state = load().or_else(|error| match found.shared.damages.is_table_damaged() {
         true => {
             mend(&found.shared.table, &found.shared.damages)
@@ -115,13 +125,17 @@ pub(super) fn start(
     let position = Arc::new(AtomicU64::new(header.tail));
     let (commits, inbox) = mpsc::channel(IN_LINE);
     let (jobs, to_do) = std::sync::mpsc::channel();
+    let (synced, done) = std::sync::mpsc::channel();
     let (wake, woken) = std::sync::mpsc::sync_channel(1);
     let is_closed = Arc::new(AtomicBool::new(false));
     found.shared.damages.wake(wake.clone());
-    let writer = Writer::new(inbox, jobs.clone(), state, last, is_closed.clone());
+    let writer = Writer::new(inbox, jobs.clone(), done, state, last, is_closed.clone());
     let syncer = Syncer {
         jobs: to_do,
-        done: commits.clone(),
+        done: Done {
+            synced,
+            wake: commits.clone(),
+        },
         log: Some(found.log),
         reopened: false,
         reopen: Reopen {
@@ -142,6 +156,7 @@ pub(super) fn start(
         blocks: found.blocks,
         shared: found.shared.clone(),
         keep: options.keep,
+        unsure: Unsure::default(),
     };
     if !keeper.shared.damages.all().is_empty() {
         // What was told need not be told at the next start.
@@ -159,6 +174,7 @@ pub(super) fn start(
     Ok(Embedded {
         shared: found.shared,
         seed: found.seed,
+        began: header.number,
         position,
         epochs: found.epochs.into(),
         commits,
@@ -172,7 +188,11 @@ pub(super) fn start(
     })
 }
 
-fn find(path: &Path, disk: Arc<dyn Disk>, options: &Options) -> Result<Found, OpenError> {
+pub(super) fn find(
+    path: &Path,
+    disk: Arc<dyn Disk>,
+    options: &Options,
+) -> Result<Found, OpenError> {
     let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     format(path, &*disk)?;
     disk.make_dir(Path::new(PARTS))

@@ -2,6 +2,7 @@
 
 mod messages;
 mod results;
+mod unheard;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use futures_util::future::BoxFuture;
 
 pub(super) use messages::{history, last, latest, scan, tell};
 pub(super) use results::{FoundOnce, Looked, kept, open_result, results};
+pub(super) use unheard::unheard;
 
 use super::levels::Shared;
-use super::rows::{Key, Space, end_of};
+use super::rows::{Key, Space, collection_prefix, end_of, split_record};
 use crate::store::coding::Reader;
 use crate::store::{Error, PageOf, ScanLimit};
 use crate::types::Record;
@@ -84,4 +86,25 @@ pub(super) fn list(
             return Ok(page);
         }
     }
+}
+
+/// One look for each of them: what they hold is passed over.
+pub(super) fn collections(shared: &Shared, limit: usize) -> Result<Vec<String>, Error> {
+    let mut from = Key::named(Space::Record, "");
+    let end = end_of(&from);
+    let mut names: Vec<String> = Vec::new();
+    while names.len() < limit {
+        let (rows, _) = shared.range(&BTreeMap::new(), &from, &end, 1)?;
+        let Some((key, _)) = rows.first() else {
+            break;
+        };
+        let Some((name, _)) = split_record(key.rest()) else {
+            break;
+        };
+        from = end_of(&collection_prefix(Space::Record, name));
+        names.push(name.to_owned());
+    }
+    // By their lengths first, as their keys are.
+    names.sort_unstable();
+    Ok(names)
 }

@@ -1,8 +1,9 @@
 //! The thread that makes frames durable, and then seen.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -11,8 +12,8 @@ use super::keeper::Wake;
 use super::levels::Shared;
 use super::log::{self, Log};
 use super::state::entries;
-use super::writer::{Input, Outcome, Synced, Written};
-use crate::store::{Error, Tail};
+use super::writer::{Input, Outcome, Reply, Synced, Written};
+use crate::store::{Error, Judged, Tail};
 use crate::types::Message;
 
 /// Room that the log has before a frame is judged, or half of a segment: a frame that is larger may still be refused.
@@ -35,7 +36,7 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) struct Syncer {
     pub(super) jobs: Receiver<Job>,
-    pub(super) done: mpsc::Sender<Input>,
+    pub(super) done: Done,
     pub(super) log: Option<Log>,
     /// The log was opened again, and may have had frames that nobody was told of.
     pub(super) reopened: bool,
@@ -48,6 +49,15 @@ pub(super) struct Syncer {
     pub(super) checkpoint_bytes: u64,
 }
 
+/// What is told of a job once it is done.
+#[derive(Debug, Default)]
+struct Told {
+    /// It is durable.
+    frame: Option<Bytes>,
+    ephemeral: Vec<(u64, Arc<Message>)>,
+    replies: Vec<(Reply, Result<Vec<Judged>, Error>)>,
+}
+
 /// Whether frames may be appended that follow what was judged.
 #[derive(Debug, PartialEq, Eq)]
 enum Follows {
@@ -56,19 +66,19 @@ enum Follows {
     NotYet,
 }
 
-/// Says so if the thread ends by a panic: nobody waits for it then.
-struct Said(mpsc::Sender<Input>);
+/// Where the writing thread hears of the jobs.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) synced: Sender<Synced>,
+    /// Its inbox: it may wait there.
+    pub(super) wake: mpsc::Sender<Input>,
+}
 
-impl Drop for Said {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let room = Err("the thread that syncs the log has panicked".to_owned());
-            let outcome = Outcome::Failed;
-            // A writer that is gone does not wait either.
-            let _ = self
-                .0
-                .blocking_send(Input::Synced(Synced { outcome, room }));
-        }
+impl Done {
+    fn say(&self, synced: Synced) {
+        // A writer that is gone does not wait either, here and below. A full mailbox is one that will be read.
+        let _ = self.synced.send(synced);
+        let _ = self.wake.blocking_send(Input::Synced);
     }
 }
 
@@ -80,26 +90,33 @@ pub(super) struct Reopen {
 }
 
 impl Syncer {
-    /// Runs until nobody is left who has a job for it.
+    /// Runs until nobody is left who has a job for it. A panic is told, so that nobody waits for what does not come.
     pub(super) fn run(mut self) {
-        let _said = Said(self.done.clone());
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) else {
+            return;
+        };
+        let Self { jobs, done, .. } = self;
+        // First, so that a job is either lost before the writer hears of the panic, or cannot be given any more.
+        drop(jobs);
+        let room = Err("the thread that syncs the log has panicked".to_owned());
+        let outcome = Outcome::Failed;
+        done.say(Synced { outcome, room });
+        resume_unwind(panic);
+    }
+
+    fn work(&mut self) {
         while let Ok(job) = self.jobs.recv() {
-            let mut outcome = match job {
+            let (outcome, told) = match job {
                 Job::Write(written) => self.write(written),
-                Job::Reserve => Outcome::Durable(self.durable()),
+                Job::Reserve => (Outcome::Durable(self.durable()), Told::default()),
                 Job::Remove(before) => {
                     self.remove(before);
                     continue;
                 }
             };
-            let room = self.reserve();
-            if std::mem::take(&mut self.reopened) {
-                outcome = Outcome::Failed;
-            }
-            // A full mailbox is one that is being read; a closed one has nobody who waits.
-            let _ = self
-                .done
-                .blocking_send(Input::Synced(Synced { outcome, room }));
+            self.say(outcome);
+            // Afterwards: the next frame is closed meanwhile, and is here when this is done.
+            self.tell(told);
         }
         if let Some(log) = self.log.take()
             && let Err(error) = log.close()
@@ -112,39 +129,64 @@ impl Syncer {
         self.shared.levels.read().active.frame
     }
 
-    fn write(&mut self, written: Written) -> Outcome {
-        let Some((number, payload)) = written.frame else {
-            for (reply, judged) in written.replies {
-                // Whoever waited may be gone, here and below.
-                let _ = reply.send(Ok(judged));
-            }
-            return Outcome::Durable(self.durable());
+    /// Says what became of the last job, and whether there is room for the next.
+    fn say(&mut self, outcome: Outcome) {
+        let room = self.reserve();
+        let outcome = match std::mem::take(&mut self.reopened) {
+            true => Outcome::Failed,
+            false => outcome,
         };
-        if let Err(error) = self.append(number, &payload) {
-            for (reply, _) in written.replies {
-                let _ = reply.send(Err(error.clone()));
-            }
-            return Outcome::Failed;
-        }
-        self.show(number, payload, written.ephemeral);
-        for (reply, judged) in written.replies {
-            let _ = reply.send(Ok(judged));
-        }
-        Outcome::Durable(number)
+        self.done.say(Synced { outcome, room });
     }
 
-    /// A frame is durable: everybody sees it, and the tail is told.
-    fn show(&self, number: u64, payload: Bytes, ephemeral: Vec<(u64, Arc<Message>)>) {
-        let told = entries(payload.clone(), ephemeral);
-        {
-            let mut levels = self.shared.levels.write();
-            levels.active.apply(number, payload);
-            // Under the lock, so that nobody finds what is behind the tail.
-            self.position
-                .store(levels.active.header.tail, Ordering::Release);
+    fn write(&mut self, written: Written) -> (Outcome, Told) {
+        let Written {
+            frame,
+            ephemeral,
+            replies,
+        } = written;
+        let mut told = Told {
+            replies: replies
+                .into_iter()
+                .map(|(reply, judged)| (reply, Ok(judged)))
+                .collect(),
+            ..Told::default()
+        };
+        let Some((number, payload)) = frame else {
+            return (Outcome::Durable(self.durable()), told);
+        };
+        if let Err(error) = self.append(number, &payload) {
+            for (_, judged) in &mut told.replies {
+                *judged = Err(error.clone());
+            }
+            return (Outcome::Failed, told);
         }
-        if !told.is_empty() {
-            self.tail.committed(&told);
+        self.show(number, payload.clone());
+        told.frame = Some(payload);
+        told.ephemeral = ephemeral;
+        (Outcome::Durable(number), told)
+    }
+
+    /// A frame is durable: everybody sees it.
+    fn show(&self, number: u64, payload: Bytes) {
+        let mut levels = self.shared.levels.write();
+        levels.active.apply(number, payload);
+        // Under the lock, so that nobody finds what is behind the tail.
+        self.position
+            .store(levels.active.header.tail, Ordering::Release);
+    }
+
+    /// Tells the tail what a frame brought, and everyone who waits.
+    fn tell(&self, told: Told) {
+        if let Some(payload) = told.frame {
+            let entries = entries(payload, told.ephemeral);
+            if !entries.is_empty() {
+                self.tail.committed(&entries);
+            }
+        }
+        for (reply, judged) in told.replies {
+            // Whoever waited may be gone.
+            let _ = reply.send(judged);
         }
     }
 
@@ -191,7 +233,11 @@ impl Syncer {
         }
         // Written before the error: whoever sent it does not know, and now it is there.
         for (number, payload) in frames {
-            self.show(number, payload, Vec::new());
+            self.show(number, payload.clone());
+            self.tell(Told {
+                frame: Some(payload),
+                ..Told::default()
+            });
         }
         // Numbers of frames that are missing at the end are not used again.
         let last = log.next() - 1;

@@ -1,20 +1,28 @@
 //! The thread that judges commits into frames. While one frame is on its way to the disk, the next one forms.
 
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, SendError, Sender};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::closed;
 use super::reader::Looked;
 use super::state::State;
 use super::syncer::Job;
+use crate::store::judge::{Judging, Step};
 use crate::store::{Commit, Error, Judged, OpenRun, Which};
 use crate::types::{ClientKey, Message};
 
-/// A frame that is so large goes before it takes more in.
-const FRAME_BYTES: usize = 1 << 20;
+/// A frame that is so large takes no more commits in.
+pub(super) const FRAME_BYTES: usize = 1 << 20;
+
+/// A commit that makes a frame so large is cut: the rest of it goes into the next frame. So no frame is larger than this and
+/// one unit, and the log has room for it before it is judged.
+pub(super) const CUT_BYTES: usize = 8 << 20;
 
 /// Commits of one frame at most.
 const COMMITS: usize = 4_096;
@@ -37,8 +45,8 @@ pub(super) enum Input {
         which: Which,
         reply: oneshot::Sender<Looked>,
     },
-    /// The last job of the syncing thread is done.
-    Synced(Synced),
+    /// The last job of the syncing thread is done: it has said what became of it.
+    Synced,
     /// Nothing comes any more: what is here is finished.
     Close,
 }
@@ -74,6 +82,8 @@ pub(super) struct Written {
 pub(super) struct Writer {
     inbox: mpsc::Receiver<Input>,
     jobs: Sender<Job>,
+    /// What became of the jobs. A channel of its own: it is heard while the inbox is not.
+    done: Receiver<Synced>,
     state: State,
     /// Of the frame that is being made.
     replies: Vec<(Reply, Vec<Judged>)>,
@@ -85,16 +95,26 @@ pub(super) struct Writer {
     is_stale: bool,
     room: Result<(), String>,
     /// Those that wait to hear whether there is room again, with their own in line.
-    waiting: Vec<(Box<Commit>, Reply, OwnedSemaphorePermit)>,
+    waiting: VecDeque<(Box<Commit>, Reply, OwnedSemaphorePermit)>,
+    /// The commit that goes on in the next frame.
+    cut: Option<Cut>,
     is_closing: bool,
     /// Nobody has the store any more.
     is_closed: Arc<AtomicBool>,
+}
+
+/// A commit that fills more than a frame.
+#[derive(Debug)]
+struct Cut {
+    judging: Judging,
+    reply: Reply,
 }
 
 impl Writer {
     pub(super) fn new(
         inbox: mpsc::Receiver<Input>,
         jobs: Sender<Job>,
+        done: Receiver<Synced>,
         state: State,
         last: u64,
         is_closed: Arc<AtomicBool>,
@@ -102,13 +122,15 @@ impl Writer {
         Self {
             inbox,
             jobs,
+            done,
             state,
             replies: Vec::new(),
             last,
             is_syncing: false,
             is_stale: false,
             room: Ok(()),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
+            cut: None,
             is_closing: false,
             is_closed,
         }
@@ -116,9 +138,24 @@ impl Writer {
 
     /// Runs until it is closed, or nobody is left who could tell it anything.
     pub(super) fn run(mut self) {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.work()));
+        // What comes in line at this moment, or has its slot there, would wait in it for good.
+        self.inbox.close();
         while let Some(input) = self.inbox.blocking_recv() {
-            self.take(input);
-            while self.replies.len() < COMMITS && self.state.staged_bytes() < FRAME_BYTES {
+            if let Input::Commit { reply, .. } = input {
+                // Whoever waited may be gone, here and below.
+                let _ = reply.send(Err(closed()));
+            }
+        }
+        if let Err(panic) = ended {
+            resume_unwind(panic);
+        }
+        // The syncing thread ends with the last one that gives it jobs.
+    }
+
+    fn work(&mut self) {
+        while self.hear() {
+            while !self.is_full() {
                 match self.inbox.try_recv() {
                     Ok(input) => self.take(input),
                     Err(_) => break,
@@ -132,7 +169,28 @@ impl Writer {
                 break;
             }
         }
-        // The syncing thread ends with the last one that gives it jobs.
+    }
+
+    /// Waits for the next input; while the frame is full and the one before it on its way, for that one only: those in line
+    /// hold their room then, and whoever comes waits. False: nobody is left who could tell it anything.
+    fn hear(&mut self) -> bool {
+        if self.is_full() && self.is_syncing {
+            match self.done.recv() {
+                Ok(synced) => self.synced(synced),
+                Err(_) => return false,
+            }
+            return true;
+        }
+        match self.inbox.blocking_recv() {
+            Some(input) => self.take(input),
+            None => return false,
+        }
+        true
+    }
+
+    fn is_full(&self) -> bool {
+        let is_large = self.state.staged_bytes() >= FRAME_BYTES;
+        is_large || self.replies.len() >= COMMITS || self.cut.is_some()
     }
 
     fn take(&mut self, input: Input) {
@@ -142,8 +200,9 @@ impl Writer {
                 reply,
                 room,
             } => {
-                if self.room.is_err() && !self.is_closing {
-                    self.waiting.push((commit, reply, room));
+                let waits = self.room.is_err() || !self.waiting.is_empty();
+                if waits && !self.is_closing {
+                    self.waiting.push_back((commit, reply, room));
                 } else {
                     drop(room);
                     self.judge(*commit, reply);
@@ -162,27 +221,47 @@ impl Writer {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.state.look(&client, &which));
             }
-            Input::Synced(synced) => self.synced(synced),
+            Input::Synced => {
+                while let Ok(synced) = self.done.try_recv() {
+                    self.synced(synced);
+                }
+            }
             Input::Close => self.is_closing = true,
         }
     }
 
     fn judge(&mut self, commit: Commit, reply: Reply) {
         let refusal = match &self.room {
-            _ if self.is_closing => Some("it is closed".to_owned()),
-            _ if self.is_stale => Some("it is being read anew".to_owned()),
-            Err(why) => Some(why.clone()),
+            _ if self.is_closing => Some(closed()),
+            _ if self.is_stale => Some(Error::Refused("it is being read anew".into())),
+            Err(why) => Some(Error::Refused(why.clone())),
             Ok(()) => None,
         };
         if let Some(refusal) = refusal {
-            // Whoever waited may be gone, here and below.
-            let _ = reply.send(Err(Error::Refused(refusal)));
+            let _ = reply.send(Err(refusal));
             return;
         }
-        match self.state.judge(commit) {
-            Ok(judged) => self.replies.push((reply, judged)),
+        let mut judging = Judging::new(commit);
+        match self.state.judge(&mut judging, CUT_BYTES) {
+            Ok(Step::Ended) => self.replies.push((reply, judging.judged)),
+            Ok(Step::Done) => self.cut = Some(Cut { judging, reply }),
             Err(error) => {
                 let _ = reply.send(Err(refused(&error)));
+                self.discard(&error);
+            }
+        }
+    }
+
+    /// The rest of a commit of which a part is on its way.
+    fn go_on(&mut self) {
+        let Some(mut cut) = self.cut.take() else {
+            return;
+        };
+        match self.state.judge(&mut cut.judging, CUT_BYTES) {
+            Ok(Step::Ended) => self.replies.push((cut.reply, cut.judging.judged)),
+            Ok(Step::Done) => self.cut = Some(cut),
+            Err(error) => {
+                self.cut = Some(cut);
                 self.discard(&error);
             }
         }
@@ -198,7 +277,9 @@ impl Writer {
                 self.discard(&Error::Refused("a write before it failed".to_owned()));
             }
         }
-        for (commit, reply, _) in std::mem::take(&mut self.waiting) {
+        while !self.is_full()
+            && let Some((commit, reply, _)) = self.waiting.pop_front()
+        {
             self.judge(*commit, reply);
         }
     }
@@ -214,7 +295,7 @@ impl Writer {
                 Err(error) => tracing::error!(%error, "the store cannot be read anew"),
             }
         }
-        let job = if self.replies.is_empty() {
+        let job = if self.replies.is_empty() && self.cut.is_none() {
             if self.waiting.is_empty() {
                 return;
             }
@@ -225,12 +306,24 @@ impl Writer {
                 Err(error) => return self.discard(&error),
             }
         };
-        self.is_syncing = self.jobs.send(job).is_ok();
-        if !self.is_syncing {
-            // Nobody syncs any more.
-            for (_, reply, _) in self.waiting.drain(..) {
-                let _ = reply.send(Err(refused(&Error::Refused("its thread has ended".into()))));
+        match self.jobs.send(job) {
+            Ok(()) => {
+                self.is_syncing = true;
+                self.go_on();
             }
+            Err(SendError(job)) => self.nobody_syncs(job),
+        }
+    }
+
+    /// The syncing thread has ended: nothing becomes durable any more, and nobody is kept waiting for it.
+    fn nobody_syncs(&mut self, job: Job) {
+        let ended = Error::Refused("the thread that syncs the log has ended".into());
+        if let Job::Write(written) = job {
+            self.replies = written.replies;
+            self.discard(&ended);
+        }
+        for (_, reply, _) in self.waiting.drain(..) {
+            let _ = reply.send(Err(ended.clone()));
         }
     }
 
@@ -257,9 +350,17 @@ impl Writer {
         for (reply, _) in self.replies.drain(..) {
             let _ = reply.send(Err(refused(error)));
         }
+        if let Some(cut) = self.cut.take() {
+            // A frame before may have a part of it.
+            let _ = cut.reply.send(Err(Error::Unavailable(error.to_string())));
+        }
     }
 }
 
+/// Whatever it is, nothing was applied.
 fn refused(error: &Error) -> Error {
-    Error::Refused(error.to_string())
+    match error {
+        Error::Refused(_) => error.clone(),
+        _ => Error::Refused(error.to_string()),
+    }
 }

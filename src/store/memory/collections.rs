@@ -51,8 +51,18 @@ impl Collections {
         deleted.unwrap_or(collection.floor)
     }
 
-    /// Puts a version in, or the deletion that it is.
-    pub(super) fn put(&mut self, name: &Arc<str>, record: Record) {
+    /// Of those that have records, in byte order.
+    pub(super) fn names(&self, limit: usize) -> Vec<String> {
+        let all = self.by_name.iter();
+        let some = all.filter(|(_, collection)| !collection.records.is_empty());
+        let mut names: Vec<_> = some.map(|(name, _)| name.to_string()).collect();
+        names.sort_unstable();
+        names.truncate(limit);
+        names
+    }
+
+    /// Puts a version in, or the deletion that it is. `now`: by the store's own time.
+    pub(super) fn put(&mut self, name: &Arc<str>, record: Record, now: SystemTime) {
         let collection = match self.by_name.get_mut(&**name) {
             Some(collection) => collection,
             None => self.by_name.entry(name.clone()).or_default(),
@@ -62,7 +72,7 @@ impl Collections {
             collection.records.remove(key);
             collection.deleted.insert(key.into(), record.version);
             self.deletions.push_back(Deletion {
-                time: record.updated_at,
+                time: now,
                 collection: name.clone(),
                 key: key.into(),
                 version: record.version,

@@ -16,6 +16,9 @@ const EXAMINED: usize = 4096;
 /// What an entry costs beside its bytes: its slot, its index entry and its allocations.
 const ENTRY_BYTES: usize = 128;
 
+/// How many times are told apart within the age that messages are kept for.
+const MARKS: u32 = 1024;
+
 /// Messages older than the bound that one commit removes at most.
 const AGED_AT_ONCE: usize = 1024;
 
@@ -25,6 +28,8 @@ pub(in crate::store) struct Log {
     /// The positions of each topic's messages.
     topics: HashMap<Names, VecDeque<u64>>,
     bytes: usize,
+    /// Which position the newest message had at a time, oldest first.
+    reached: VecDeque<(SystemTime, u64)>,
     /// The newest position whose message was removed.
     floor: u64,
 }
@@ -72,6 +77,17 @@ impl Log {
         self.entries.push_back((position, message));
     }
 
+    /// It is so late by the store's own time, and what is here ages from now on.
+    pub(in crate::store) fn reach(&mut self, now: SystemTime, age: Duration) {
+        let Some((newest, _)) = self.entries.back() else {
+            return;
+        };
+        match self.reached.back_mut() {
+            Some((time, position)) if now < *time + age / MARKS => *position = *newest,
+            _ => self.reached.push_back((now, *newest)),
+        }
+    }
+
     /// All of them, in order of position.
     pub(in crate::store) fn entries(&self) -> impl Iterator<Item = (u64, &PackedMessage)> {
         self.entries
@@ -88,9 +104,15 @@ impl Log {
             return;
         };
         for _ in 0..AGED_AT_ONCE {
+            let Some((time, through)) = self.reached.front() else {
+                return;
+            };
+            if *time + age / MARKS > oldest {
+                return;
+            }
             match self.entries.front() {
-                Some((_, message)) if message.time() < oldest => self.remove_oldest(),
-                _ => return,
+                Some((position, _)) if position <= through => self.remove_oldest(),
+                _ => drop(self.reached.pop_front()),
             }
         }
     }

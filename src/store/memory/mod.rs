@@ -19,12 +19,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::RwLock;
+use tokio::time::Instant;
 
 use self::state::State;
+use super::clock::{Clock, Wall};
 use super::packed::PackedMessage;
 use super::{
     Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, KeptResult, OpenRun, Page,
-    PageOf, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Which,
+    PageOf, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard, Which,
 };
 use crate::types::{ClientKey, Record, Topic};
 
@@ -94,12 +96,12 @@ impl Memory {
             message_bytes: keep.message_bytes,
             ..Bounds::default()
         };
-        Self::bounded(bounds, tail)
+        Self::bounded(bounds, Wall::now(), tail)
     }
 
-    fn bounded(bounds: Bounds, tail: Arc<dyn Tail>) -> Self {
+    fn bounded(bounds: Bounds, wall: Wall, tail: Arc<dyn Tail>) -> Self {
         Self {
-            state: RwLock::new(State::new(bounds)),
+            state: RwLock::new(State::new(bounds, Clock::start(wall, None, Instant::now()))),
             position: AtomicU64::new(0),
             epochs: Arc::new([Epoch {
                 id: rand::random(),
@@ -265,6 +267,11 @@ impl Store for Memory {
         ready(Ok(page)).boxed()
     }
 
+    fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        let names = self.state.read().collections.names(limit);
+        ready(Ok(names)).boxed()
+    }
+
     fn tail(&self) -> Position {
         Position(self.position.load(Ordering::Acquire))
     }
@@ -336,6 +343,16 @@ impl Store for Memory {
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
         ready(Ok(self.kept_results(client, which, limit))).boxed()
+    }
+
+    /// What an earlier start had is gone with it.
+    fn unheard<'a>(
+        &'a self,
+        _: &'a ClientKey,
+        _: u64,
+        _: usize,
+    ) -> BoxFuture<'a, Result<Unheard, Error>> {
+        ready(Ok(Unheard::default())).boxed()
     }
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use hashbrown::HashMap;
+use tokio::time::Instant;
 
+use super::super::clock::Clock;
 use super::super::judge::{Final, Identity, Keeping, Known, Opened, Rows, Take, identity, judge};
 use super::super::packed::PackedMessage;
 use super::Bounds;
@@ -29,16 +31,19 @@ pub(super) struct State {
     pub(super) tail: u64,
     /// Nothing is accepted any more.
     pub(super) closed: bool,
-    /// The time of the commit that is being applied.
+    clock: Clock,
+    /// The store's own time, by which things age, and what the commit that is being applied says that it is.
     now: SystemTime,
+    wall: SystemTime,
     /// What the commit that is being applied has to tell.
     told: Vec<Entry>,
 }
 
 impl State {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds, clock: Clock) -> Self {
         Self {
             bounds,
+            clock,
             log: Log::default(),
             clients: Clients::new(),
             collections: Collections::default(),
@@ -47,6 +52,7 @@ impl State {
             terms: HashMap::new(),
             tail: 0,
             now: SystemTime::UNIX_EPOCH,
+            wall: SystemTime::UNIX_EPOCH,
             told: Vec::new(),
         }
     }
@@ -67,7 +73,9 @@ impl State {
             Some(term) if commit.term < *term => return Err(Error::Fenced(*term)),
             _ => {}
         }
-        self.now = commit.now;
+        let now = self.clock.now(commit.now, Instant::now());
+        self.now = self.now.max(now);
+        self.wall = commit.now;
         let judged = judge(commit, self)?;
         self.runs.end_commit();
         let told = std::mem::take(&mut self.told);
@@ -93,6 +101,7 @@ impl State {
         let message = Arc::new(packed.unpack());
         let position = self.next_position();
         self.log.append(position, packed);
+        self.log.reach(self.now, self.bounds.message_age);
         self.tell(EntryKind::Message(message.clone()));
         message
     }
@@ -134,7 +143,7 @@ impl Rows for State {
     fn change(&mut self, collection: &Arc<str>, message: Message) -> Result<(), Error> {
         let message = self.append(&message);
         if let MessageBody::Record(record) = &message.body {
-            self.collections.put(collection, record.clone());
+            self.collections.put(collection, record.clone(), self.now);
         }
         Ok(())
     }
@@ -170,7 +179,7 @@ impl Rows for State {
     }
 
     fn take(&mut self, take: Take<'_>) -> Result<TakenId, Error> {
-        let taken = self.runs.take(&take, self.now);
+        let taken = self.runs.take(&take, self.wall);
         if let Some(identity) = identity(take.origin, take.place, take.req_id) {
             self.clients.take(identity, &take, taken, self.now);
         }

@@ -27,7 +27,7 @@ fn small(tail: Arc<Recorder>) -> Arc<dyn Store> {
         deletion_age: Duration::from_secs(100),
         ..Bounds::default()
     };
-    Arc::new(Memory::bounded(bounds, tail))
+    Arc::new(Memory::bounded(bounds, Wall::OfCommits, tail))
 }
 
 #[tokio::test]

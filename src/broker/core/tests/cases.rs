@@ -240,6 +240,26 @@ fn a_packet_has_sixteen_waiters() {
 }
 
 #[test]
+fn who_the_store_refuses_is_told_when_to_come_back() {
+    let mut bench = Bench::new(vec![planned("h")]);
+    let mut pauses = Vec::new();
+    for outcome in [Outcome::Retry, Outcome::InDoubt].repeat(10) {
+        let call = bench.offer("a", vec![packet("h", "1")]);
+        let run = bench.run();
+        let refused = Answer::with(outcome, Reason::StoreUnavailable, "no room on the disk");
+        bench.complete(run.batch, vec![refused]);
+        let told = bench.answers_to(call).remove(0);
+        assert_eq!(told.outcome, outcome);
+        pauses.push(told.retry_after.unwrap());
+    }
+    let bounds = Duration::from_millis(500)..Duration::from_millis(1_500);
+    assert!(pauses.iter().all(|pause| bounds.contains(pause)));
+    pauses.sort_unstable();
+    pauses.dedup();
+    assert!(pauses.len() > 10, "jittered: {pauses:?}");
+}
+
+#[test]
 fn what_was_not_taken_ends_its_chain_in_its_request_only() {
     let batch = BatchLimits {
         max_packets: 2,

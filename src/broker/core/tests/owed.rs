@@ -7,8 +7,6 @@ use crate::broker::Settings;
 use crate::broker::core::{Completed, Done};
 use crate::types::{Action, Answer, Outcome, Reason};
 
-const MS: Duration = Duration::from_millis(1);
-
 #[test]
 fn what_a_call_was_to_carry_and_did_not_is_owed_to_streams() {
     for handler in [durable("h"), planned("h")] {

@@ -1,6 +1,8 @@
 //! NATS JetStream with the same packets, published and nothing else: what the gateway does beyond that (running them, telling
 //! their results) has no counterpart here.
 
+use std::collections::VecDeque;
+use std::future::IntoFuture;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -27,9 +30,8 @@ const BATCH: usize = 1000;
 /// Batches of a publisher that are not answered yet.
 const BATCHES_IN_FLIGHT: usize = 2;
 
-/// Messages of a publisher that are not answered yet, and how many go out with one write.
+/// Messages of a publisher that are not answered yet.
 const WINDOW: usize = 1000;
-const CHUNK: usize = 100;
 
 /// Within this a server is there.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,12 +82,18 @@ pub(super) async fn turn(
     // Dropping the set ends its tasks, whatever the way out.
     let mut publishers = JoinSet::new();
     for number in 0..PUBLISHERS {
-        let connection = Connection::open(&server.address).await;
-        let connection = connection.map_err(|error| wrong(&error))?;
         let counter = published.clone();
         match way {
-            Way::Batches => publishers.spawn(batches(connection, number, counter)),
-            Way::Windowed => publishers.spawn(windowed(connection, number, counter)),
+            Way::Batches => {
+                let connection = Connection::open(&server.address).await;
+                let connection = connection.map_err(|error| wrong(&error))?;
+                publishers.spawn(batches(connection, number, counter))
+            }
+            Way::Windowed => {
+                let client = async_nats::connect(&server.address).await;
+                let client = client.map_err(|error| Fault::Wrong(error.to_string()))?;
+                publishers.spawn(windowed(client, number, counter))
+            }
         };
     }
     let figure = tokio::select! {
@@ -142,28 +150,25 @@ fn batch(connection: &Connection, id: &str, number: usize) -> Vec<u8> {
     bytes
 }
 
-/// Until it fails: messages that are answered one by one.
+/// Until it fails: messages that are answered one by one, with NATS's own client, as its users publish them.
 async fn windowed(
-    mut connection: Connection,
+    client: async_nats::Client,
     number: usize,
     published: Arc<AtomicU64>,
 ) -> io::Result<()> {
-    let subject = format!("bench.{number}");
-    let mut chunk = Vec::new();
-    for _ in 0..CHUNK {
-        let content = [b'x'; MESSAGE_BYTES];
-        connection.publish(&mut chunk, &subject, "", &content, Answered::Yes);
-    }
-    let mut in_flight = 0;
+    let context = async_nats::jetstream::new(client);
+    let subject = async_nats::Subject::from(format!("bench.{number}"));
+    let content = Bytes::from_static(&[b'x'; MESSAGE_BYTES]);
+    let mut unanswered = VecDeque::with_capacity(WINDOW);
     loop {
-        while in_flight + CHUNK <= WINDOW {
-            connection.send(&chunk).await?;
-            in_flight += CHUNK;
+        while unanswered.len() < WINDOW {
+            let sent = context.publish(subject.clone(), content.clone()).await;
+            unanswered.push_back(sent.map_err(io::Error::other)?.into_future());
         }
-        for answer in connection.answers().await? {
-            check(&answer)?;
+        // They are answered in order.
+        if let Some(oldest) = unanswered.pop_front() {
+            oldest.await.map_err(io::Error::other)?;
             published.fetch_add(1, Ordering::Relaxed);
-            in_flight -= 1;
         }
     }
 }

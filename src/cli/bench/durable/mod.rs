@@ -25,7 +25,7 @@ use self::load::{Load, Shape};
 use self::report::Report;
 use self::usage::{Usage, Whose};
 use super::servers::Servers;
-use super::{Error, Fault, Server, Times, calls, runtime, seconds, write_json};
+use super::{Error, Fault, Server, Times, calls, judged, runtime, seconds, write_json};
 
 pub(super) use self::usage::LOAD_THREADS;
 
@@ -47,6 +47,9 @@ pub struct Args {
     /// Writes every figure to this file too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Ends with 1 when a target is missed; otherwise only a wrong answer does
+    #[arg(long)]
+    strict: bool,
 }
 
 /// Four clients, each with one call being taken while the last results of the one before come: of four subjects each may hold
@@ -118,10 +121,10 @@ impl Round {
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     let report = measure(args, &mut io::stderr())?;
     report.print(&mut io::stdout().lock())?;
-    match &args.json {
-        Some(path) => write_json(path, &report.json()),
-        None => Ok(()),
+    if let Some(path) = &args.json {
+        write_json(path, &report.json())?;
     }
+    judged(report.missed(), args.strict)
 }
 
 fn measure(args: &Args, progress: &mut dyn Write) -> Result<Report, Error> {
@@ -129,7 +132,7 @@ fn measure(args: &Args, progress: &mut dyn Write) -> Result<Report, Error> {
     let folder = Folder::make(args.path.as_deref())?;
     let nats = jetstream::find(args.nats_server.as_deref());
     if nats.is_none() {
-        let hint = "no nats-server of 2.15 or later is here (`make tools` installs one): measured without JetStream";
+        let hint = "no nats-server of 2.15 or later is here (`--nats-server` names one; in a clone, `make tools` installs one): measured without JetStream";
         writeln!(progress, "{hint}")?;
     }
     let servers_runtime = runtime("bench-server")?;
@@ -297,6 +300,7 @@ mod tests {
             path: Some(folder.path().to_owned()),
             nats_server: Some(folder.path().join("none")),
             json: None,
+            strict: false,
         };
         let report = measure(&args, &mut io::sink()).unwrap().json();
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();

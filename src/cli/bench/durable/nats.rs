@@ -1,4 +1,5 @@
-//! As much of NATS's protocol as a publisher needs. The least that a client can cost: what is measured is the server.
+//! As much of NATS's protocol as atomic batches need, which its own client does not have yet. The least that a client can cost:
+//! what is measured is the server.
 
 use std::io;
 

@@ -71,6 +71,12 @@ impl Report {
         }
     }
 
+    /// What did not reach its target.
+    pub(super) fn missed(&self) -> Vec<&'static str> {
+        let missed = self.ratios.iter().filter(|ratio| !ratio.reached);
+        missed.map(|ratio| ratio.to).collect()
+    }
+
     pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,

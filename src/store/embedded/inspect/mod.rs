@@ -40,6 +40,8 @@ pub enum Depth {
 pub struct Inspection {
     pub path: PathBuf,
     pub format: String,
+    /// Everything was read. Otherwise `damage` may not say all.
+    pub checked: bool,
     /// Of all files.
     pub bytes: u64,
     pub log: LogUse,
@@ -122,6 +124,8 @@ pub struct SpaceUse {
 /// A start.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct EpochUse {
+    /// A string of digits for programs: most of them round numbers beyond 2^53.
+    #[serde(serialize_with = "as_digits")]
     pub id: u64,
     /// The position at which it began.
     pub start: u64,
@@ -132,6 +136,7 @@ impl Inspection {
     pub fn of(path: &Path, depth: Depth) -> Result<Self, OpenError> {
         let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
         path.metadata().map_err(failed)?;
+        directory::is_no_file(path)?;
         let disk = RealDisk::read_only(path);
         if !disk.exists(Path::new(FORMAT)).map_err(failed)? {
             let why = format!("there is no {FORMAT} in it");
@@ -148,6 +153,7 @@ impl Inspection {
         let looked = Self {
             path: path.to_owned(),
             format: FORMAT_TEXT.trim().to_owned(),
+            checked: depth == Depth::Check,
             ..Self::default()
         };
         let looked = looked.look(disk, depth);
@@ -414,4 +420,8 @@ fn as_text<S: serde::Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::
         Some(time) => to.collect_str(&humantime::format_rfc3339_millis(*time)),
         None => to.serialize_none(),
     }
+}
+
+fn as_digits<S: serde::Serializer>(number: &u64, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(number)
 }

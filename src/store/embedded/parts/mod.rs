@@ -41,8 +41,9 @@ pub(super) struct PartInfo {
     /// The positions of the first and the last message; 0 and 0 if there is none.
     pub(super) first: u64,
     pub(super) last: u64,
-    /// The times of the oldest and the newest message; 1970 if there is none.
+    /// The time of the oldest message; 1970 if there is none.
     pub(super) oldest: SystemTime,
+    /// What it ages from ([`PartWriter::ages_from`]), else the time of the newest message; 1970 if there is none.
     pub(super) newest: SystemTime,
 }
 

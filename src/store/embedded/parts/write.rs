@@ -94,6 +94,11 @@ impl PartWriter {
         Ok(())
     }
 
+    /// When its messages were all there, by the store's own time, which is not that of the wall clock that messages have.
+    pub(in super::super) fn ages_from(&mut self, time: SystemTime) {
+        self.info.newest = time;
+    }
+
     /// Writes the rest. The part is there after a crash once this returns.
     pub(in super::super) fn finish(mut self) -> io::Result<PartInfo> {
         self.end_block()?;

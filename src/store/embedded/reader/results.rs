@@ -92,12 +92,12 @@ pub(in super::super) fn results(
 
 /// What a client is done with, looked up once for each queue and row.
 #[derive(Default)]
-struct Settled {
+pub(super) struct Settled {
     queues: BTreeMap<QueueHash, u64>,
 }
 
 impl Settled {
-    fn has(
+    pub(super) fn has(
         &mut self,
         shared: &Shared,
         owned: &OwnedRow,

@@ -16,18 +16,20 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use tokio::time::Instant;
 
 use self::holders::Holders;
 use self::once::{Once, StagedOnce};
 use self::places::{LastQueue, StagedQueue};
-use self::runs::Runs;
+use self::runs::{Closing, Runs};
 use super::frame::{FrameWriter, Header};
 use super::keep::Keep;
 use super::levels::Shared;
-use super::rows::{Key, QueueHash, RunRow, Seed};
+use super::rows::{Key, QueueHash, RunRow, Seed, Space, end_of};
+use crate::store::clock::Clock;
 use crate::store::coding::Writer;
-use crate::store::judge::judge;
-use crate::store::{Commit, Entry, Error, Judged, OpenRun};
+use crate::store::judge::{Judging, Step};
+use crate::store::{Entry, Error, OpenRun};
 use crate::types::Message;
 
 #[derive(Debug)]
@@ -36,15 +38,25 @@ pub(super) struct State {
     keep: Keep,
     seed: Seed,
     header: Header,
+    clock: Clock,
     /// Rows that were accepted in frames that are not durable yet, each with its frame.
     pending: BTreeMap<Key, Option<Bytes>>,
-    /// Which rows each of those frames wrote.
-    frames: Vec<(u64, Vec<Key>)>,
+    /// Each of those frames.
+    frames: Vec<Pending>,
     once: Once,
     runs: Runs,
     holders: Holders,
     staged: Staged,
     swept: trim::Swept,
+}
+
+/// What a frame that is not durable yet did.
+#[derive(Debug)]
+struct Pending {
+    number: u64,
+    /// Of the rows that it wrote, in their order.
+    keys: Vec<Key>,
+    closing: Vec<Closing>,
 }
 
 /// The frame that is being made.
@@ -59,11 +71,17 @@ struct Staged {
     runs: Vec<(u64, RunRow)>,
     /// Runs of which some packets were finished or settled, but not all.
     finished: Vec<u64>,
+    closing: Vec<Closing>,
     /// The place of each ephemeral message: that of the stored entry before it.
     ephemeral: Vec<(u64, Arc<Message>)>,
+    /// About the bytes of what is written when the frame is complete.
+    held: usize,
     /// Whether the last thing taken in this commit may have more of its run behind it.
     run_is_open: bool,
+    /// The store's own time, by which things age.
     now: SystemTime,
+    /// What the commit says that it is.
+    wall: SystemTime,
 }
 
 impl Staged {
@@ -76,9 +94,12 @@ impl Staged {
             once: Vec::new(),
             runs: Vec::new(),
             finished: Vec::new(),
+            closing: Vec::new(),
             ephemeral: Vec::new(),
+            held: 0,
             run_is_open: false,
             now: SystemTime::UNIX_EPOCH,
+            wall: SystemTime::UNIX_EPOCH,
         }
     }
 }
@@ -93,13 +114,19 @@ pub(super) struct Frame {
 
 impl State {
     /// Reads what it keeps in memory: what is open, the req_ids, and who holds results.
-    pub(super) fn load(shared: Arc<Shared>, keep: Keep, seed: Seed) -> Result<Self, Error> {
+    pub(super) fn load(
+        shared: Arc<Shared>,
+        keep: Keep,
+        seed: Seed,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         let header = shared.levels.read().active.header;
         let mut state = Self {
             shared,
             keep,
             seed,
             header,
+            clock,
             pending: BTreeMap::new(),
             frames: Vec::new(),
             once: Once::default(),
@@ -117,18 +144,27 @@ impl State {
     /// After frames that did not become durable: everything is as it is durably.
     pub(super) fn reload(&mut self) -> Result<(), Error> {
         let term = self.header.term;
-        *self = Self::load(self.shared.clone(), self.keep.clone(), self.seed)?;
+        let (shared, keep) = (self.shared.clone(), self.keep.clone());
+        *self = Self::load(shared, keep, self.seed, self.clock.clone())?;
         // Given, though no frame has told it yet.
         self.raise_term(term);
         Ok(())
     }
 
-    /// Judges a commit into the frame that is being made. After an error nothing of that frame may be used.
-    pub(super) fn judge(&mut self, commit: Commit) -> Result<Vec<Judged>, Error> {
-        self.staged.now = commit.now;
+    /// Judges a commit into the frame that is being made, until it ends or the frame has so many bytes. After an error
+    /// nothing of that frame may be used.
+    pub(super) fn judge(&mut self, judging: &mut Judging, bytes: usize) -> Result<Step, Error> {
+        let now = self.clock.now(judging.now, Instant::now());
+        self.header.time = self.header.time.max(now);
+        self.staged.now = self.header.time;
+        self.staged.wall = judging.now;
         self.staged.run_is_open = false;
-        self.header.time = self.header.time.max(commit.now);
-        judge(commit, self)
+        while self.staged_bytes() < bytes {
+            if judging.step(self)? == Step::Ended {
+                return Ok(Step::Ended);
+            }
+        }
+        Ok(Step::Done)
     }
 
     /// The last frame that is durable.
@@ -152,7 +188,7 @@ impl State {
 
     /// About how much the frame takes so far.
     pub(super) fn staged_bytes(&self) -> usize {
-        self.staged.frame.len()
+        self.staged.frame.len() + self.staged.held
     }
 
     /// Completes the frame of this number: the rows of what its commits touched are written once.
@@ -170,7 +206,11 @@ impl State {
             self.pending.insert(key.clone(), row);
             keys.push(key);
         }
-        self.frames.push((number, keys));
+        self.frames.push(Pending {
+            number,
+            keys,
+            closing: staged.closing,
+        });
         Ok(Frame {
             payload,
             ephemeral: staged.ephemeral,
@@ -179,14 +219,15 @@ impl State {
 
     /// A frame is durable, and in the levels that readers see.
     pub(super) fn is_durable(&mut self, number: u64) {
-        while let Some(at) = self.frames.iter().position(|(frame, _)| *frame <= number) {
-            let (_, keys) = self.frames.remove(at);
+        while let Some(at) = self.frames.iter().position(|frame| frame.number <= number) {
+            let Pending { keys, closing, .. } = self.frames.remove(at);
+            self.closed(&closing);
             for key in keys {
                 // A later frame may have written it again.
                 let again = self
                     .frames
                     .iter()
-                    .any(|(_, later)| later.binary_search(&key).is_ok());
+                    .any(|later| later.keys.binary_search(&key).is_ok());
                 if !again {
                     self.pending.remove(&key);
                 }
@@ -238,6 +279,27 @@ impl State {
         let over = self.over(from, to);
         let (rows, _) = self.shared.range(&over, from, to, limit)?;
         Ok(rows)
+    }
+
+    /// Every row of a space, in order, so many read at once.
+    fn for_each_row(
+        &mut self,
+        space: Space,
+        together: usize,
+        mut visit: impl FnMut(&mut Self, Key, Bytes) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut from = Key::named(space, "");
+        let end = end_of(&from);
+        loop {
+            let rows = self.range(&from, &end, together)?;
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            from = last.next();
+            for (key, row) in rows {
+                visit(self, key, row)?;
+            }
+        }
     }
 
     fn last(&self, from: &Key, to: &Key) -> Result<Option<(Key, Bytes)>, Error> {

@@ -160,8 +160,17 @@ impl State {
     /// What is known of these that are not settled.
     pub(super) fn look_once(&self, client: &ClientKey, req_ids: &[ByteString]) -> Vec<FoundOnce> {
         let owner = self.seed.client(client);
-        let find =
-            |req_id: &ByteString| match self.once.entries.get(&self.seed.once(owner, req_id))? {
+        let mut closing = None;
+        let mut find = |req_id: &ByteString| {
+            let hash = self.seed.once(owner, req_id);
+            match self.once.entries.get(&hash)? {
+                Entry::Kept { number, .. } if !self.has_durable_row(*number) => {
+                    let closing = closing.get_or_insert_with(|| self.closing_once(owner));
+                    let (handler, req_id) = closing.get(&hash)?;
+                    let (client, handler) = (Arc::new(client.clone()), handler.clone());
+                    let open = open_result(client, handler, req_id.clone(), 0);
+                    Some(FoundOnce::Open(open))
+                }
                 Entry::Kept { number, index } => Some(FoundOnce::Kept(*number, *index)),
                 Entry::Open { run, at } => {
                     let (run, at) = (*run, *at);
@@ -179,8 +188,15 @@ impl State {
                     )))
                 }
                 Entry::Settled => None,
-            };
-        req_ids.iter().filter_map(find).collect()
+            }
+        };
+        req_ids.iter().filter_map(|req_id| find(req_id)).collect()
+    }
+
+    fn has_durable_row(&self, number: u64) -> bool {
+        let mut staged = self.staged.once.iter();
+        let row = Key::number(Space::Once, number);
+        !staged.any(|staged| staged.row.number == number) && !self.pending.contains_key(&row)
     }
 
     pub(super) fn open_once(&mut self, owner: Owner, req_id: &str, taken: TakenId) {

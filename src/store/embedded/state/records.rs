@@ -80,7 +80,7 @@ impl State {
             out.number(position);
         });
         let deletion = Deletion {
-            time: record.updated_at,
+            time: self.staged.now,
             collection: collection.to_owned(),
             key: record.key.to_string(),
             version: record.version,

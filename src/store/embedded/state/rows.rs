@@ -120,6 +120,7 @@ impl Rows for State {
 
 impl State {
     fn keep(&mut self, answer: &Final<'_>) -> Result<(), Error> {
+        self.staged.held += answer.answer.size();
         match answer.identity {
             Identity::Seq(client, handler, seq) => self.keep_place(client, handler, seq, answer)?,
             Identity::OfClient(client, _) => {

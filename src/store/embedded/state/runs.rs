@@ -10,10 +10,10 @@ use hashbrown::HashMap;
 use super::State;
 use crate::store::coding::Reader;
 use crate::store::embedded::reader::{Looked, open_result};
-use crate::store::embedded::rows::{Key, QueueHash, RunPacket, RunRow, Space, end_of};
+use crate::store::embedded::rows::{Key, Owner, QueueHash, RunPacket, RunRow, Space};
 use crate::store::judge::{Opened, Take};
 use crate::store::{Error, OpenPacket, OpenRun, Origin, Place, TakenId, Which};
-use crate::types::{ClientKey, Principal};
+use crate::types::{ClientKey, HandlerName, Principal};
 
 /// Rows that are read at once.
 const TOGETHER: usize = 16;
@@ -23,6 +23,8 @@ pub(super) struct Runs {
     runs: BTreeMap<u64, Run>,
     /// The runs of each queue that has open ones, oldest first.
     queues: HashMap<QueueHash, Vec<u64>>,
+    /// Runs that are finished, and their last frame is not durable yet: they are told of until it is.
+    ended: HashMap<u64, Run>,
 }
 
 /// A run, without the bytes of its packets.
@@ -45,6 +47,14 @@ struct Packet {
     /// Its client was done with it before it was finished: its answer is kept for nobody. Only of one without a place, as
     /// the queue's row knows it of the others.
     settled: bool,
+}
+
+/// A packet that is finished by a frame that is not durable yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closing {
+    taken: TakenId,
+    /// It was the last one of its run.
+    ends_run: bool,
 }
 
 impl Runs {
@@ -87,6 +97,13 @@ impl Runs {
             req_id: packet.req_id.clone(),
             fingerprint: packet.fingerprint,
         })
+    }
+
+    /// A packet, with its run, also once it is finished.
+    fn find(&self, taken: TakenId) -> Option<(&Run, &Packet)> {
+        let run = self.runs.get(&taken.run);
+        let run = run.or_else(|| self.ended.get(&taken.run))?;
+        Some((run, run.packets.get(taken.at as usize)?))
     }
 
     pub(super) fn open_runs(
@@ -167,7 +184,9 @@ impl Runs {
             return false;
         }
         let queue = run.queue;
-        self.runs.remove(&taken.run);
+        if let Some(run) = self.runs.remove(&taken.run) {
+            self.ended.insert(taken.run, run);
+        }
         if let Some(queue) = queue
             && let Some(runs) = self.queues.get_mut(&queue)
         {
@@ -232,18 +251,12 @@ fn owned(origin: &Origin) -> Origin {
 
 impl State {
     pub(super) fn load_runs(&mut self) -> Result<(), Error> {
-        let mut from = Key::named(Space::Run, "");
-        let end = end_of(&from);
-        loop {
-            let rows = self.range(&from, &end, TOGETHER)?;
-            let Some((last, _)) = rows.last() else {
-                return Ok(());
-            };
-            from = last.next();
-            for (key, row) in rows {
-                self.load_run(key.last_number(), RunRow::read(row))?;
-            }
-        }
+        self.for_each_row(Space::Run, TOGETHER, |state, key, row| {
+            state.load_run(key.last_number(), RunRow::read(row))
+        })?;
+        // Nothing is told of those that have ended: their frames are durable.
+        self.runs.ended.clear();
+        Ok(())
     }
 
     fn load_run(&mut self, id: u64, row: RunRow) -> Result<(), Error> {
@@ -304,12 +317,13 @@ impl State {
             self.runs.insert(id, take.origin.clone(), queue);
             let run = RunRow {
                 origin: take.origin.clone(),
-                taken_at: self.staged.now,
+                taken_at: self.staged.wall,
                 packets: Vec::new(),
             };
             self.staged.runs.push((id, run));
             self.staged.run_is_open = true;
         }
+        self.staged.held += take.packet.len() + take.req_id.len();
         let (id, run) = self.staged.runs.last_mut().expect("one is open");
         run.packets.push(RunPacket {
             place: take.place.clone(),
@@ -333,6 +347,7 @@ impl State {
                 let open = self
                     .runs
                     .open_places(queue, |run| self.has_durable(run))
+                    .chain(self.closing_places(queue))
                     .map(|(seq, req_id)| {
                         (
                             seq,
@@ -341,6 +356,44 @@ impl State {
                     });
                 Looked::Places(open.collect())
             }
+        }
+    }
+
+    /// Packets whose answers are in frames that are not durable yet: nobody may be told, and to whoever asks they are open.
+    /// Whoever finished them was told that they are taken, so that is durable.
+    fn closing(&self) -> impl Iterator<Item = (&Run, &Packet)> {
+        let frames = self.frames.iter().flat_map(|frame| &frame.closing);
+        let closing = frames.chain(&self.staged.closing);
+        closing.filter_map(|closing| self.runs.find(closing.taken))
+    }
+
+    fn closing_places(&self, queue: QueueHash) -> impl Iterator<Item = (u64, ByteString)> {
+        let closing = self.closing();
+        closing.filter_map(move |(run, packet)| match packet.place {
+            Place::Seq(seq) if run.queue == Some(queue) => Some((seq, packet.req_id.clone())),
+            _ => None,
+        })
+    }
+
+    /// Those of a client without a place, by their hashes, with their handlers and req_ids.
+    pub(super) fn closing_once(&self, owner: Owner) -> HashMap<u128, (HandlerName, ByteString)> {
+        let closing = self.closing().filter_map(|(run, packet)| {
+            let Place::ReqId(scope) = packet.place else {
+                return None;
+            };
+            if self.owner_of(&run.origin, scope) != Some(owner) {
+                return None;
+            }
+            let hash = self.seed.once(owner, &packet.req_id);
+            Some((hash, (run.origin.handler.clone(), packet.req_id.clone())))
+        });
+        closing.collect()
+    }
+
+    /// A frame in which packets were finished is durable.
+    pub(super) fn closed(&mut self, closing: &[Closing]) {
+        for closing in closing.iter().filter(|closing| closing.ends_run) {
+            self.runs.ended.remove(&closing.taken.run);
         }
     }
 
@@ -355,7 +408,9 @@ impl State {
     }
 
     pub(super) fn finish_packet(&mut self, taken: TakenId) {
-        if self.runs.finish(taken) {
+        let ends_run = self.runs.finish(taken);
+        self.staged.closing.push(Closing { taken, ends_run });
+        if ends_run {
             self.staged.runs.retain(|(id, _)| *id != taken.run);
             self.delete(Key::number(Space::Run, taken.run));
             self.delete(Key::number(Space::Done, taken.run));

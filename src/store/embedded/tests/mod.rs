@@ -1,13 +1,23 @@
 //! The engine as a whole.
 
+mod backup;
+mod bounds;
+mod checkpoints;
+mod clock;
 mod damage;
 mod full;
+mod header;
 mod history;
+mod kept;
+mod looked;
 mod model;
+mod panics;
 mod plan;
 mod power;
 mod random;
+mod seen;
 mod told;
+mod unheard;
 mod words;
 mod world;
 
@@ -16,12 +26,14 @@ use std::sync::Arc;
 
 use super::disk::simulated::SimulatedDisk;
 use super::{Embedded, Options, open};
+use crate::store::clock::Wall;
 use crate::store::conformance::{self, Recorder};
 use crate::store::{Store, Tail};
 
 /// Opens a store on a disk that no other test has.
 fn store(disk: Arc<SimulatedDisk>, options: Options, tail: Arc<dyn Tail>) -> Embedded {
-    open::start(None, Path::new("simulated"), disk, options, tail).unwrap()
+    let path = Path::new("simulated");
+    open::start(None, path, disk, options, Wall::now(), tail).unwrap()
 }
 
 fn fresh(tail: Arc<Recorder>) -> Arc<dyn Store> {

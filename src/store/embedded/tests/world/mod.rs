@@ -18,11 +18,12 @@ use self::check::same;
 use super::model::{Ages, Model};
 use super::plan::{HANDLERS, Plan, TICKS};
 use super::words::{said, text};
+use crate::store::clock::Wall;
 use crate::store::conformance::{at, client};
 use crate::store::embedded::disk::simulated::SimulatedDisk;
 use crate::store::embedded::{Embedded, OpenError, Options, open};
 use crate::store::{
-    Commit, Committing, Domain, Entry, Error, Judged, Origin, Store, Tail, TakenId, Term,
+    Commit, Committing, Domain, Entry, Epoch, Error, Judged, Origin, Store, Tail, TakenId, Term,
 };
 use crate::types::{HandlerName, Principal};
 
@@ -87,6 +88,8 @@ pub(super) struct World {
     pub(super) pace: u64,
     /// How many have ended `Ok`.
     pub(super) told: u64,
+    /// Of all starts so far.
+    epochs: Vec<Epoch>,
     /// When the domains were taken over.
     told_before: u64,
     /// The seed, for messages.
@@ -99,7 +102,8 @@ pub(super) fn open_on(
     tail: Arc<dyn Tail>,
 ) -> Result<Embedded, OpenError> {
     let disk: Arc<SimulatedDisk> = disk.clone();
-    open::start(None, Path::new("simulated"), disk, options.clone(), tail)
+    let (path, wall) = (Path::new("simulated"), Wall::OfCommits);
+    open::start(None, path, disk, options.clone(), wall, tail)
 }
 
 impl World {
@@ -107,6 +111,7 @@ impl World {
         let disk = Arc::new(disk);
         let heard = Arc::new(Heard::default());
         let store = open_on(&disk, &options, heard.clone()).unwrap();
+        let store_epochs = store.epochs().to_vec();
         let mut world = Self {
             disk,
             options,
@@ -123,6 +128,7 @@ impl World {
             seen: (0, 0),
             pace: 0,
             told: 0,
+            epochs: store_epochs,
             told_before: 0,
             seed,
         };
@@ -291,7 +297,23 @@ impl World {
         self.store = open_on(&disk, &self.options, heard.clone())?;
         (self.disk, self.heard) = (disk, heard);
         self.resolve(true).await;
+        self.notice_epoch();
         Ok(())
+    }
+
+    /// A start is a history of its own, behind those before it: a cursor of theirs says what it said.
+    fn notice_epoch(&mut self) {
+        let seed = self.seed;
+        let epochs = self.store.epochs();
+        let (own, before) = epochs.split_last().expect("every start has one");
+        assert!(
+            before.starts_with(&self.epochs),
+            "seed {seed}: an epoch that was"
+        );
+        let is_new = before.iter().all(|known| known.id != own.id);
+        assert!(is_new, "seed {seed}: an epoch of its own");
+        assert_eq!(own.start, self.store.tail(), "seed {seed}: where it begins");
+        self.epochs = epochs.to_vec();
     }
 
     /// After an operation that failed: the store takes commits again by itself, a few refusals later.

@@ -1,0 +1,158 @@
+//! Each operation of a checkpoint fails in turn, those that were done all the same among them: then it goes on, the power
+//! fails or not, and after a restart nothing is missing, nothing is there twice, and every file has an owner.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::path::Path;
+
+use super::world::{FOREVER, World, everything};
+use crate::store::conformance::ALL;
+use crate::store::embedded::disk::Disk as _;
+use crate::store::embedded::disk::simulated::SimulatedDisk;
+use crate::store::embedded::keeper::{PARTS, Wake};
+use crate::store::embedded::meta::part_path;
+use crate::store::embedded::rows::Space;
+use crate::store::embedded::table::{Direction, Limit};
+use crate::store::embedded::{Keep, MessageBounds, Options, TopicRule};
+use crate::store::{Position, Store};
+use crate::types::Pattern;
+
+/// Nothing moves before it is told to; then retention and merging have something to do as well.
+fn options() -> Options {
+    let last = TopicRule {
+        pattern: Pattern::parse("last.>", "").unwrap(),
+        keep: MessageBounds {
+            last: Some(2),
+            ..MessageBounds::default()
+        },
+    };
+    Options {
+        keep: Keep {
+            messages: MessageBounds {
+                bytes: 6 << 10,
+                ..MessageBounds::default()
+            },
+            topics: vec![last],
+            ..Keep::default()
+        },
+        checkpoint_bytes: 1 << 30,
+        segment_bytes: 1 << 20,
+        cache_bytes: 1 << 20,
+    }
+}
+
+/// Has the keeper do what there is to do, and again, and waits until it has done it once: only one may be in line.
+fn keeps(world: &World) {
+    for _ in 0..3 {
+        world.store.wake.send(Wake::Checkpoint).unwrap();
+    }
+}
+
+async fn writes(world: &mut World, commits: usize) {
+    for _ in 0..commits {
+        world.step(1).await.unwrap();
+    }
+    world.land_all().await.unwrap();
+}
+
+/// Every message once, and every file of a part has its row, and every row its file.
+async fn is_whole(world: &World) {
+    let seed = world.seed;
+    let page = world
+        .store
+        .scan(&everything(), Position(0), ALL)
+        .await
+        .unwrap();
+    let positions: Vec<_> = page.entries.iter().map(|entry| entry.position).collect();
+    let once: BTreeSet<_> = positions.iter().collect();
+    assert_eq!(
+        once.len(),
+        positions.len(),
+        "seed {seed}: twice in {positions:?}"
+    );
+    let any = Bound::Unbounded;
+    let limit = Limit {
+        rows: usize::MAX,
+        bytes: usize::MAX,
+    };
+    let table = &world.store.shared.table;
+    let rows = table.range(Space::Part as u8, any, any, Direction::Forward, limit);
+    let rows: Vec<_> = rows
+        .unwrap()
+        .iter()
+        .map(|(key, _)| part_path(key))
+        .collect();
+    let files = world.disk.list(Path::new(PARTS)).unwrap();
+    let files: Vec<_> = files.iter().map(|name| format!("{PARTS}/{name}")).collect();
+    assert_eq!(rows, files, "seed {seed}");
+    assert_eq!(world.store.damage(), Vec::<String>::new(), "seed {seed}");
+}
+
+/// A world with some parts, and something to move.
+async fn world(seed: u64) -> World {
+    let mut world = World::new(seed, SimulatedDisk::new(seed), options(), FOREVER).await;
+    for _ in 0..4 {
+        writes(&mut world, 8).await;
+        keeps(&world);
+    }
+    writes(&mut world, 8).await;
+    world
+}
+
+/// What comes after the operation that fails.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    GoesOn,
+    /// The power fails so many operations later, most often in the next attempt.
+    Power(u64),
+}
+
+/// False: there are fewer operations.
+async fn fails(seed: u64, number: u64, then: Then) -> bool {
+    let mut world = world(seed).await;
+    let before = world.disk.operations();
+    world.disk.fail_at(number);
+    if let Then::Power(later) = then {
+        world.disk.crash_at(number + later);
+    }
+    keeps(&world);
+    let has_failed = world.disk.operations() - before >= number;
+    world.disk.disarm();
+    let image = match then {
+        Then::GoesOn => {
+            writes(&mut world, 8).await;
+            keeps(&world);
+            world.disk.killed()
+        }
+        Then::Power(_) => world.disk.crash(),
+    };
+    world.reopen(image).await.unwrap();
+    world.check().await;
+    is_whole(&world).await;
+    // And the next one does what it should.
+    writes(&mut world, 4).await;
+    keeps(&world);
+    world.reopen(world.disk.killed()).await.unwrap();
+    world.check().await;
+    is_whole(&world).await;
+    has_failed
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_fails_anywhere_loses_nothing_and_leaves_nothing_twice() {
+    let first: u64 = rand::random();
+    let mut failed = 0;
+    for seed in [first, first.wrapping_add(1)] {
+        println!("of seed {seed}");
+        let mut number = 1;
+        while fails(seed, number, Then::GoesOn).await {
+            for later in [1, 2, 3, 5, 8, 13, 21] {
+                fails(seed, number, Then::Power(later)).await;
+            }
+            number += 1;
+        }
+        failed += number - 1;
+    }
+    println!("{failed} operations failed, each in eight ways; seeds from {first}");
+    assert!(failed > 20, "{failed}");
+}
