@@ -32,30 +32,36 @@ pub(super) enum Wall {
 pub(super) struct Clock {
     started: Instant,
     from: SystemTime,
-    wall: Wall,
     /// That the wall clock is somewhere else was told.
     told: bool,
+    #[cfg(test)]
+    wall: Wall,
 }
 
 impl Wall {
     pub(super) fn now() -> Self {
         Self::Says(SystemTime::now())
     }
+
+    fn at_start(self) -> SystemTime {
+        match self {
+            Self::Says(now) => now,
+            #[cfg(test)]
+            Self::OfCommits => SystemTime::UNIX_EPOCH,
+        }
+    }
 }
 
 impl Clock {
     /// `reached`: the time that an earlier start has reached; none for a store that is new.
     pub(super) fn start(wall: Wall, reached: Option<SystemTime>, started: Instant) -> Self {
-        let now = match wall {
-            Wall::Says(now) => now,
-            #[cfg(test)]
-            Wall::OfCommits => SystemTime::UNIX_EPOCH,
-        };
+        let now = wall.at_start();
         let mut clock = Self {
             started,
             from: now,
-            wall,
             told: false,
+            #[cfg(test)]
+            wall,
         };
         if let Some(reached) = reached {
             let closed = now.duration_since(reached).unwrap_or_default();

@@ -84,6 +84,8 @@ pub(super) struct Writer {
     jobs: Sender<Job>,
     /// What became of the jobs. A channel of its own: it is heard while the inbox is not.
     done: Receiver<Synced>,
+    /// What became of a job was heard before the call for it came in the inbox, where the syncing thread may wait with it.
+    is_called: bool,
     state: State,
     /// Of the frame that is being made.
     replies: Vec<(Reply, Vec<Judged>)>,
@@ -94,7 +96,7 @@ pub(super) struct Writer {
     /// The state has what did not become durable, or could not be read: nothing is judged before it was read anew.
     is_stale: bool,
     room: Result<(), String>,
-    /// Those that wait to hear whether there is room again, with their own in line.
+    /// Those that wait to hear whether there is room again, or for the next frame, with their own in line.
     waiting: VecDeque<(Box<Commit>, Reply, OwnedSemaphorePermit)>,
     /// The commit that goes on in the next frame.
     cut: Option<Cut>,
@@ -123,6 +125,7 @@ impl Writer {
             inbox,
             jobs,
             done,
+            is_called: false,
             state,
             replies: Vec::new(),
             last,
@@ -174,11 +177,12 @@ impl Writer {
     /// Waits for the next input; while the frame is full and the one before it on its way, for that one only: those in line
     /// hold their room then, and whoever comes waits. False: nobody is left who could tell it anything.
     fn hear(&mut self) -> bool {
-        if self.is_full() && self.is_syncing {
+        if self.is_full() && self.is_syncing && !self.is_called {
             match self.done.recv() {
                 Ok(synced) => self.synced(synced),
                 Err(_) => return false,
             }
+            self.is_called = true;
             return true;
         }
         match self.inbox.blocking_recv() {
@@ -200,7 +204,7 @@ impl Writer {
                 reply,
                 room,
             } => {
-                let waits = self.room.is_err() || !self.waiting.is_empty();
+                let waits = self.room.is_err() || !self.waiting.is_empty() || self.is_full();
                 if waits && !self.is_closing {
                     self.waiting.push_back((commit, reply, room));
                 } else {
@@ -222,7 +226,9 @@ impl Writer {
                 let _ = reply.send(self.state.look(&client, &which));
             }
             Input::Synced => {
-                while let Ok(synced) = self.done.try_recv() {
+                if !std::mem::take(&mut self.is_called)
+                    && let Ok(synced) = self.done.try_recv()
+                {
                     self.synced(synced);
                 }
             }

@@ -30,7 +30,8 @@ const TOGETHER: usize = 500;
 /// Records that the clients share.
 const RECORDS: usize = 100_000;
 
-/// One packet in so many is that of a client that came once, and settled nothing; and as many have no place, but a req_id.
+/// One packet in so many is that of a client that came once, and settled nothing. Each of those sent another one, without a
+/// place and with a req_id: there is a row for each, which is the most that they can take.
 pub const OTHERS: usize = 10;
 
 /// The last clients have not settled anything yet.
@@ -78,19 +79,15 @@ pub async fn build(data: &Path, packets: usize) {
         }
     }
     let others = packets / OTHERS;
-    for first in (0..others).step_by(TOGETHER) {
-        let together = first..others.min(first + TOGETHER);
-        let visit = |number| {
-            let visitor = origin(&format!("visitor-{number}"), "topics");
-            unit(&visitor, Place::Seq(1), number)
-        };
-        line.send(Vec::new(), together.map(visit).collect()).await;
-    }
-    for client in 0..CLIENTS {
-        let origin = origin(&client_id(client), "topics");
-        let together = others * client / CLIENTS..others * (client + 1) / CLIENTS;
-        let unit = |number| unit(&origin, Place::ReqId(ReqIdScope::Client), number);
-        line.send(Vec::new(), together.map(unit).collect()).await;
+    for place in [Place::Seq(1), Place::ReqId(ReqIdScope::Client)] {
+        for first in (0..others).step_by(TOGETHER) {
+            let together = first..others.min(first + TOGETHER);
+            let visit = |number| {
+                let visitor = origin(&format!("visitor-{number}"), "topics");
+                unit(&visitor, place.clone(), number)
+            };
+            line.send(Vec::new(), together.map(visit).collect()).await;
+        }
     }
     line.finish().await;
 }

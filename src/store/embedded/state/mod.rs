@@ -123,6 +123,7 @@ impl State {
         let header = shared.levels.read().active.header;
         let mut state = Self {
             shared,
+            holders: Holders::new(&keep),
             keep,
             seed,
             header,
@@ -131,7 +132,6 @@ impl State {
             frames: Vec::new(),
             once: Once::default(),
             runs: Runs::default(),
-            holders: Holders::default(),
             staged: Staged::new(),
             swept: trim::Swept::default(),
         };
@@ -194,7 +194,7 @@ impl State {
     /// Completes the frame of this number: the rows of what its commits touched are written once.
     pub(super) fn complete(&mut self, number: u64) -> Result<Frame, Error> {
         self.write_queues()?;
-        self.write_once();
+        self.write_once()?;
         self.write_runs();
         self.trim()?;
         self.write_holders();

@@ -1,42 +1,48 @@
 //! Packets without a place, known by their req_ids: in memory, and as rows of results, a row for each frame, owner and handler.
 
 mod blocks;
+mod kept;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use hashbrown::HashMap;
 
 pub(super) use self::blocks::Block;
 use self::blocks::Blocks;
+use self::kept::{At, Kept};
 use super::State;
 use crate::store::coding::Reader;
+use crate::store::embedded::keep::Keep;
 use crate::store::embedded::reader::{FoundOnce, open_result};
-use crate::store::embedded::rows::{Key, Owner, ResultsRow, ResultsWriter, Scope, Space, end_of};
+use crate::store::embedded::rows::{
+    Key, Owner, ResultsEntry, ResultsRow, ResultsWriter, Scope, Space, end_of,
+};
 use crate::store::judge::{Final, Known};
 use crate::store::{Error, Owed, TakenId};
 use crate::types::{ClientKey, HandlerName};
 
 /// Rows that are read at once.
-const TOGETHER: usize = 64;
+const TOGETHER: usize = 256;
 
-/// What is known of one is forgotten with its row, the oldest row first.
+/// What is known of one is forgotten with its row, the oldest row first. There may be a million: what a row says is not said
+/// here.
 #[derive(Debug, Default)]
 pub(super) struct Once {
-    entries: HashMap<u128, Entry>,
+    /// Those that are finished.
+    kept: Kept,
+    /// Those that are not. They count before those that are.
+    open: HashMap<u128, OpenOnce>,
     pub(super) blocks: Blocks,
     pub(super) bytes: u64,
 }
 
-/// There may be a million of them: what a row says is not said here.
 #[derive(Debug, Clone, Copy)]
-enum Entry {
-    /// The names of a [`TakenId`].
-    Open { run: u64, at: u32 },
-    /// The row, and where in it.
-    Kept { number: u64, index: u32 },
-    /// Finished, and its answer settled.
-    Settled,
+struct OpenOnce {
+    taken: TakenId,
+    /// Its client was done with it before it was finished.
+    is_settled: bool,
 }
 
 /// A row of the frame that is being made.
@@ -49,8 +55,12 @@ pub(super) struct StagedOnce {
 }
 
 impl Once {
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
+    fn len(&self) -> usize {
+        self.kept.len() + self.open.len()
+    }
+
+    pub(super) fn is_over(&self, keep: &Keep) -> bool {
+        self.len() > keep.once || self.bytes > keep.once_bytes || self.blocks.is_full()
     }
 }
 
@@ -64,41 +74,55 @@ impl State {
                 return Ok(());
             };
             from = last.next();
+            let mut marks = self.load_marks(&rows)?;
             for (key, row) in rows {
-                self.load_block(key.last_number(), row)?;
+                let number = key.last_number();
+                let marks = marks.remove(&Key::number(Space::OnceSettled, number));
+                self.load_block(number, row, marks);
             }
         }
     }
 
-    fn load_block(&mut self, number: u64, row: bytes::Bytes) -> Result<(), Error> {
+    /// Which req_ids of some rows are settled.
+    fn load_marks(&self, rows: &[(Key, Bytes)]) -> Result<HashMap<Key, Bytes>, Error> {
+        let marks_of = |(key, _): &(Key, _)| Key::number(Space::OnceSettled, key.last_number());
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return Ok(HashMap::new());
+        };
+        let marks = self.range(&marks_of(first), &marks_of(last).next(), usize::MAX)?;
+        Ok(marks.into_iter().collect())
+    }
+
+    fn load_block(&mut self, number: u64, row: Bytes, marks: Option<Bytes>) {
         let bytes = row.len() as u64;
         let row = ResultsRow::read(row);
         let owner = self.owner(&row.client, row.scope);
-        let mut hashes = Vec::new();
+        let block = self.once.blocks.next();
+        let mut hashes = Vec::with_capacity(row.count as usize);
         for (index, entry) in row.entries().enumerate() {
             let hash = self.seed.once(owner, &entry.req_id);
             hashes.push(hash);
-            let kept = Entry::Kept {
-                number,
+            let at = At {
+                block,
                 index: index as u32,
+                is_settled: false,
             };
-            self.once.entries.insert(hash, kept);
+            self.once.kept.insert(hash, at);
         }
-        let mut settled = Vec::new();
-        if let Some(marks) = self.get(&Key::number(Space::OnceSettled, number))? {
-            let mut from = Reader(marks);
-            while !from.is_empty() {
-                let index = from.number() as u32;
-                settled.push(index);
-                self.once
-                    .entries
-                    .insert(hashes[index as usize], Entry::Settled);
-            }
+        let has_marks = marks.is_some();
+        let mut marks = Reader(marks.unwrap_or_default());
+        while !marks.is_empty() {
+            let index = marks.number() as u32;
+            let at = At {
+                block,
+                index,
+                is_settled: true,
+            };
+            self.once.kept.insert(hashes[index as usize], at);
         }
         self.once.bytes += bytes;
-        let block = Block::new(number, row.time, bytes, settled);
+        let block = Block::new(number, row.time, bytes, has_marks);
         self.once.blocks.push(block);
-        Ok(())
     }
 
     pub(super) fn owner(&self, client: &ClientKey, scope: Scope) -> Owner {
@@ -110,49 +134,49 @@ impl State {
 
     pub(super) fn known_once(&self, owner: Owner, req_id: &str) -> Result<Known, Error> {
         let hash = self.seed.once(owner, req_id);
-        Ok(match self.once.entries.get(&hash) {
+        if let Some(open) = self.once.open.get(&hash) {
+            let opened = self.runs.opened(open.taken);
+            return Ok(match opened.filter(|_| !open.is_settled) {
+                Some(opened) => Known::Open(opened.fingerprint, open.taken),
+                None => Known::Forgotten,
+            });
+        }
+        Ok(match self.once.kept.get(hash) {
             None => Known::New,
-            Some(Entry::Settled) => Known::Forgotten,
-            Some(&Entry::Open { run, at }) => {
-                let taken = TakenId { run, at };
-                match self.runs.opened(taken) {
-                    Some(opened) => Known::Open(opened.fingerprint, taken),
-                    None => Known::Forgotten,
-                }
-            }
-            Some(&Entry::Kept { number, index }) => match self.once_entry(number, index)? {
+            Some(at) if at.is_settled => Known::Forgotten,
+            Some(at) => match self.once_entry(at)? {
                 Some((_, entry)) => Known::Finished(entry.fingerprint, entry.answer()),
                 None => Known::Forgotten,
             },
         })
     }
 
-    fn once_entry(
-        &self,
-        number: u64,
-        index: u32,
-    ) -> Result<
-        Option<(
-            Option<ResultsRow>,
-            crate::store::embedded::rows::ResultsEntry,
-        )>,
-        Error,
-    > {
-        let staged = self
-            .staged
-            .once
-            .iter()
-            .find(|staged| staged.row.number == number);
-        if let Some(staged) = staged {
-            return Ok(staged
-                .row
-                .entry(u64::from(index))
-                .map(|entry| (None, entry)));
+    /// Which of the frame's rows it is in that is being made.
+    fn staged_once(&self, at: At) -> Option<&StagedOnce> {
+        let staged = at.block.wrapping_sub(self.once.blocks.next());
+        self.staged.once.get(staged as usize)
+    }
+
+    /// The number of its row.
+    fn once_number(&self, at: At) -> Option<u64> {
+        match self.staged_once(at) {
+            Some(staged) => Some(staged.row.number),
+            None => self.once.blocks.get(at.block).map(Block::number),
         }
-        let row = self.get(&Key::number(Space::Once, number))?;
+    }
+
+    fn once_entry(&self, at: At) -> Result<Option<(Option<ResultsRow>, ResultsEntry)>, Error> {
+        if let Some(staged) = self.staged_once(at) {
+            let entry = staged.row.entry(u64::from(at.index));
+            return Ok(entry.map(|entry| (None, entry)));
+        }
+        let Some(block) = self.once.blocks.get(at.block) else {
+            return Ok(None);
+        };
+        let row = self.get(&Key::number(Space::Once, block.number()))?;
         Ok(row.and_then(|row| {
             let row = ResultsRow::read(row);
-            let entry = row.entries().nth(index as usize)?;
+            let entry = row.entries().nth(at.index as usize)?;
             Some((Some(row), entry))
         }))
     }
@@ -161,36 +185,34 @@ impl State {
     pub(super) fn look_once(&self, client: &ClientKey, req_ids: &[ByteString]) -> Vec<FoundOnce> {
         let owner = self.seed.client(client);
         let mut closing = None;
-        let mut find = |req_id: &ByteString| {
+        let find = |req_id: &ByteString| {
             let hash = self.seed.once(owner, req_id);
-            match self.once.entries.get(&hash)? {
-                Entry::Kept { number, .. } if !self.has_durable_row(*number) => {
-                    let closing = closing.get_or_insert_with(|| self.closing_once(owner));
-                    let (handler, req_id) = closing.get(&hash)?;
-                    let (client, handler) = (Arc::new(client.clone()), handler.clone());
-                    let open = open_result(client, handler, req_id.clone(), 0);
-                    Some(FoundOnce::Open(open))
+            let Some(open) = self.once.open.get(&hash) else {
+                let at = self.once.kept.get(hash).filter(|at| !at.is_settled)?;
+                let number = self.once_number(at)?;
+                if self.has_durable_row(number) {
+                    return Some(FoundOnce::Kept(number, at.index));
                 }
-                Entry::Kept { number, index } => Some(FoundOnce::Kept(*number, *index)),
-                Entry::Open { run, at } => {
-                    let (run, at) = (*run, *at);
-                    let opened = self.runs.opened(TakenId { run, at })?;
-                    if !self.has_durable(run) {
-                        return None;
-                    }
-                    let client = Arc::new(client.clone());
-                    let handler = opened.origin.handler.clone();
-                    Some(FoundOnce::Open(open_result(
-                        client,
-                        handler,
-                        opened.req_id,
-                        0,
-                    )))
-                }
-                Entry::Settled => None,
+                let closing = closing.get_or_insert_with(|| self.closing_once(owner));
+                let (handler, req_id) = closing.get(&hash)?;
+                let (client, handler) = (Arc::new(client.clone()), handler.clone());
+                let open = open_result(client, handler, req_id.clone(), 0);
+                return Some(FoundOnce::Open(open));
+            };
+            if open.is_settled || !self.has_durable(open.taken.run) {
+                return None;
             }
+            let opened = self.runs.opened(open.taken)?;
+            let client = Arc::new(client.clone());
+            let handler = opened.origin.handler.clone();
+            Some(FoundOnce::Open(open_result(
+                client,
+                handler,
+                opened.req_id,
+                0,
+            )))
         };
-        req_ids.iter().filter_map(|req_id| find(req_id)).collect()
+        req_ids.iter().filter_map(find).collect()
     }
 
     fn has_durable_row(&self, number: u64) -> bool {
@@ -201,8 +223,11 @@ impl State {
 
     pub(super) fn open_once(&mut self, owner: Owner, req_id: &str, taken: TakenId) {
         let hash = self.seed.once(owner, req_id);
-        let TakenId { run, at } = taken;
-        self.once.entries.insert(hash, Entry::Open { run, at });
+        let open = OpenOnce {
+            taken,
+            is_settled: false,
+        };
+        self.once.open.insert(hash, open);
     }
 
     /// Keeps the answer of a packet without a place.
@@ -232,40 +257,44 @@ impl State {
                 self.staged.once.len() - 1
             }
         };
-        let is_settled = matches!(self.once.entries.get(&hash), Some(Entry::Settled));
+        let open = self.once.open.remove(&hash);
+        let is_settled = open.is_some_and(|open| open.is_settled);
         let position = match (scope, answer.awaited || is_settled) {
             (Scope::Subject, _) | (_, true) => 0,
             _ => self.next_position(),
         };
+        let block = self.once.blocks.next().wrapping_add(at as u32);
         let staged = &mut self.staged.once[at];
-        let kept = Entry::Kept {
-            number: staged.row.number,
-            index: staged.row.count as u32,
-        };
+        let index = staged.row.count as u32;
         staged
             .row
             .push(position, answer.fingerprint, answer.req_id, answer.answer);
         if is_settled {
-            staged.settled.push(staged.row.count as u32 - 1);
-        } else {
-            self.once.entries.insert(hash, kept);
+            staged.settled.push(index);
         }
+        let at = At {
+            block,
+            index,
+            is_settled,
+        };
+        self.once.kept.insert(hash, at);
     }
 
     pub(super) fn settle_once(&mut self, owner: Owner, req_id: &str) -> Result<(), Error> {
         let hash = self.seed.once(owner, req_id);
-        match self.once.entries.get(&hash) {
-            Some(&Entry::Open { run, at }) => {
-                let taken = TakenId { run, at };
-                // It is kept as settled when it is finished.
-                self.once.entries.insert(hash, Entry::Settled);
+        if let Some(open) = self.once.open.get_mut(&hash) {
+            // It is kept as settled when it is finished.
+            if !std::mem::replace(&mut open.is_settled, true) {
+                let taken = open.taken;
                 self.settle_packet(taken);
             }
-            Some(&Entry::Kept { number, index }) => {
-                self.once.entries.insert(hash, Entry::Settled);
-                self.mark_settled(number, index);
-            }
-            Some(Entry::Settled) | None => {}
+        } else if let Some(at) = self.once.kept.get(hash).filter(|at| !at.is_settled) {
+            let settled = At {
+                is_settled: true,
+                ..at
+            };
+            self.mark_settled(at)?;
+            self.once.kept.insert(hash, settled);
         }
         let owed = Key::owed_once(owner, hash);
         if let Some(row) = self.get(&owed)? {
@@ -279,33 +308,46 @@ impl State {
     /// As a row says of one that is open.
     pub(super) fn is_settled_once(&mut self, owner: Owner, req_id: &str) {
         let hash = self.seed.once(owner, req_id);
-        self.once.entries.insert(hash, Entry::Settled);
+        if let Some(open) = self.once.open.get_mut(&hash) {
+            open.is_settled = true;
+        }
     }
 
-    fn mark_settled(&mut self, number: u64, index: u32) {
-        let mut staged = self.staged.once.iter_mut();
-        if let Some(staged) = staged.find(|staged| staged.row.number == number) {
-            staged.settled.push(index);
-        } else if let Some(block) = self.once.blocks.get_mut(number) {
-            let marks = block.settle(index);
-            self.write_marks(number, &marks);
+    fn mark_settled(&mut self, at: At) -> Result<(), Error> {
+        let staged = at.block.wrapping_sub(self.once.blocks.next());
+        if let Some(staged) = self.staged.once.get_mut(staged as usize) {
+            staged.settled.push(at.index);
+            return Ok(());
         }
+        let Some(block) = self.once.blocks.get_mut(at.block) else {
+            return Ok(());
+        };
+        let key = Key::number(Space::OnceSettled, block.number());
+        let before = match std::mem::replace(&mut block.has_marks, true) {
+            true => self.get(&key)?.unwrap_or_default(),
+            false => Bytes::new(),
+        };
+        self.put(key, |out| {
+            out.0.extend_from_slice(&before);
+            out.number(u64::from(at.index));
+        });
+        Ok(())
     }
 
     pub(super) fn owe_once(&mut self, owed: &Owed) -> Result<(), Error> {
         let owner = self.seed.client(&owed.queue.client);
         let hash = self.seed.once(owner, &owed.req_id);
         let key = Key::owed_once(owner, hash);
-        let Some(&Entry::Kept { number, index }) = self.once.entries.get(&hash) else {
+        let kept = self.once.kept.get(hash).filter(|at| !at.is_settled);
+        let Some(at) = kept.filter(|_| !self.once.open.contains_key(&hash)) else {
             return Ok(());
         };
-        let Some((row, entry)) = self.once_entry(number, index)? else {
+        let Some((row, entry)) = self.once_entry(at)? else {
             return Ok(());
         };
         // Its answer may be in the frame that is being made: whoever owes it need not have been told yet.
         let staged = || {
-            let mut staged = self.staged.once.iter();
-            let staged = staged.find(|staged| staged.row.number == number)?;
+            let staged = self.staged_once(at)?;
             Some((staged.row.client.clone(), staged.row.handler.clone()))
         };
         let Some((client, handler)) = row.map(|row| (row.client, row.handler)).or_else(staged)
@@ -320,32 +362,28 @@ impl State {
         let now = self.staged.now;
         let mut copy = ResultsWriter::new(client, handler, Scope::Client, number, now);
         copy.push(position, entry.fingerprint, &entry.req_id, &entry.answer());
-        self.write_results(key, &copy, None);
-        Ok(())
+        self.write_results(key, &copy, None)
     }
 
-    pub(super) fn write_once(&mut self) {
+    pub(super) fn write_once(&mut self) -> Result<(), Error> {
         for staged in std::mem::take(&mut self.staged.once) {
             let key = Key::number(Space::Once, staged.row.number);
-            self.write_results(key.clone(), &staged.row, None);
+            self.write_results(key.clone(), &staged.row, None)?;
             let range = self.staged.rows.get(&key).cloned().flatten();
             let bytes = range.map_or(0, |range| range.len() as u64);
             self.once.bytes += bytes;
-            if !staged.settled.is_empty() {
-                self.write_marks(staged.row.number, &staged.settled);
+            let has_marks = !staged.settled.is_empty();
+            if has_marks {
+                self.put(Key::number(Space::OnceSettled, staged.row.number), |out| {
+                    let indexes = staged.settled.iter();
+                    indexes.for_each(|index| out.number(u64::from(*index)));
+                });
             }
             let (number, time) = (staged.row.number, staged.row.time);
-            let block = Block::new(number, time, bytes, staged.settled);
+            let block = Block::new(number, time, bytes, has_marks);
             self.once.blocks.push(block);
         }
-    }
-
-    fn write_marks(&mut self, number: u64, settled: &[u32]) {
-        self.put(Key::number(Space::OnceSettled, number), |out| {
-            settled
-                .iter()
-                .for_each(|index| out.number(u64::from(*index)));
-        });
+        Ok(())
     }
 
     /// Nothing is known of the req_ids of a row any more. Its owner's row stays to be released.
@@ -353,31 +391,27 @@ impl State {
         let key = Key::number(Space::Once, number);
         // Before anything is changed: it may not be readable.
         let row = self.get(&key)?.map(ResultsRow::read);
-        let Some((bytes, settled)) = self.once.blocks.remove(number) else {
+        let Some(ordinal) = self.once.blocks.find(number) else {
             return Ok(());
         };
-        self.once.bytes -= bytes;
-        let entries = row.iter().flat_map(|row| {
+        let has_marks = self
+            .once
+            .blocks
+            .get(ordinal)
+            .is_some_and(|block| block.has_marks);
+        self.once.bytes -= self.once.blocks.remove(ordinal).unwrap_or_default();
+        if let Some(row) = row {
             let owner = self.owner(&row.client, row.scope);
-            row.entries()
-                .map(move |entry| (owner, entry.req_id))
-                .enumerate()
-        });
-        let hashes: Vec<_> = entries
-            .map(|(index, (owner, req_id))| (index, self.seed.once(owner, &req_id)))
-            .collect();
-        for (index, hash) in hashes {
-            let its_own = match self.once.entries.get(&hash) {
-                Some(Entry::Kept { number: of, .. }) => *of == number,
-                Some(Entry::Settled) => settled.contains(&(index as u32)),
-                _ => false,
-            };
-            if its_own {
-                self.once.entries.remove(&hash);
+            for entry in row.entries() {
+                let hash = self.seed.once(owner, &entry.req_id);
+                let at = self.once.kept.get(hash);
+                if at.is_some_and(|at| at.block == ordinal) {
+                    self.once.kept.remove(hash);
+                }
             }
         }
         self.delete(key);
-        if !settled.is_empty() {
+        if has_marks {
             self.delete(Key::number(Space::OnceSettled, number));
         }
         Ok(())

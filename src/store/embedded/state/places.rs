@@ -300,7 +300,7 @@ impl State {
         let position = self.next_position();
         copy.push(position, entry.fingerprint, &entry.req_id, &entry.answer());
         let key = Key::placed(Space::Owed, hash, owed.seq);
-        self.write_results(key, &copy, Some((hash, owed.seq)));
+        self.write_results(key, &copy, Some((hash, owed.seq)))?;
         let (_, queue) = self.queue(client, handler)?;
         queue.row.owed = queue.row.owed.max(owed.seq);
         queue.changed = true;
@@ -326,7 +326,7 @@ impl State {
                     queue.row.kept_from = first;
                 }
                 let key = Key::placed(Space::Results, hash, first);
-                self.write_results(key, &row, Some((hash, last)));
+                self.write_results(key, &row, Some((hash, last)))?;
             }
             self.put(Key::queue(hash), |out| queue.row.write(out));
         }
@@ -339,7 +339,7 @@ impl State {
         key: Key,
         row: &ResultsWriter,
         last: Option<(QueueHash, u64)>,
-    ) {
+    ) -> Result<(), Error> {
         let owner = match row.scope {
             Scope::Places(_) | Scope::Client => self.seed.client(&row.client),
             Scope::Subject => self.seed.subject(&row.client.tenant, &row.client.subject),
@@ -354,7 +354,7 @@ impl State {
         };
         self.staged.rows.insert(key, Some(range));
         self.put(Key::owned(owner, row.number), |out| owned.write(out));
-        self.holders.hold(owner, owned.bytes);
+        self.hold(owner, owned.bytes)
     }
 
     /// Rows of a queue that was not used for long go, unless it has results.

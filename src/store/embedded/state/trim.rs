@@ -37,7 +37,7 @@ impl State {
     /// Brings everything back to its bounds, and now and then removes what is too old.
     pub(super) fn trim(&mut self) -> Result<(), Error> {
         while self.holders.bytes > self.keep.result_bytes {
-            let Some(owner) = self.holders.largest() else {
+            let Some(owner) = self.largest_holder()? else {
                 break;
             };
             let Some((key, owned)) = self.oldest_owned(owner)? else {
@@ -45,7 +45,7 @@ impl State {
             };
             self.drop_owned(owner, key, owned)?;
         }
-        while self.once.len() > self.keep.once || self.once.bytes > self.keep.once_bytes {
+        while self.once.is_over(&self.keep) {
             if !self.forget_oldest_block()? {
                 break;
             }
@@ -92,16 +92,26 @@ impl State {
     }
 
     fn sweep_results(&mut self, oldest: SystemTime) -> Result<(), Error> {
-        for _ in 0..AT_ONCE {
-            let Some(owner) = self.holders.after(self.swept.owner) else {
-                self.swept.owner = Owner(0);
-                return Ok(());
-            };
-            match self.oldest_owned(owner)? {
-                Some((key, owned)) if owned.time < oldest => self.drop_owned(owner, key, owned)?,
-                _ => self.swept.owner = Owner(owner.0.saturating_add(1)),
+        let end = end_of(&Key::named(Space::Holder, ""));
+        let holders = self.range(&Key::holder(self.swept.owner), &end, AT_ONCE)?;
+        let mut left = AT_ONCE;
+        for (holder, _) in &holders {
+            let owner = Owner::of_key(holder);
+            self.swept.owner = owner;
+            while let Some((key, owned)) = self.oldest_owned(owner)?
+                && owned.time < oldest
+            {
+                if left == 0 {
+                    return Ok(());
+                }
+                left -= 1;
+                self.drop_owned(owner, key, owned)?;
             }
         }
+        self.swept.owner = match holders.len() < AT_ONCE {
+            true => Owner(0),
+            false => Owner(self.swept.owner.0.saturating_add(1)),
+        };
         Ok(())
     }
 

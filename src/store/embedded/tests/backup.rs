@@ -32,7 +32,11 @@ async fn publishes(store: &Embedded, texts: &[&str]) {
 fn holds(store: &Embedded, epoch: u64) -> Option<Position> {
     let epochs = store.epochs();
     let at = epochs.iter().position(|known| known.id == epoch)?;
-    Some(epochs.get(at + 1).map_or(store.tail(), |next| next.start))
+    Some(
+        epochs
+            .get(at + 1)
+            .map_or_else(|| store.tail(), |next| next.start),
+    )
 }
 
 fn own(store: &Embedded) -> Epoch {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use tokio::task::unconstrained;
 
 use super::store;
@@ -20,11 +20,28 @@ use crate::store::{
 
 /// The syncing thread waits in it for as long as a test holds it.
 #[derive(Debug, Default)]
-struct Held(Mutex<()>);
+struct Held {
+    is_held: Mutex<bool>,
+    freed: Condvar,
+}
+
+impl Held {
+    fn hold(&self) {
+        *self.is_held.lock() = true;
+    }
+
+    fn free(&self) {
+        *self.is_held.lock() = false;
+        self.freed.notify_all();
+    }
+}
 
 impl Tail for Held {
     fn committed(&self, _: &[Entry]) {
-        drop(self.0.lock());
+        let mut is_held = self.is_held.lock();
+        while *is_held {
+            self.freed.wait(&mut is_held);
+        }
     }
 }
 
@@ -69,13 +86,12 @@ async fn what_comes_while_the_disk_is_slow_goes_in_several_frames() {
     let store = store(disk.clone(), options(), tail.clone());
     let term = store.take_over(Domain(1)).await.unwrap();
     let mut sent = Vec::new();
-    {
-        let _held: MutexGuard<'_, ()> = tail.0.lock();
-        sent.push(send_now(&store, term, publish("a", "m")));
-        for _ in 0..1_000 {
-            sent.push(send_now(&store, term, packet(Place::None, 10_000).effect));
-        }
+    tail.hold();
+    sent.push(send_now(&store, term, publish("a", "m")));
+    for _ in 0..1_000 {
+        sent.push(send_now(&store, term, packet(Place::None, 10_000).effect));
     }
+    tail.free();
     for committing in sent {
         committing.await.unwrap();
     }
@@ -146,4 +162,42 @@ async fn a_cut_commit_whose_rest_fails_is_in_doubt() {
         "{told:?}"
     );
     disk.set_capacity(u64::MAX);
+}
+
+/// The syncing thread finds the line full while the writing thread waits for it, frame after frame.
+#[tokio::test]
+async fn a_cut_commit_with_a_full_line_behind_it_goes_through() {
+    let (disk, tail) = (Arc::new(SimulatedDisk::new(1)), Arc::new(Held::default()));
+    let store = Arc::new(store(disk, options(), tail.clone()));
+    let term = store.take_over(Domain(1)).await.unwrap();
+    let mut sent = Vec::new();
+    let mut behind = Vec::new();
+    tail.hold();
+    sent.push(send_now(&store, term, publish("a", "m")));
+    let units = (1..=30).map(|place| packet(Place::Seq(place), 1_000_000));
+    let cut = send(&store, term, units.collect());
+    sent.push(unconstrained(cut).now_or_never().unwrap());
+    for _ in 0..6_000 {
+        let store = store.clone();
+        behind.push(tokio::spawn(async move {
+            let unit = unit(Place::None, publish("a", "behind"));
+            send(&store, term, vec![unit]).await.await
+        }));
+    }
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    tail.free();
+    // Where it hangs it does so for good.
+    let all = async {
+        for committing in sent {
+            committing.await.unwrap();
+        }
+        for told in behind {
+            told.await.unwrap().unwrap();
+        }
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), all).await;
+    ended.unwrap();
+    store.close().await;
 }

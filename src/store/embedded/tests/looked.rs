@@ -3,11 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
+use crate::store::clock::{Clock, Wall};
 use crate::store::conformance::{ALL, answer, at, client, finished, seq, take, taken, unit};
 use crate::store::embedded::disk::simulated::SimulatedDisk;
 use crate::store::embedded::open::{Found, find};
 use crate::store::embedded::state::State;
 use crate::store::embedded::{Options, reader};
+use crate::store::judge::Judging;
 use crate::store::{Commit, Domain, Judged, KeptResult, Place, ReqIdScope, Term, Unit, Which};
 use crate::types::{HandlerName, Outcome};
 
@@ -23,7 +27,8 @@ impl Desk {
         let options = Options::default();
         let disk = Arc::new(SimulatedDisk::new(1));
         let found = find(Path::new("simulated"), disk, &options).unwrap();
-        let state = State::load(found.shared.clone(), options.keep, found.seed).unwrap();
+        let clock = Clock::start(Wall::OfCommits, None, Instant::now());
+        let state = State::load(found.shared.clone(), options.keep, found.seed, clock).unwrap();
         Self {
             found,
             state,
@@ -34,7 +39,9 @@ impl Desk {
     fn judge(&mut self, fill: impl FnOnce(&mut Commit)) -> Vec<Judged> {
         let mut commit = Commit::new(Domain(7), Term(1), at(0));
         fill(&mut commit);
-        self.state.judge(commit).unwrap()
+        let mut judging = Judging::new(commit);
+        self.state.judge(&mut judging, usize::MAX).unwrap();
+        judging.judged
     }
 
     /// Completes the frame. What it gives makes it durable.

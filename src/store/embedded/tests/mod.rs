@@ -8,6 +8,7 @@ mod damage;
 mod full;
 mod header;
 mod history;
+mod holders;
 mod kept;
 mod looked;
 mod model;
