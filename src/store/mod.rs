@@ -38,6 +38,8 @@ mod commit;
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+#[cfg(test)]
+pub(crate) mod hooked;
 mod judge;
 pub mod memory;
 mod packed;

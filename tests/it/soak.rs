@@ -104,6 +104,7 @@ async fn shows_3_8_a_soak_gets_no_slower_and_no_larger() {
         let latencies = load.tally.take_latencies();
         p99.push(latencies.value_at_quantile(0.99) as f64 / 1e6);
         let last = taken.last().unwrap();
+        assert!(last.resident > 0 && last.disk > 0, "both were measured");
         eprintln!(
             "{period}/{}: p99 {:.1} ms, {} MiB resident, {} MiB on disk, {} packets",
             plan.periods,

@@ -15,12 +15,13 @@ use super::*;
 use crate::app::{SERVICE, handlers};
 use crate::broker::{self, Settings};
 use crate::config::Config;
+use crate::store::hooked::{Hook, Hooked};
 use crate::store::memory::{Keep, Memory};
 use crate::store::{
-    Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
-    Placed, Position, QueueKey, ResultsPage, ScanLimit, Settle, Store, Tail, Term, Unheard, Which,
+    Commit, Committing, Domain, Entry, Error, Position, QueueKey, ScanLimit, Settle, Store, Tail,
+    Term, Which,
 };
-use crate::types::{HandlerName, Record, Topic};
+use crate::types::HandlerName;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
@@ -29,12 +30,9 @@ enum Mood {
     Refuses,
 }
 
-/// A store in memory whose commits go by its mood, and are counted.
+/// A store whose commits go by its mood.
 #[derive(Debug)]
-struct Moody {
-    memory: Memory,
-    mood: watch::Receiver<Mood>,
-}
+struct Moody(watch::Receiver<Mood>);
 
 #[derive(Debug)]
 struct NoTail;
@@ -45,123 +43,21 @@ impl Tail for NoTail {
     }
 }
 
-impl Moody {
-    async fn moodily(&self, commit: Commit) -> Result<Committing, Error> {
-        let mut mood = self.mood.clone();
-        let now = *mood.wait_for(|mood| *mood != Mood::Hangs).await.unwrap();
-        match now {
-            Mood::Refuses => Err(Error::Refused("no room on the disk".into())),
-            _ => self.memory.commit(commit).await,
+impl Hook for Moody {
+    fn commit<'a>(
+        &'a self,
+        memory: &'a Memory,
+        commit: Commit,
+    ) -> BoxFuture<'a, Result<Committing, Error>> {
+        let mut mood = self.0.clone();
+        async move {
+            let now = *mood.wait_for(|mood| *mood != Mood::Hangs).await.unwrap();
+            match now {
+                Mood::Refuses => Err(Error::Refused("no room on the disk".into())),
+                _ => memory.commit(commit).await,
+            }
         }
-    }
-}
-
-impl Store for Moody {
-    fn take_over(&self, domain: Domain) -> BoxFuture<'_, Result<Term, Error>> {
-        self.memory.take_over(domain)
-    }
-
-    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committing, Error>> {
-        self.moodily(commit).boxed()
-    }
-
-    fn record<'a>(
-        &'a self,
-        collection: &'a str,
-        key: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Record>, Error>> {
-        self.memory.record(collection, key)
-    }
-
-    fn list<'a>(
-        &'a self,
-        collection: &'a str,
-        prefix: &'a str,
-        after: Option<&'a str>,
-        limit: ScanLimit,
-    ) -> BoxFuture<'a, Result<PageOf<Record>, Error>> {
-        self.memory.list(collection, prefix, after, limit)
-    }
-
-    fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {
-        self.memory.collections(limit)
-    }
-
-    fn tail(&self) -> Position {
-        self.memory.tail()
-    }
-
-    fn epochs(&self) -> Arc<[Epoch]> {
-        self.memory.epochs()
-    }
-
-    fn scan<'a>(
-        &'a self,
-        filter: &'a Filter,
-        from: Position,
-        limit: ScanLimit,
-    ) -> BoxFuture<'a, Result<Page, Error>> {
-        self.memory.scan(filter, from, limit)
-    }
-
-    fn last<'a>(
-        &'a self,
-        filter: &'a Filter,
-        count: usize,
-    ) -> BoxFuture<'a, Result<Position, Error>> {
-        self.memory.last(filter, count)
-    }
-
-    fn latest<'a>(
-        &'a self,
-        filter: &'a Filter,
-    ) -> BoxFuture<'a, Result<(Vec<Entry>, Position), Error>> {
-        self.memory.latest(filter)
-    }
-
-    fn history<'a>(
-        &'a self,
-        tenant: &'a str,
-        topic: &'a Topic,
-        from: Position,
-        limit: ScanLimit,
-    ) -> BoxFuture<'a, Result<PageOf<Placed>, Error>> {
-        self.memory.history(tenant, topic, from, limit)
-    }
-
-    fn results<'a>(
-        &'a self,
-        client: &'a ClientKey,
-        from: Position,
-        limit: ScanLimit,
-    ) -> BoxFuture<'a, Result<ResultsPage, Error>> {
-        self.memory.results(client, from, limit)
-    }
-
-    fn kept<'a>(
-        &'a self,
-        client: &'a ClientKey,
-        which: &'a Which,
-        limit: ScanLimit,
-    ) -> BoxFuture<'a, Result<PageOf<KeptResult>, Error>> {
-        self.memory.kept(client, which, limit)
-    }
-
-    fn unheard<'a>(
-        &'a self,
-        client: &'a ClientKey,
-        from: u64,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Unheard, Error>> {
-        self.memory.unheard(client, from, limit)
-    }
-
-    fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
-        self.memory.open_runs()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.memory.close()
+        .boxed()
     }
 }
 
@@ -171,7 +67,7 @@ struct Cage {
     service: HealthService,
     stopped: CancellationToken,
     canary: JoinHandle<()>,
-    store: Arc<Moody>,
+    store: Arc<Hooked<Moody>>,
 }
 
 impl Cage {
@@ -181,9 +77,9 @@ impl Cage {
 
     async fn over(memory: Memory) -> Self {
         let (mood, moods) = watch::channel(Mood::Works);
-        let store = Arc::new(Moody {
+        let store = Arc::new(Hooked {
             memory,
-            mood: moods,
+            hook: Moody(moods),
         });
         let registry = Arc::new(handlers::registry(&Config::default(), Vec::new()));
         let (broker, worker) = broker::build(registry, store.clone(), Settings::default());

@@ -15,6 +15,7 @@ mod chain;
 mod complete;
 mod fair;
 mod fill;
+mod find;
 mod job;
 mod lane;
 mod offer;

@@ -7,14 +7,17 @@
 
 mod check;
 mod client;
+mod figures;
 mod jobs;
 mod network;
 mod store;
+mod witness;
 mod world;
 
 use self::client::Pace;
+use self::figures::Figures;
 use self::store::Places;
-use self::world::{Figures, World};
+use self::world::World;
 
 /// Each is run with one and with three requests in flight.
 const SEEDS: u64 = 2_000;

@@ -1,6 +1,4 @@
 //! The clock, and everything that happens on it.
-//!
-//! It is over 500 lines because everything that can happen is in one place, and what it counts beside it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,16 +8,17 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
-use super::check::{Evidence, Name, Told};
+use super::check::{Evidence, Told};
 use super::client::{Pace, Queue, Sent};
-use super::jobs::{Effects, Jobs};
+use super::figures::Figures;
+use super::jobs::Jobs;
 use super::network;
 use super::store::{Places, Unsteady};
+use super::witness::Witness;
 use crate::broker::apply::Applier;
 use crate::broker::core::{BatchId, CallId, Completed, Core, Run, Step};
 use crate::broker::restore::restored;
@@ -28,8 +27,9 @@ use crate::handler::{
     BatchLimits, Drive, HandlerSettings, Kind, Ordering, Records, Registry, TopicRules, Topics,
     Unlisted,
 };
-use crate::store::{Entry, EntryKind, KeptResult, Store, Tail};
-use crate::types::{Answer, HandlerName, MessageBody, Outcome, Reason};
+use crate::store::Store;
+use crate::store::hooked::Hooked;
+use crate::types::{Answer, HandlerName, Outcome, Reason};
 
 const MS: Duration = Duration::from_millis(1);
 /// What is not done by then is stuck.
@@ -49,7 +49,7 @@ pub(super) struct World {
     last_call: u64,
     registry: Arc<Registry>,
     settings: Settings,
-    store: Arc<Unsteady>,
+    store: Arc<Hooked<Unsteady>>,
     core: Core,
     applier: Applier,
     /// Which start of the gateway this is: what an earlier one had in hand is gone.
@@ -93,38 +93,12 @@ pub(super) struct Report {
     pub(super) log: Vec<String>,
 }
 
-/// What was done in the runs, and what was done to them.
-#[derive(Debug, Default)]
-pub(super) struct Figures {
-    packets: u64,
-    applied: u64,
-    rejected: u64,
-    expired: u64,
-    requests: u64,
-    lost: u64,
-    repeated: u64,
-    held: u64,
-    refused: u64,
-    ahead: u64,
-    in_doubt: u64,
-    forgotten: u64,
-    restarts: u64,
-    restored: u64,
-}
-
-/// Whoever follows the store.
-#[derive(Debug, Default)]
-struct Witness {
-    applied: Mutex<Vec<Name>>,
-    results: Mutex<Vec<KeptResult>>,
-}
-
 impl World {
     pub(super) fn new(seed: u64, pace: Pace, places: Places) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let start = Instant::now();
         let witness = Arc::new(Witness::default());
-        let store = Unsteady::new(rng.random(), places, witness.clone());
+        let store = Unsteady::store(rng.random(), places, witness.clone());
         let store = Arc::new(store);
         let jobs = Jobs::new(rng.random(), witness.clone());
         let registry = Arc::new(registry(&mut rng, jobs));
@@ -437,102 +411,6 @@ fn registry(rng: &mut StdRng, jobs: Jobs) -> Registry {
     ];
     let unlisted = handler("unlisted", Kind::Records, records());
     Registry::new(listed, unlisted, Unlisted::AreUnknown)
-}
-
-impl Tail for Witness {
-    fn committed(&self, entries: &[Entry]) {
-        for entry in entries {
-            match &entry.kind {
-                EntryKind::Message(message) | EntryKind::Ephemeral(message) => {
-                    let content = match &message.body {
-                        MessageBody::Content(_, bytes) => bytes,
-                        MessageBody::Record(record) => {
-                            &record.content.as_ref().expect("nothing is deleted").1
-                        }
-                    };
-                    self.applied(content);
-                }
-                EntryKind::Result(result) => self.results.lock().push((**result).clone()),
-            }
-        }
-    }
-}
-
-impl Witness {
-    /// What is applied says whose it is.
-    fn applied(&self, content: &[u8]) {
-        let text = std::str::from_utf8(content).unwrap();
-        let (queue, seq) = text.split_once(':').expect("the model's own content");
-        let name = (queue.parse().unwrap(), seq.parse().unwrap());
-        self.applied.lock().push(name);
-    }
-}
-
-impl Effects for Witness {
-    fn applied(&self, content: &[u8]) {
-        self.applied(content);
-    }
-}
-
-impl Figures {
-    pub(super) fn add(&mut self, other: &Self) {
-        let Self {
-            packets,
-            applied,
-            rejected,
-            expired,
-            requests,
-            lost,
-            repeated,
-            held,
-            refused,
-            ahead,
-            in_doubt,
-            forgotten,
-            restarts,
-            restored,
-        } = other;
-        self.packets += packets;
-        self.applied += applied;
-        self.rejected += rejected;
-        self.expired += expired;
-        self.requests += requests;
-        self.lost += lost;
-        self.repeated += repeated;
-        self.held += held;
-        self.refused += refused;
-        self.ahead += ahead;
-        self.in_doubt += in_doubt;
-        self.forgotten += forgotten;
-        self.restarts += restarts;
-        self.restored += restored;
-    }
-
-    pub(super) fn all(&self) -> [(&'static str, u64); 14] {
-        [
-            ("packets", self.packets),
-            ("applied", self.applied),
-            ("rejected", self.rejected),
-            ("expired", self.expired),
-            ("requests", self.requests),
-            ("messages lost", self.lost),
-            ("doubled", self.repeated),
-            ("held until settled", self.held),
-            ("refused by overload", self.refused),
-            ("ahead of their turn", self.ahead),
-            ("in doubt", self.in_doubt),
-            ("forgotten", self.forgotten),
-            ("restarts", self.restarts),
-            ("taken and restored", self.restored),
-        ]
-    }
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.all().map(|(what, count)| format!("{count} {what}"));
-        f.write_str(&all.join(", "))
-    }
 }
 
 impl fmt::Display for Sent {

@@ -12,7 +12,8 @@ const BATCH: usize = 20;
 /// Records of a source, which it puts in turns.
 const KEYS: usize = 50;
 
-/// What a client waits for that is not told how long: on average.
+/// What a client waits for that is not told how long: on average. It is what a client does, and nothing that the test waits
+/// for: without it four of them would ask a full disk as fast as they can.
 const DELAY: Duration = Duration::from_millis(20);
 
 pub struct Source {

@@ -3,5 +3,6 @@
 mod bench;
 mod bounds;
 mod cases;
+mod owed;
 mod random;
 mod taken;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::damage::read;
+use super::seen::Seen;
 use super::world::{FOREVER, Heard, World, open_on};
 use crate::store::Store;
 use crate::store::embedded::Options;
@@ -30,10 +30,10 @@ async fn without(world: &World, copies: &[u64]) -> Result<(usize, Vec<String>), 
     }
     let store = open_on(&disk, &options(), Arc::new(Heard::default()));
     let store = store.map_err(|error| error.to_string())?;
-    let (differs, errors) = read(&store, &world.model).await;
-    let mut told = store.damage();
-    told.extend(errors);
+    let seen = Seen::at_last(&store, &world.model).await;
+    let told = store.damage();
     store.close().await;
+    let differs = seen.differs(&Seen::of_model(&world.model));
     Ok((differs.len(), told))
 }
 
