@@ -49,3 +49,108 @@ fn read(kept: OpenPacket, context: &mut Context) -> Packet {
         ..packet
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+    use futures_util::future::{BoxFuture, ready};
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::*;
+    use crate::broker::{self, Settings};
+    use crate::handler::{
+        Batch, BatchLimits, CallError, Drive, Handled, Handler, HandlerSettings, ItemId, Kind,
+        Ordering, Records, Registry, Unlisted,
+    };
+    use crate::store::memory::{Keep, Memory};
+    use crate::store::{Entry, Origin, Tail};
+    use crate::types::{Action, Answer, ClientKey, HandlerName, Principal};
+
+    /// Tells what it is called with.
+    #[derive(Debug)]
+    struct Noted(UnboundedSender<ItemId>);
+
+    impl Handler for Noted {
+        fn handle(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Handled>, CallError>> {
+            let ids: Vec<_> = batch.items.iter().map(|item| item.id).collect();
+            ids.iter().for_each(|id| self.0.send(*id).unwrap());
+            let answer = Answer::ok();
+            let handled = ids.into_iter().map(|id| Handled {
+                id,
+                answer: answer.clone(),
+            });
+            ready(Ok(handled.collect())).boxed()
+        }
+
+        fn actions(&self) -> &[Action] {
+            &Action::ALL
+        }
+    }
+
+    #[derive(Debug)]
+    struct NoTail;
+
+    impl Tail for NoTail {
+        fn committed(&self, _: &[Entry]) {}
+    }
+
+    fn handler(name: &str, kind: Kind, drive: Drive) -> HandlerSettings {
+        HandlerSettings {
+            name: HandlerName::new(name).unwrap(),
+            kind,
+            ordering: Ordering::Client,
+            mixed_actions: true,
+            isolate_tenants: false,
+            batch: BatchLimits::default(),
+            durable: true,
+            drive,
+        }
+    }
+
+    fn run(id: u64, seq: u64) -> OpenRun {
+        let client = ClientKey {
+            tenant: "".into(),
+            subject: "ann".into(),
+            client_id: "c".into(),
+        };
+        let origin = Origin {
+            principal: Arc::new(Principal::default()),
+            client: Some(Arc::new(client)),
+            handler: HandlerName::new("jobs").unwrap(),
+        };
+        OpenRun {
+            id,
+            origin: Arc::new(origin),
+            taken_at: SystemTime::now(),
+            packets: vec![OpenPacket {
+                at: 0,
+                place: Place::Seq(seq),
+                fingerprint: 1,
+                req_id: format!("r{seq}").into(),
+                // ACTION_CREATE, and nothing else.
+                packet: Bytes::from_static(&[24, 1]),
+            }],
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_first_is_called_first_in_whatever_order_the_store_tells_it() {
+        let (noted, mut called) = unbounded_channel();
+        let jobs = Drive::Called(Arc::new(Noted(noted)));
+        let jobs = handler("jobs", Kind::Custom, jobs);
+        let rest = handler("rest", Kind::Records, Drive::Planned(Arc::new(Records)));
+        let registry = Registry::new(vec![jobs], rest, Unlisted::AreUnknown);
+        let store = Memory::new(Keep::default(), Arc::new(NoTail));
+        let (broker, mut worker) =
+            broker::build(Arc::new(registry), Arc::new(store), Settings::default());
+        worker.restore(vec![run(7, 2), run(9, 3), run(3, 1)]);
+        let running = tokio::spawn(worker.run());
+        for run in [3, 7, 9] {
+            let expected = ItemId::of_taken(TakenId { run, at: 0 });
+            assert_eq!(called.recv().await, Some(expected));
+        }
+        drop(broker);
+        running.await.unwrap();
+    }
+}
