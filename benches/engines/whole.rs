@@ -255,10 +255,10 @@ impl Load {
             .finishes
             .extend(taken.into_iter().map(|taken| Finish {
                 taken,
-                answer: Answer {
+                answer: Arc::new(Answer {
                     content: Content::bytes(self.data.clone()),
                     ..Answer::ok()
-                },
+                }),
                 messages: Default::default(),
                 awaited: false,
             }));

@@ -56,5 +56,33 @@ pub struct Handled {
 
 /// The call failed as a whole.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct CallError(pub String);
+#[error("{message}")]
+pub struct CallError {
+    pub failure: Failure,
+    /// Whether the handler may have got it. Where not, nothing of it was applied, and it counts against no item.
+    pub reached: bool,
+    /// For a person.
+    pub message: String,
+}
+
+/// What a failed call says about its items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Nothing yet: the same ones may go through a moment later.
+    Passing,
+    /// One of them may be to blame.
+    Items,
+    /// The handler is wrong, and no item is.
+    Handler,
+}
+
+impl CallError {
+    /// The handler may have got it.
+    pub fn passing(message: impl Into<String>) -> Self {
+        Self {
+            failure: Failure::Passing,
+            reached: true,
+            message: message.into(),
+        }
+    }
+}

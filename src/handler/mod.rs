@@ -15,7 +15,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 pub use crate::types::{BatchLimits, Ordering};
-pub use batch::{Batch, CallError, Handled, Item, ItemId};
+pub use batch::{Batch, CallError, Failure, Handled, Item, ItemId};
 pub use echo::Echo;
 pub use records::Records;
 pub use registry::{HandlerSettings, Kind, Registry, Unlisted};

@@ -24,7 +24,7 @@ pub(super) fn response(
         // A name that is too long was refused, and would take the room of other answers.
         let req_id = beginning(&packet.req_id, limits::ID_BYTES);
         let handler = beginning(&packet.handler, limits::HANDLER_BYTES);
-        out.push(req_id, handler, seq, answer);
+        out.push(req_id, handler, seq, &answer);
     }
     out.finish(client_id, cursor)
 }

@@ -83,7 +83,7 @@ pub struct TakenId {
 #[derive(Debug)]
 pub struct Finish {
     pub taken: TakenId,
-    pub answer: Answer,
+    pub answer: Arc<Answer>,
     /// Published with the answer.
     pub messages: Vec<Draft>,
     /// As in a [`Unit`].

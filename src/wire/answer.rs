@@ -1,45 +1,122 @@
 //! What became of a packet, as answers and events tell it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use prost::Message;
-use prost::encoding::message;
+use prost::encoding::{
+    WireType, encode_key, encode_varint, encoded_len_varint, key_len, message, uint64,
+};
 
 use super::message as conversion;
 use super::{EncodedAnswer, proto};
-use crate::types::{Answer, Form, Outcome, Reason};
+use crate::types::{Answer, Body, Content, Form, Outcome, Reason};
 
 /// What a result takes beside its names and its answer.
 pub(crate) const FRAMING: usize = 16;
 
 /// The result of one packet, out of its answer and what correlates it.
 pub(crate) fn result(req_id: &str, handler: &str, seq: u64, answer: Answer) -> proto::PacketResult {
-    let mut out = proto::PacketResult::default();
-    fill(&mut out, req_id, handler, seq, answer);
-    out
+    let mut out = answer.body.as_deref().map(rare).unwrap_or_default();
+    let items = answer.content.items.into_iter();
+    match answer.content.form {
+        Form::Bytes => out.data = items.collect(),
+        Form::Text => out.text = items.map(conversion::text).collect(),
+    }
+    proto::PacketResult {
+        req_id: req_id.to_owned(),
+        handler: handler.to_owned(),
+        message: answer.message.to_string(),
+        outcome: outcome(answer.outcome).into(),
+        reason: reason(answer.reason).into(),
+        retry_after: answer.retry_after.map(duration),
+        replayed: answer.replayed,
+        seq,
+        next_seq: answer.next_seq,
+        ..out
+    }
 }
 
-/// Encodes a `BatchResponse` result by result. One `PacketResult` serves for all of them: names cost no allocation each.
-#[derive(Debug, Default)]
-pub(crate) struct BatchAnswer {
-    out: BytesMut,
-    scratch: proto::PacketResult,
+/// The fields that few results have.
+fn rare(body: &Body) -> proto::PacketResult {
+    let records = body.records.iter().cloned();
+    let messages = body.messages.iter();
+    proto::PacketResult {
+        records: records.map(conversion::record).collect(),
+        messages: messages.map(|kept| conversion::message(kept)).collect(),
+        next_page_token: body.next_page_token.to_string(),
+        code: body.code.to_string(),
+        headers: conversion::headers(&body.headers),
+        ..proto::PacketResult::default()
+    }
 }
+
+/// Encodes a `BatchResponse` result by result, from where its parts are: names and content are copied once, into the answer.
+#[derive(Debug, Default)]
+pub(crate) struct BatchAnswer(BytesMut);
 
 impl BatchAnswer {
     /// `bytes`: about how many there will be.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self {
-            out: BytesMut::with_capacity(bytes),
-            scratch: proto::PacketResult::default(),
-        }
+        Self(BytesMut::with_capacity(bytes))
     }
 
-    pub(crate) fn push(&mut self, req_id: &str, handler: &str, seq: u64, answer: Answer) {
+    /// The same as an encoded [`result`].
+    pub(crate) fn push(&mut self, req_id: &str, handler: &str, seq: u64, answer: &Answer) {
         const RESULTS: u32 = 1;
-        fill(&mut self.scratch, req_id, handler, seq, answer);
-        message::encode(RESULTS, &self.scratch, &mut self.out);
+        let Self(out) = self;
+        let texts = [(1, req_id), (4, &answer.message), (14, handler)];
+        let texts = texts.into_iter().filter(|(_, text)| !text.is_empty());
+        let numbers = [
+            (2, outcome(answer.outcome) as u64),
+            (3, reason(answer.reason) as u64),
+            (7, u64::from(answer.replayed)),
+            (15, seq),
+            (16, answer.next_seq),
+        ];
+        let numbers = numbers.into_iter().filter(|(_, number)| *number != 0);
+        let pause = answer.retry_after.map(duration);
+        let Content { form, items } = &answer.content;
+        let tag = match form {
+            Form::Bytes => 5,
+            Form::Text => 8,
+        };
+        let items = items.iter().map(|item| match form {
+            Form::Bytes => Cow::Borrowed(&**item),
+            Form::Text => conversion::shown(item),
+        });
+        let rare = answer.body.as_deref().map(rare);
+
+        let mut len = 0;
+        len += texts
+            .clone()
+            .map(|(tag, text)| bytes_len(tag, text.as_bytes()))
+            .sum::<usize>();
+        len += numbers
+            .clone()
+            .map(|(tag, number)| uint64::encoded_len(tag, &number))
+            .sum::<usize>();
+        len += items
+            .clone()
+            .map(|item| bytes_len(tag, &item))
+            .sum::<usize>();
+        len += pause
+            .as_ref()
+            .map_or(0, |pause| message::encoded_len(6, pause));
+        len += rare.as_ref().map_or(0, Message::encoded_len);
+        encode_key(RESULTS, WireType::LengthDelimited, out);
+        encode_varint(len as u64, out);
+
+        texts.for_each(|(tag, text)| put_bytes(tag, text.as_bytes(), out));
+        numbers.for_each(|(tag, number)| uint64::encode(tag, &number, out));
+        items.for_each(|item| put_bytes(tag, &item, out));
+        if let Some(pause) = pause {
+            message::encode(6, &pause, out);
+        }
+        if let Some(rare) = rare {
+            rare.encode_raw(out);
+        }
     }
 
     pub(crate) fn finish(mut self, client_id: &str, cursor: String) -> EncodedAnswer {
@@ -49,44 +126,19 @@ impl BatchAnswer {
             cursor,
         };
         // Fields may come in any order and in parts: what stands behind the results is the rest of the message.
-        rest.encode_raw(&mut self.out);
-        EncodedAnswer(self.out.freeze())
+        rest.encode_raw(&mut self.0);
+        EncodedAnswer(self.0.freeze())
     }
 }
 
-/// Overwrites every field.
-fn fill(out: &mut proto::PacketResult, req_id: &str, handler: &str, seq: u64, answer: Answer) {
-    overwrite(&mut out.req_id, req_id);
-    overwrite(&mut out.handler, handler);
-    overwrite(&mut out.message, &answer.message);
-    out.outcome = outcome(answer.outcome).into();
-    out.reason = reason(answer.reason).into();
-    out.retry_after = answer.retry_after.map(duration);
-    out.replayed = answer.replayed;
-    out.seq = seq;
-    out.next_seq = answer.next_seq;
-    out.data.clear();
-    out.text.clear();
-    let items = answer.content.items.into_iter();
-    match answer.content.form {
-        Form::Bytes => out.data.extend(items),
-        Form::Text => out.text.extend(items.map(conversion::text)),
-    }
-    let body = answer.body.map(|body| *body).unwrap_or_default();
-    out.records.clear();
-    out.records
-        .extend(body.records.into_iter().map(conversion::record));
-    out.messages.clear();
-    let messages = body.messages.iter().map(|kept| conversion::message(kept));
-    out.messages.extend(messages);
-    overwrite(&mut out.next_page_token, &body.next_page_token);
-    overwrite(&mut out.code, &body.code);
-    out.headers = conversion::headers(&body.headers);
+fn bytes_len(tag: u32, bytes: &[u8]) -> usize {
+    key_len(tag) + encoded_len_varint(bytes.len() as u64) + bytes.len()
 }
 
-fn overwrite(out: &mut String, with: &str) {
-    out.clear();
-    out.push_str(with);
+fn put_bytes(tag: u32, bytes: &[u8], out: &mut BytesMut) {
+    encode_key(tag, WireType::LengthDelimited, out);
+    encode_varint(bytes.len() as u64, out);
+    out.put_slice(bytes);
 }
 
 /// A span of ours, which never comes near the 10 000 years that the wire can say.
@@ -146,9 +198,10 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use bytes::Bytes;
+    use smallvec::smallvec;
 
     use super::*;
-    use crate::types::{Body, Content, Record};
+    use crate::types::Record;
 
     #[test]
     fn everything_of_an_answer_is_in_its_result() {
@@ -207,32 +260,55 @@ mod tests {
 
     #[test]
     fn results_one_by_one_are_the_whole_message() {
+        let body = Body {
+            code: "E1".into(),
+            headers: vec![("a".into(), "b".into())],
+            ..Body::default()
+        };
+        let damaged = Content {
+            form: Form::Text,
+            items: smallvec![Bytes::from_static(b"a"), Bytes::from_static(b"\xff")],
+        };
         let answers = [
             Answer {
                 content: Content::text("a text"),
                 next_seq: 3,
+                retry_after: Some(Duration::from_millis(2_250)),
                 ..Answer::retry(Reason::EarlierMissing, "why")
             },
             Answer {
                 content: Content::bytes(vec![1, 2, 3]),
+                replayed: true,
+                ..Answer::ok()
+            },
+            Answer {
+                content: Content::bytes(Bytes::new()),
+                body: Some(Box::new(body)),
+                ..Answer::rejected(Reason::Application, "")
+            },
+            Answer {
+                content: damaged,
                 ..Answer::ok()
             },
             Answer::ok(),
         ];
-        let whole = proto::BatchResponse {
-            results: answers
-                .iter()
-                .map(|answer| result("r", "h", 1, answer.clone()))
-                .collect(),
-            client_id: "c".into(),
-            cursor: "here".into(),
-        };
-        let mut parts = BatchAnswer::with_capacity(16);
-        for answer in answers {
-            parts.push("r", "h", 1, answer);
+        for (req_id, handler, seq) in [("r", "h", u64::MAX), ("", "", 0)] {
+            let results = answers.iter().cloned();
+            let whole = proto::BatchResponse {
+                results: results
+                    .map(|answer| result(req_id, handler, seq, answer))
+                    .collect(),
+                client_id: "c".into(),
+                cursor: "here".into(),
+            };
+            let mut parts = BatchAnswer::with_capacity(16);
+            for answer in &answers {
+                parts.push(req_id, handler, seq, answer);
+            }
+            let EncodedAnswer(bytes) = parts.finish("c", "here".into());
+            assert_eq!(bytes.len(), whole.encoded_len());
+            assert_eq!(proto::BatchResponse::decode(bytes).unwrap(), whole);
         }
-        let EncodedAnswer(bytes) = parts.finish("c", "here".into());
-        assert_eq!(proto::BatchResponse::decode(bytes).unwrap(), whole);
     }
 
     #[test]

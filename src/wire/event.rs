@@ -39,7 +39,7 @@ impl ResultsEvent {
         let mut answer = BatchAnswer::with_capacity(sizes.sum());
         for kept in kept {
             let handler = kept.handler.as_str();
-            answer.push(&kept.req_id, handler, kept.seq, kept.answer.clone());
+            answer.push(&kept.req_id, handler, kept.seq, &kept.answer);
         }
         let EncodedAnswer(results) = answer.finish(client_id, String::new());
         Self { cursor, results }

@@ -1,5 +1,6 @@
 //! Messages and records, as events and answers carry them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -54,4 +55,12 @@ pub(crate) fn headers(pairs: &[(ByteString, ByteString)]) -> HashMap<String, Str
 pub(crate) fn text(data: Bytes) -> String {
     String::from_utf8(Vec::from(data))
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// The same, without a copy.
+pub(crate) fn shown(data: &[u8]) -> Cow<'_, [u8]> {
+    match String::from_utf8_lossy(data) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
 }

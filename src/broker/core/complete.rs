@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::arena::Id;
@@ -71,7 +73,7 @@ impl Core {
             let job = &mut self.desk.jobs[id];
             if job.taken.is_some() {
                 if answer.outcome.is_final() && answer.outcome != Outcome::Forgotten {
-                    job.answer = Some(Box::new(answer));
+                    job.answer = Some(Arc::new(answer));
                     finals.push(id);
                 } else {
                     job.doubted |= answer.outcome == Outcome::InDoubt;
@@ -181,7 +183,8 @@ impl Core {
                 continue;
             }
             let answer = self.desk.jobs[id].answer.take();
-            self.tell(id, *answer.expect("it was to be committed"));
+            let answer = answer.expect("it was to be committed");
+            self.tell(id, Arc::unwrap_or_clone(answer));
             self.left_chain(id);
             done.push(id);
         }

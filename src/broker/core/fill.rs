@@ -48,7 +48,7 @@ pub(crate) enum RunKind {
 pub(crate) struct RunFinish {
     pub(crate) taken: TakenId,
     pub(crate) origin: Arc<Origin>,
-    pub(crate) answer: Answer,
+    pub(crate) answer: Arc<Answer>,
     /// Whether a call waits for it.
     pub(crate) awaited: bool,
 }
@@ -237,7 +237,7 @@ impl Core {
         }
         if !filling.expired.is_empty() {
             for &id in &filling.expired {
-                self.desk.jobs[id].answer = Some(Box::new(expired()));
+                self.desk.jobs[id].answer = Some(Arc::new(expired()));
             }
             self.finish(lane, filling.expired, now);
         }

@@ -47,7 +47,7 @@ pub(crate) struct Job {
     /// Whether the store was told that a call waits for its answer.
     pub(crate) awaited: bool,
     /// Its final answer, while that is on its way to the disk.
-    pub(crate) answer: Option<Box<Answer>>,
+    pub(crate) answer: Option<Arc<Answer>>,
 }
 
 impl Job {

@@ -165,7 +165,7 @@ impl Core {
             let job = &mut self.desk.jobs[id];
             let awaited = !job.waiters.is_empty();
             job.awaited |= awaited;
-            let answer = job.answer.as_deref();
+            let answer = job.answer.as_ref();
             finishes.push(RunFinish {
                 taken: job.taken.expect("only what was taken is finished"),
                 origin: job.origin.clone(),

@@ -47,7 +47,7 @@ impl Jobs {
     fn work(&self, batch: &Batch) -> Result<Vec<Handled>, CallError> {
         let mut state = self.state.lock();
         if state.rng.random_ratio(1, 30) {
-            return Err(CallError("it is not there".into()));
+            return Err(CallError::passing("it is not there"));
         }
         let mut answers = Vec::new();
         let mut stopped: Vec<u32> = Vec::new();
@@ -71,7 +71,7 @@ impl Jobs {
             });
         }
         if state.rng.random_ratio(1, 30) {
-            return Err(CallError("its answer was lost".into()));
+            return Err(CallError::passing("its answer was lost"));
         }
         Ok(answers)
     }

@@ -182,7 +182,7 @@ pub(crate) fn take(place: Place, text: &str) -> Unit {
 pub(crate) fn finished(taken: TakenId, text: &str) -> Finish {
     Finish {
         taken,
-        answer: Answer::rejected(Reason::Application, text),
+        answer: Answer::rejected(Reason::Application, text).into(),
         messages: Vec::new(),
         awaited: false,
     }

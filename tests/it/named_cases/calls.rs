@@ -222,7 +222,7 @@ impl Handler for Confused {
                     answers.push(Handled { id, ..echo(item) });
                 }
                 "panic" => panic!("as it was told to"),
-                "fail" => return Box::pin(std::future::ready(Err(CallError("down".into())))),
+                "fail" => return Box::pin(std::future::ready(Err(CallError::passing("down")))),
                 _ => answers.push(echo(item)),
             }
         }

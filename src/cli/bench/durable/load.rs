@@ -8,7 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use tidegate_client::proto::{
-    BatchRequest, EventsRequest, Outcome, Packet, PacketResult, Reason, Settled, event,
+    BatchRequest, EventsRequest, GoAway, Outcome, Packet, PacketResult, Reason, Settled, event,
 };
 use tidegate_client::{Client, EventStream, Windows};
 use tokio::sync::{Notify, watch};
@@ -110,6 +110,7 @@ impl Load {
             let events = sender.client.events(EventsRequest::default()).await?;
             let queue = Arc::new(Queue::default());
             let receiver = Receiver {
+                client: sender.client.clone(),
                 events,
                 queue: queue.clone(),
                 tally: tally.clone(),
@@ -296,6 +297,7 @@ fn refused(result: &PacketResult) -> Fault {
 }
 
 struct Receiver {
+    client: Client,
     events: EventStream,
     queue: Arc<Queue>,
     tally: Arc<Tally>,
@@ -306,19 +308,29 @@ impl Receiver {
     async fn run(mut self) -> Fault {
         loop {
             let event = match self.events.next().await {
-                Some(Ok(event)) => event.event,
+                Some(Ok(event)) => event,
                 Some(Err(error)) => return error.into(),
                 None => return Fault::Wrong("a stream ended".to_owned()),
             };
-            let noted = match event {
+            let noted = match event.event {
                 Some(event::Event::Results(batch)) => self.note(&batch.results),
                 Some(event::Event::Connected(_) | event::Event::Heartbeat(_)) => Ok(()),
+                Some(event::Event::GoAway(told)) => self.go_on(told, event.cursor).await,
                 other => Err(Fault::Wrong(format!("a stream brought {other:?}"))),
             };
             if let Err(fault) = noted {
                 return fault;
             }
         }
+    }
+
+    /// A stream does not live for ever: the next one begins where it was.
+    async fn go_on(&mut self, told: GoAway, cursor: String) -> Result<(), Fault> {
+        let pause = told.reconnect_after.unwrap_or_default();
+        sleep(Duration::try_from(pause).unwrap_or_default()).await;
+        let request = EventsRequest::default().from_cursor(cursor);
+        self.events = self.client.events(request).await?;
+        Ok(())
     }
 
     fn note(&self, results: &[PacketResult]) -> Result<(), Fault> {

@@ -35,7 +35,7 @@ impl World {
             let message = finish.message.iter();
             commit.finishes.push(Finish {
                 taken: self.ids[&finish.name],
-                answer: Answer::rejected(Reason::Application, finish.said.as_str()),
+                answer: Answer::rejected(Reason::Application, finish.said.as_str()).into(),
                 messages: message.map(|(topic, text)| draft(topic, text)).collect(),
                 awaited: finish.awaited,
             });
