@@ -388,7 +388,7 @@ pub(super) fn together(entries: &[Entry]) -> usize {
 /// The results among entries.
 pub(super) fn results(entries: &[Entry]) -> impl Iterator<Item = &KeptResult> + Clone {
     entries.iter().filter_map(|entry| match &entry.kind {
-        EntryKind::Result(result) => Some(&**result),
+        EntryKind::Result(result) => Some(result),
         EntryKind::Message(_) | EntryKind::Ephemeral(_) => None,
     })
 }

@@ -31,11 +31,15 @@ pub struct Entry {
 
 /// What an entry is.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "results come by the thousand, are encoded and gone: an allocation for each is most of what telling them costs"
+)]
 pub enum EntryKind {
     Message(Arc<Message>),
     /// Told to the tail, kept nowhere.
     Ephemeral(Arc<Message>),
-    Result(Arc<KeptResult>),
+    Result(KeptResult),
 }
 
 /// A final answer that is kept for its client.

@@ -27,7 +27,7 @@ impl Tail for Witness {
                     };
                     self.applied(content);
                 }
-                EntryKind::Result(result) => self.results.lock().push((**result).clone()),
+                EntryKind::Result(result) => self.results.lock().push(result.clone()),
             }
         }
     }

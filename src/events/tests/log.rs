@@ -87,14 +87,14 @@ impl Log {
         let mut state = self.state.lock();
         state.last += 1;
         let number = state.entries.len() as u128;
-        state.push(EntryKind::Result(Arc::new(KeptResult {
+        state.push(EntryKind::Result(KeptResult {
             client: client.clone(),
             handler: HandlerName::new("orders").unwrap(),
             req_id: number.to_string().into(),
             seq: 1,
             answer: Answer::ok(),
             awaited,
-        })))
+        }))
     }
 
     pub(super) fn show(&self) {

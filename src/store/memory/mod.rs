@@ -169,7 +169,7 @@ impl Memory {
             }
             page.entries.push(Entry {
                 position: Position(position),
-                kind: EntryKind::Result(Arc::new(result.unpack())),
+                kind: EntryKind::Result(result.unpack()),
             });
         }
         let last = page.entries.last().map(|entry| entry.position.0);

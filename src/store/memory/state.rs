@@ -109,7 +109,7 @@ impl State {
     /// Tells the result that has just got the newest position.
     fn tell_result(&mut self, client: &ClientKey) {
         let mut newest = self.clients.unsent(client, self.tail - 1);
-        let result = newest.next().map(|(_, result)| Arc::new(result.unpack()));
+        let result = newest.next().map(|(_, result)| result.unpack());
         drop(newest);
         if let Some(result) = result {
             self.tell(EntryKind::Result(result));

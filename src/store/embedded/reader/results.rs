@@ -63,7 +63,8 @@ pub(in super::super) fn results(
             for (index, entry) in row.entries().enumerate() {
                 if entry.position > from && !settled.has(shared, &owned, &row, number, index)? {
                     bytes += entry.size();
-                    found.push((entry.position, entry.size(), row.result(index, &entry)));
+                    let (position, size) = (entry.position, entry.size());
+                    found.push((position, size, row.result(index, entry)));
                 }
             }
         }
@@ -84,7 +85,7 @@ pub(in super::super) fn results(
         }
         page.entries.push(Entry {
             position: Position(position),
-            kind: EntryKind::Result(result.into()),
+            kind: EntryKind::Result(result),
         });
     }
     Ok(page)
@@ -231,7 +232,8 @@ fn of_places(
                 // What has a result by now is open no more.
                 open.remove(&place);
                 let before = before.into_values().map(|open| (0, open));
-                for (size, result) in before.chain([(entry.size(), row.result(index, &entry))]) {
+                let told = (entry.size(), row.result(index, entry));
+                for (size, result) in before.chain([told]) {
                     if !page.take(size, result) {
                         return Ok(());
                     }
@@ -259,7 +261,7 @@ fn of_req_ids(shared: &Shared, found: Vec<FoundOnce>, page: &mut Filling) -> Res
                 let Some(entry) = row.entries().nth(index as usize) else {
                     continue;
                 };
-                (entry.size(), row.result(index as usize, &entry))
+                (entry.size(), row.result(index as usize, entry))
             }
         };
         if !page.take(size, result) {

@@ -182,14 +182,14 @@ impl ResultsRow {
         }
     }
 
-    pub(in super::super) fn result(&self, index: usize, entry: &ResultsEntry) -> KeptResult {
+    pub(in super::super) fn result(&self, index: usize, entry: ResultsEntry) -> KeptResult {
         KeptResult {
             client: self.client.clone(),
             handler: self.handler.clone(),
-            req_id: entry.req_id.clone(),
             seq: self.place(index),
-            answer: entry.answer(),
             awaited: entry.position == 0,
+            answer: read_answer(&mut Reader(entry.answer)),
+            req_id: entry.req_id,
         }
     }
 }

@@ -52,8 +52,11 @@ impl State {
         client: &Arc<ClientKey>,
         handler: &HandlerName,
     ) -> Result<(QueueHash, &mut StagedQueue), Error> {
-        let last = self.staged.last_queue.as_ref();
+        let last = self.staged.last_queue.as_mut();
         if let Some(last) = last.filter(|last| last.is_of(client, handler)) {
+            if !Arc::ptr_eq(&last.client, client) {
+                last.client = client.clone();
+            }
             let hash = last.hash;
             let queue = self.staged.queues.get_mut(&hash);
             return Ok((hash, queue.expect("what was asked for last is there")));
@@ -168,34 +171,33 @@ impl State {
         answer: &Final<'_>,
     ) -> Result<(), Error> {
         let now = self.staged.now;
+        let (mut tail, mut number) = (self.header.tail, self.header.number);
         let (_, queue) = self.queue(client, handler)?;
         queue.changed = true;
         queue.row.used = now;
         if seq <= queue.row.settled {
             return Ok(());
         }
-        let goes_on = queue
-            .results
-            .iter()
-            .rposition(|row| row.next_place() == Some(seq));
-        let at = match goes_on {
-            Some(at) => at,
+        let follows = |row: &&mut ResultsWriter| row.next_place() == Some(seq);
+        let row = match queue.results.iter_mut().rfind(follows) {
+            Some(row) => row,
             None => {
                 let names = (queue.row.client.clone(), queue.row.handler.clone());
-                let number = self.next_number();
+                number += 1;
                 let row = ResultsWriter::new(names.0, names.1, Scope::Places(seq), number, now);
-                let (_, queue) = self.queue(client, handler)?;
                 queue.results.push(row);
-                queue.results.len() - 1
+                queue.results.last_mut().expect("it was put in above")
             }
         };
-        let position = if answer.awaited {
-            0
-        } else {
-            self.next_position()
+        let position = match answer.awaited {
+            true => 0,
+            false => {
+                tail += 1;
+                tail
+            }
         };
-        let (_, queue) = self.queue(client, handler)?;
-        queue.results[at].push(position, answer.fingerprint, answer.req_id, answer.answer);
+        row.push(position, answer.fingerprint, answer.req_id, answer.answer);
+        (self.header.tail, self.header.number) = (tail, number);
         Ok(())
     }
 

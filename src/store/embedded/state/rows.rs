@@ -167,7 +167,7 @@ pub(super) fn entries(payload: Bytes, ephemeral: Vec<(u64, Arc<Message>)>) -> Ve
                     if entry.position > 0 {
                         entries.push(Entry {
                             position: Position(entry.position),
-                            kind: EntryKind::Result(Arc::new(row.result(index, &entry))),
+                            kind: EntryKind::Result(row.result(index, entry)),
                         });
                     }
                 }
@@ -182,7 +182,9 @@ pub(super) fn entries(payload: Bytes, ephemeral: Vec<(u64, Arc<Message>)>) -> Ve
         });
     }
     // Stable, and the ephemeral ones last: each comes after the stored entry of its position.
-    entries.sort_by_key(|entry| entry.position);
+    if !entries.is_sorted_by_key(|entry| entry.position) {
+        entries.sort_by_key(|entry| entry.position);
+    }
     entries
 }
 
