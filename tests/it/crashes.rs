@@ -22,7 +22,7 @@ use self::writer::Writer;
 use crate::support::{Process, Setup, Trace};
 
 /// More than it needs on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 const CLIENTS: usize = 4;
 const KILLS: usize = 20;
