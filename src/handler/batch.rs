@@ -132,7 +132,12 @@ mod tests {
             assert_eq!(ItemId::parse(&id.to_string()), Some(id));
         }
         let written = ItemId(0xabc).to_string();
-        for wrong in ["", "abc", &written.to_uppercase(), &format!("+{}", &written[1..])] {
+        for wrong in [
+            "",
+            "abc",
+            &written.to_uppercase(),
+            &format!("+{}", &written[1..]),
+        ] {
             assert_eq!(ItemId::parse(wrong), None, "{wrong}");
         }
     }

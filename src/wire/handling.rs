@@ -91,7 +91,11 @@ pub(crate) fn answer(result: proto::HandleResult) -> Answer {
     let content = if result.data.is_empty() {
         let items = result.text.into_iter().map(Bytes::from);
         Content {
-            form: if items.len() == 0 { Form::Bytes } else { Form::Text },
+            form: if items.len() == 0 {
+                Form::Bytes
+            } else {
+                Form::Text
+            },
             items: items.collect(),
         }
     } else {
@@ -185,13 +189,38 @@ mod tests {
         let cases = [
             (O::Ok, R::Unspecified, Outcome::Ok, Reason::Unspecified),
             (O::Ok, R::Application, Outcome::Ok, Reason::Application),
-            (O::Rejected, R::NotFound, Outcome::Rejected, Reason::NotFound),
-            (O::Rejected, R::Unspecified, Outcome::Rejected, Reason::Application),
-            (O::Rejected, R::Overloaded, Outcome::Rejected, Reason::Application),
-            (O::Retry, R::Unspecified, Outcome::Retry, Reason::Application),
+            (
+                O::Rejected,
+                R::NotFound,
+                Outcome::Rejected,
+                Reason::NotFound,
+            ),
+            (
+                O::Rejected,
+                R::Unspecified,
+                Outcome::Rejected,
+                Reason::Application,
+            ),
+            (
+                O::Rejected,
+                R::Overloaded,
+                Outcome::Rejected,
+                Reason::Application,
+            ),
+            (
+                O::Retry,
+                R::Unspecified,
+                Outcome::Retry,
+                Reason::Application,
+            ),
             (O::Accepted, R::Forbidden, Outcome::Retry, Reason::Forbidden),
             (O::Forgotten, R::Moved, Outcome::Retry, Reason::Application),
-            (O::Unspecified, R::Unspecified, Outcome::Retry, Reason::Application),
+            (
+                O::Unspecified,
+                R::Unspecified,
+                Outcome::Retry,
+                Reason::Application,
+            ),
         ];
         for (outcome, reason, brought, why) in cases {
             assert_eq!(said(outcome.into(), reason.into()), (brought, why));
@@ -232,7 +261,10 @@ mod tests {
         let of = |data: &[&'static str], text: &[&str]| {
             let result = proto::HandleResult {
                 outcome: proto::Outcome::Ok.into(),
-                data: data.iter().map(|item| Bytes::from_static(item.as_bytes())).collect(),
+                data: data
+                    .iter()
+                    .map(|item| Bytes::from_static(item.as_bytes()))
+                    .collect(),
                 text: text.iter().map(|item| (*item).to_owned()).collect(),
                 ..proto::HandleResult::default()
             };

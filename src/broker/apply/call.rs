@@ -9,9 +9,7 @@ use tracing::warn;
 use super::commit::Domains;
 use super::in_doubt;
 use crate::broker::core::Run;
-use crate::handler::{
-    Batch, CallError, Failure, Handled, Handler, HandlerSettings, Item, ItemId,
-};
+use crate::handler::{Batch, CallError, Failure, Handled, Handler, HandlerSettings, Item, ItemId};
 use crate::types::{Answer, Content, Outcome, Reason, beginning, limits};
 
 /// What an answer takes beside its content: its own fields, and those of an item.
@@ -188,7 +186,10 @@ mod tests {
 
     #[test]
     fn what_goes_on_behind_an_unfinished_one_of_its_order_is_counted() {
-        let (ok, retry) = (Some(Answer::ok()), Some(Answer::retry(Reason::Application, "")));
+        let (ok, retry) = (
+            Some(Answer::ok()),
+            Some(Answer::retry(Reason::Application, "")),
+        );
         let no = Some(Answer::rejected(Reason::Application, ""));
         let count = |items: &[(u32, &Option<Answer>)]| {
             let (chains, answers): (Vec<u32>, Vec<_>) = items.iter().copied().unzip();
@@ -197,7 +198,10 @@ mod tests {
         assert_eq!(count(&[(1, &ok), (1, &no), (1, &ok), (2, &retry)]), 0);
         assert_eq!(count(&[(1, &retry), (2, &ok), (1, &retry), (2, &ok)]), 0);
         assert_eq!(count(&[(0, &retry), (0, &ok)]), 0, "there is no order");
-        assert_eq!(count(&[(1, &retry), (1, &ok), (2, &None), (2, &no), (2, &ok)]), 2);
+        assert_eq!(
+            count(&[(1, &retry), (1, &ok), (2, &None), (2, &no), (2, &ok)]),
+            2
+        );
     }
 
     #[test]

@@ -7,7 +7,9 @@ use crate::types::Action;
 use crate::wire::{handling, proto};
 
 pub(super) fn of(batch: Batch) -> proto::HandleRequest {
-    let action = batch.action.map_or(proto::Action::Unspecified, handling::action);
+    let action = batch
+        .action
+        .map_or(proto::Action::Unspecified, handling::action);
     let method = match (batch.action, batch.items.first()) {
         // A lane of CALLs is one method's.
         (Some(Action::Call), Some(item)) => item.packet.method().to_string(),

@@ -21,10 +21,9 @@ pub(super) fn of_peer(status: &Status) -> CallError {
         Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled => {
             Failure::Passing
         }
-        Code::Unimplemented
-        | Code::Unauthenticated
-        | Code::PermissionDenied
-        | Code::NotFound => Failure::Handler,
+        Code::Unimplemented | Code::Unauthenticated | Code::PermissionDenied | Code::NotFound => {
+            Failure::Handler
+        }
         _ => Failure::Items,
     };
     let said = beginning(status.message(), MESSAGE_BYTES);
@@ -63,7 +62,7 @@ pub(super) fn causes(error: &dyn Error) -> String {
 }
 
 fn chain(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(status.source(), |error| error.source())
+    std::iter::successors(status.source(), |&error| error.source())
 }
 
 #[cfg(test)]

@@ -14,9 +14,7 @@ use crate::handler::{
     Planner, Registry, Unlisted,
 };
 use crate::store::{Effect, Origin, Store, TakenId};
-use crate::types::{
-    Action, Answer, ClientKey, Content, HandlerName, Packet, Principal, Retry,
-};
+use crate::types::{Action, Answer, ClientKey, Content, HandlerName, Packet, Principal, Retry};
 
 /// Stands for any handler: the bench answers in its place.
 #[derive(Debug)]
