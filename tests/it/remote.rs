@@ -472,7 +472,8 @@ async fn a_peer_that_falls_silent_is_noticed_within_ten_seconds() {
     // Only the connection can tell: a call may take an hour.
     let more = "durable = false\ncall_timeout = \"1h\"";
     let gateway = before(&[line.uri(), live.uri()], more).await;
-    let client = gateway.client().await;
+    let client = Client::builder(gateway.uri()).call_timeout(PATIENCE);
+    let client = client.connect().await.unwrap();
     let ask = || one(&client, Packet::create("orders").text("x"));
     while stopped.seen().is_empty() || live.seen().is_empty() {
         assert_eq!(ask().await.outcome(), Outcome::Ok);

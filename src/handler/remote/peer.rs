@@ -23,12 +23,13 @@ use crate::wire::proto;
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// While a call is open a connection that brings nothing for the first of these is asked whether it is there, and is dead
-/// after the second: together less than the 10 s in which a stopped peer must be noticed. Not while idle: nobody waits then,
+/// after the second: together well below the 10 s in which a stopped peer must be noticed. Not while idle: nobody waits then,
 /// and many servers close a connection that asks too often without a call.
-const QUIET: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(4);
 const UNANSWERED: Duration = Duration::from_secs(4);
 
-/// What an answer has at most. 500 results of 1 MiB are never meant; a batch whose answer is larger is called again in halves.
+/// What an answer has at most, far above what a batch of 1 MiB asks for: 500 results of 1 MiB each would be half of all that
+/// the broker holds. A larger one fails as OUT_OF_RANGE does.
 const ANSWER_BYTES: usize = 16 << 20;
 
 /// The pause between questions to an address that is out: at first, and at most.
