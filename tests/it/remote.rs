@@ -355,6 +355,10 @@ async fn what_keeps_nothing_says_whether_it_may_have_been_applied() {
     };
     let result = timeout(PATIENCE, unreached).await.unwrap();
     assert_eq!(result.reason(), Reason::HandlerUnavailable);
+    for _ in 0..5 {
+        let result = ask(Code::Unavailable).await;
+        assert_eq!(result.outcome(), Outcome::Retry, "nobody is there");
+    }
 }
 
 #[tokio::test]
