@@ -3,6 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener as Listener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -126,9 +127,10 @@ impl Handler for Service {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
+        let runtime = self.0.take().expect("it is dropped once");
+        // In a thread of its own, as no task may wait for it: its address is free when this is over.
+        let ending = std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(30)));
+        ending.join().expect("it ends");
     }
 }
 
