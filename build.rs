@@ -1,9 +1,10 @@
 //! Compiles the contract with protox, so that no `protoc` is needed.
 //!
-//! Three passes: messages first, then the service traits over them. In the second pass three messages are replaced by types
+//! Four passes: messages first, then the service traits over them. In the second pass three messages are replaced by types
 //! of ours: a batch is checked on its bytes before anything is built from it, its answer is encoded result by result, and an
 //! event is encoded once for all its streams.
-//! The third makes the same service without that, as any service would: the floor that `tidegate bench` measures against.
+//! The third makes the same service without that, as any service would: the floor that `tidegate bench` measures against. The
+//! fourth makes what calls a handler, and the trait that a handler in Rust implements.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -27,7 +28,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     messages(&out.join("messages"), descriptors.clone())?;
     services(&out.join("services"), descriptors.clone())?;
-    bare(&out.join("bare"), descriptors)
+    bare(&out.join("bare"), descriptors.clone())?;
+    handler(&out.join("handler"), descriptors)
 }
 
 fn messages(out: &PathBuf, descriptors: FileDescriptorSet) -> Result<(), Box<dyn Error>> {
@@ -43,7 +45,7 @@ fn messages(out: &PathBuf, descriptors: FileDescriptorSet) -> Result<(), Box<dyn
 
 fn services(out: &PathBuf, mut descriptors: FileDescriptorSet) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(out)?;
-    keep_gateway(&mut descriptors);
+    keep(&mut descriptors, "Gateway");
     tonic_prost_build::configure()
         .out_dir(out)
         .build_client(false)
@@ -58,7 +60,7 @@ fn services(out: &PathBuf, mut descriptors: FileDescriptorSet) -> Result<(), Box
 
 fn bare(out: &PathBuf, mut descriptors: FileDescriptorSet) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(out)?;
-    keep_gateway(&mut descriptors);
+    keep(&mut descriptors, "Gateway");
     tonic_prost_build::configure()
         .out_dir(out)
         .build_client(false)
@@ -67,8 +69,18 @@ fn bare(out: &PathBuf, mut descriptors: FileDescriptorSet) -> Result<(), Box<dyn
     Ok(())
 }
 
-fn keep_gateway(descriptors: &mut FileDescriptorSet) {
+fn handler(out: &PathBuf, mut descriptors: FileDescriptorSet) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(out)?;
+    keep(&mut descriptors, "Handler");
+    tonic_prost_build::configure()
+        .out_dir(out)
+        .extern_path(".tidegate.v1", "crate::wire::proto")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
+
+fn keep(descriptors: &mut FileDescriptorSet, name: &str) {
     for file in &mut descriptors.file {
-        file.service.retain(|service| service.name() == "Gateway");
+        file.service.retain(|service| service.name() == name);
     }
 }

@@ -4,28 +4,30 @@ use std::sync::Arc;
 
 use crate::config::{Config, HandlerConfig, HandlerKind};
 use crate::handler::{
-    BatchLimits, Drive, Echo, HandlerSettings, Kind, Ordering, Records, Registry, TopicRules,
-    Topics, Unlisted,
+    BatchLimits, Drive, Echo, HandlerSettings, Kind, Ordering, Records, Registry, Remote,
+    RemoteSettings, Retry, TopicRules, Topics, Unlisted,
 };
 use crate::store::{Error, Store};
 use crate::types::{HandlerName, limits};
 
-/// `custom`: handlers of the process's own.
-pub(super) fn registry(config: &Config, custom: Vec<HandlerSettings>) -> Registry {
+/// `custom`: handlers of the process's own. The error is for a person.
+pub(super) fn registry(config: &Config, custom: Vec<HandlerSettings>) -> Result<Registry, String> {
     let mut listed = custom;
     for handler in config.handlers.iter().flatten() {
-        listed.push(settings(handler, config));
+        let settings = settings(handler, config);
+        let name = &handler.name;
+        listed.push(settings.map_err(|error| format!("the handler {name}: {error}"))?);
     }
-    add_missing(&mut listed, HandlerKind::Topics, "topics", config);
+    add_missing(&mut listed, HandlerKind::Topics, "topics", config)?;
     let unlisted = match config.handlers {
         Some(_) => Unlisted::AreUnknown,
         None => {
-            add_missing(&mut listed, HandlerKind::Echo, "echo", config);
+            add_missing(&mut listed, HandlerKind::Echo, "echo", config)?;
             Unlisted::AreCollections
         }
     };
-    let collection = settings(&built_in(HandlerKind::Records, "records"), config);
-    Registry::new(listed, collection, unlisted)
+    let collection = settings(&built_in(HandlerKind::Records, "records"), config)?;
+    Ok(Registry::new(listed, collection, unlisted))
 }
 
 /// Records that nobody reaches, because a configuration came that does not list their collections.
@@ -49,10 +51,16 @@ async fn hidden(store: &dyn Store, registry: &Registry) -> Result<Vec<String>, E
     Ok(names)
 }
 
-fn add_missing(listed: &mut Vec<HandlerSettings>, kind: HandlerKind, name: &str, config: &Config) {
+fn add_missing(
+    listed: &mut Vec<HandlerSettings>,
+    kind: HandlerKind,
+    name: &str,
+    config: &Config,
+) -> Result<(), String> {
     if listed.iter().all(|handler| handler.name.as_str() != name) {
-        listed.push(settings(&built_in(kind, name), config));
+        listed.push(settings(&built_in(kind, name), config)?);
     }
+    Ok(())
 }
 
 fn built_in(kind: HandlerKind, name: &str) -> HandlerConfig {
@@ -64,10 +72,12 @@ fn built_in(kind: HandlerKind, name: &str) -> HandlerConfig {
         isolate_tenants: false,
         batch: BatchLimits::default(),
         durable: kind.is_durable(),
+        retry: Retry::default(),
+        remote: None,
     }
 }
 
-fn settings(handler: &HandlerConfig, config: &Config) -> HandlerSettings {
+fn settings(handler: &HandlerConfig, config: &Config) -> Result<HandlerSettings, String> {
     let (kind, drive) = match handler.kind {
         HandlerKind::Records => (Kind::Records, Drive::Planned(Arc::new(Records))),
         HandlerKind::Topics => {
@@ -77,8 +87,9 @@ fn settings(handler: &HandlerConfig, config: &Config) -> HandlerSettings {
             (Kind::Topics, Drive::Planned(Arc::new(Topics { rules })))
         }
         HandlerKind::Echo => (Kind::Echo, Drive::Called(Arc::new(Echo))),
+        HandlerKind::Grpc => (Kind::Grpc, Drive::Called(Arc::new(remote(handler)?))),
     };
-    HandlerSettings {
+    Ok(HandlerSettings {
         name: handler.name.clone(),
         kind,
         ordering: handler.ordering,
@@ -86,6 +97,18 @@ fn settings(handler: &HandlerConfig, config: &Config) -> HandlerSettings {
         isolate_tenants: handler.isolate_tenants,
         batch: handler.batch,
         durable: handler.durable,
+        retry: handler.retry,
         drive,
-    }
+    })
+}
+
+fn remote(handler: &HandlerConfig) -> Result<Remote, String> {
+    let remote = handler.remote.clone();
+    let remote = remote.ok_or("a handler of kind grpc has addresses")?;
+    Remote::new(RemoteSettings {
+        name: handler.name.clone(),
+        addresses: remote.addresses,
+        call_timeout: remote.call_timeout,
+        ca: remote.ca,
+    })
 }

@@ -56,6 +56,8 @@ pub enum BuildError {
     Exposed(SocketAddr),
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, String),
+    #[error("{0}")]
+    Handler(String),
     #[error(transparent)]
     Store(#[from] OpenError),
     #[error("cannot read what was taken before this start: {0}")]
@@ -86,10 +88,11 @@ impl App {
             .local_addr()
             .map_err(|error| not_bound(config.listen, &error))?;
 
+        let registry = handlers::registry(&config, custom).map_err(BuildError::Handler)?;
         let node = format!("{:08x}", rand::random::<u32>());
         let hub = Hub::new(streams(node.clone()));
         let store = store::open(&config, Arc::new(hub.clone())).await?;
-        let registry = Arc::new(handlers::registry(&config, custom));
+        let registry = Arc::new(registry);
         if config.handlers.is_some() {
             handlers::tell_hidden(&*store, &registry).await;
         }

@@ -79,7 +79,9 @@ impl Failure {
             Self::Config(_)
             | Self::Filter(_)
             | Self::Misplaced(_)
-            | Self::Build(crate::app::BuildError::Exposed(_)) => USAGE,
+            | Self::Build(
+                crate::app::BuildError::Exposed(_) | crate::app::BuildError::Handler(_),
+            ) => USAGE,
             Self::Build(
                 crate::app::BuildError::Listen(..)
                 | crate::app::BuildError::Store(_)

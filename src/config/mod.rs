@@ -2,6 +2,7 @@
 //! [`Config`], every value checked).
 
 mod read;
+mod remote;
 mod section;
 mod units;
 mod written;
@@ -10,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::types::{BatchLimits, HandlerName, Ordering, Pattern};
+use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry};
 use written::Sources;
 
 /// What is true.
@@ -93,6 +94,19 @@ pub struct HandlerConfig {
     pub isolate_tenants: bool,
     pub batch: BatchLimits,
     pub durable: bool,
+    pub retry: Retry,
+    /// Of kind `grpc`.
+    pub remote: Option<RemoteConfig>,
+}
+
+/// Where a handler's service is, and how it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteConfig {
+    /// At least one, each with http or https.
+    pub addresses: Vec<String>,
+    pub call_timeout: Duration,
+    /// What the file of certificates has that alone are trusted. `None`: those of the system.
+    pub ca: Option<Vec<u8>>,
 }
 
 /// The kinds that a configuration can name.
@@ -101,6 +115,7 @@ pub enum HandlerKind {
     Records,
     Topics,
     Echo,
+    Grpc,
 }
 
 impl HandlerKind {
@@ -111,6 +126,11 @@ impl HandlerKind {
 
     /// By default: what is for trying out keeps nothing.
     pub fn is_durable(self) -> bool {
+        self != Self::Echo
+    }
+
+    /// Whether what it does is in the store itself, and cannot be otherwise.
+    pub fn is_stored(self) -> bool {
         matches!(self, Self::Records | Self::Topics)
     }
 }

@@ -2,12 +2,13 @@
 
 use toml::Table;
 
+use super::remote::{remote, retry};
 use super::section::Section;
 use super::written::Sources;
 use super::{
     Config, Engine, HandlerConfig, HandlerKind, KeepConfig, LogFormat, Problems, TopicConfig,
 };
-use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, limits};
+use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, limits};
 
 pub(super) fn config(table: Table, sources: &Sources, problems: &mut Problems) -> Config {
     let mut config = Config::default();
@@ -94,17 +95,18 @@ fn handlers(section: Section<'_>) -> Option<Vec<HandlerConfig>> {
 }
 
 fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
-    const KINDS: [(&str, HandlerKind); 3] = [
+    const KINDS: [(&str, HandlerKind); 4] = [
         ("records", HandlerKind::Records),
         ("topics", HandlerKind::Topics),
         ("echo", HandlerKind::Echo),
+        ("grpc", HandlerKind::Grpc),
     ];
     const ORDERINGS: [(&str, Ordering); 3] = [
         ("client", Ordering::Client),
         ("key", Ordering::Key),
         ("none", Ordering::None),
     ];
-    section.later(&["addresses", "retry", "call_timeout", "on_dead", "publish"]);
+    section.later(&["publish"]);
     let is_topics = name == "topics";
     let default = if is_topics {
         HandlerKind::Topics
@@ -128,7 +130,7 @@ fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
     let durable = section
         .boolean("durable")
         .unwrap_or_else(|| kind.is_durable());
-    if !durable && kind.is_durable() {
+    if !durable && kind.is_stored() {
         section.refuse(
             "durable",
             "is false: what it does is in the store, so that only true would be right",
@@ -137,6 +139,15 @@ fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
     let mut limits = BatchLimits::default();
     if let Some(section) = section.section("batch") {
         batch(section, &mut limits);
+    }
+    let remote = remote(&mut section, kind);
+    let mut tried = Retry::default();
+    if kind.is_stored() {
+        for key in ["retry", "on_dead"] {
+            section.refuse_if_there(key, "is for handlers that are called: leave it out");
+        }
+    } else {
+        tried = retry(&mut section);
     }
     let checked = HandlerName::new(name);
     if checked.is_none() {
@@ -154,6 +165,8 @@ fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
         isolate_tenants,
         batch: limits,
         durable,
+        retry: tried,
+        remote,
     })
 }
 

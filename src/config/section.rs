@@ -56,6 +56,20 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A list of texts; `right`: what would be right.
+    pub(super) fn texts(&mut self, key: &'static str, right: &str) -> Option<Vec<String>> {
+        let value = self.take(key)?;
+        let text = |item: &Value| item.as_str().map(str::to_owned);
+        let texts = value.as_array();
+        let texts = texts.and_then(|items| items.iter().map(text).collect());
+        texts.or_else(|| self.wrong(key, &value, right))
+    }
+
+    /// Whether the key is written, and not read yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     pub(super) fn bytes(&mut self, key: &'static str) -> Option<usize> {
         let value = self.take(key)?;
         match value.as_str().and_then(units::bytes) {
@@ -132,6 +146,13 @@ impl<'a> Section<'a> {
                 let path = self.path_of(key);
                 self.problem(&path, "comes with a later version: leave it out");
             }
+        }
+    }
+
+    /// A key that makes no sense beside the others.
+    pub(super) fn refuse_if_there(&mut self, key: &'static str, problem: &str) {
+        if self.take(key).is_some() {
+            self.refuse(key, problem);
         }
     }
 

@@ -32,7 +32,8 @@ fn what_the_default_file_has_in_comments_is_the_defaults_too() {
     };
     let text: Vec<String> = DEFAULTS.lines().map(uncommented).collect();
     let written = parse(&text.join("\n"), &[]).unwrap();
-    let least = parse("[handlers.orders]\nkind = \"records\"", &[]).unwrap();
+    let least = "[handlers.orders]\nkind = \"grpc\"\naddresses = [\"http://127.0.0.1:7001\"]";
+    let least = parse(least, &[]).unwrap();
     assert_eq!(handler(&written), handler(&least));
     assert!(written.topics.iter().all(|topic| !topic.ephemeral));
 }
@@ -47,7 +48,7 @@ fn all_problems_are_told_at_once() {
         [store]
         engine = "jetstream"
         [handlers.orders]
-        kind = "grpc"
+        kind = "grcp"
         mixed_actions = "yes"
         batch = { max_packets = 0, max_bytes = "1", windows = "1ms" }
         [handlers."a b"]
@@ -163,4 +164,127 @@ fn what_is_the_gateways_own_cannot_be_taken() {
 fn an_empty_list_of_handlers_lists_none() {
     assert!(parse("[handlers]", &[]).unwrap().handlers.is_none());
     assert!(parse("[handlers.orders]", &[]).unwrap().handlers.is_some());
+}
+
+#[test]
+fn a_remote_handler_has_addresses_and_is_durable() {
+    let text = r#"
+        [handlers.orders]
+        kind = "grpc"
+        addresses = ["http://127.0.0.1:7001", "https://orders.example"]
+        call_timeout = "1m"
+        retry = { attempts = 3, max = "1s" }
+        on_dead = "continue"
+    "#;
+    let config = parse(text, &[]).unwrap();
+    let orders = handler(&config);
+    assert_eq!(
+        (orders.kind, orders.durable, orders.mixed_actions),
+        (HandlerKind::Grpc, true, false)
+    );
+    let remote = orders.remote.as_ref().unwrap();
+    assert_eq!(
+        remote.addresses,
+        ["http://127.0.0.1:7001", "https://orders.example"]
+    );
+    assert_eq!(
+        (remote.call_timeout, &remote.ca),
+        (Duration::from_secs(60), &None)
+    );
+    let expected = Retry {
+        attempts: 3,
+        max: Duration::from_secs(1),
+        ..Retry::default()
+    };
+    assert_eq!(orders.retry, expected);
+    let list = [
+        ("TIDEGATE_HANDLERS__A__KIND", "grpc"),
+        ("TIDEGATE_HANDLERS__A__ADDRESSES", "[\"http://a:1\"]"),
+    ];
+    assert_eq!(
+        handler(&parse("", &list).unwrap())
+            .remote
+            .as_ref()
+            .unwrap()
+            .addresses,
+        ["http://a:1"]
+    );
+}
+
+#[test]
+fn what_a_remote_handler_cannot_have_is_told_with_what_would_be_right() {
+    const AT: &str = "kind = \"grpc\"\naddresses = [\"http://a:1\"]\n";
+    let no_pem = tempfile::NamedTempFile::new().unwrap();
+    let no_pem = format!("{AT}ca = {:?}", no_pem.path());
+    let with = |rest: &str| format!("{AT}{rest}");
+    let addresses = |list: &str| format!("kind = \"grpc\"\naddresses = {list}");
+    for (written, told) in [
+        (
+            "kind = \"grpc\"".into(),
+            "handlers.orders.addresses is missing: addresses such as [\"http://127.0.0.1:7001\"]",
+        ),
+        (addresses("[]"), "handlers.orders.addresses is empty: "),
+        (
+            addresses("\"http://a:1\""),
+            "handlers.orders.addresses is \"http://a:1\": addresses such as",
+        ),
+        (
+            addresses("[1]"),
+            "handlers.orders.addresses is a list: addresses such as",
+        ),
+        (
+            addresses("[\"a:1\"]"),
+            "handlers.orders.addresses has \"a:1\", which says neither http:// nor https://",
+        ),
+        (
+            addresses("[\"http://\"]"),
+            "handlers.orders.addresses has \"http://\", which is no URI",
+        ),
+        (
+            addresses("[\"http://u@a:1\"]"),
+            "handlers.orders.addresses has \"http://u@a:1\", which has a user",
+        ),
+        (
+            addresses("[\"http://a:1/b\"]"),
+            "handlers.orders.addresses has \"http://a:1/b\", which has a path",
+        ),
+        (
+            with("call_timeout = \"0s\""),
+            "handlers.orders.call_timeout is 0: ",
+        ),
+        (
+            with("ca = \"nowhere.pem\""),
+            "handlers.orders.ca is \"nowhere.pem\", which cannot be read",
+        ),
+        (no_pem, "handlers.orders.ca is "),
+        (
+            with("retry = { attempts = 0 }"),
+            "handlers.orders.retry.attempts is 0",
+        ),
+        (
+            with("retry = { initial = \"1m\" }"),
+            "handlers.orders.retry.max is less than initial",
+        ),
+        (
+            with("on_dead = \"stop\""),
+            "handlers.orders.on_dead is \"stop\", which comes with a later version",
+        ),
+        (
+            "kind = \"echo\"\naddresses = [\"http://a:1\"]".into(),
+            "handlers.orders.addresses is for handlers of kind \"grpc\"",
+        ),
+        (
+            "retry = { attempts = 1 }".into(),
+            "handlers.orders.retry is for handlers that are called",
+        ),
+    ] {
+        let problems = parse(&format!("[handlers.orders]\n{written}"), &[])
+            .unwrap_err()
+            .0;
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(
+            problems[0].starts_with(told),
+            "{told} is not in {problems:#?}"
+        );
+    }
 }

@@ -1,9 +1,10 @@
 //! What a called handler gets and gives.
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crate::store::{Origin, TakenId};
+use crate::store::{Domain, Origin, TakenId, Term};
 use crate::types::{Action, Answer, HandlerName, Packet};
 
 /// Unique across all clients and starts, made by the gateway: two clients that both count 1, 2, 3 never get each other's
@@ -22,6 +23,21 @@ impl ItemId {
 
     pub(crate) fn of_taken(taken: TakenId) -> Self {
         Self(u128::from(taken.run) << 32 | u128::from(taken.at))
+    }
+
+    /// As it is written; `None` for what no item is called.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digit = |byte: u8| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase();
+        let fits = text.len() == 32 && text.bytes().all(digit);
+        let number = u128::from_str_radix(text, 16).ok();
+        number.filter(|_| fits).map(Self)
+    }
+}
+
+/// 32 digits.
+impl fmt::Display for ItemId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
     }
 }
 
@@ -44,6 +60,21 @@ pub struct Item {
     pub packet: Arc<Packet>,
     /// What is left of its time.
     pub remaining: Option<Duration>,
+    /// From 1; a restart begins anew.
+    pub attempt: u32,
+    /// When it was let in, or taken.
+    pub received_at: SystemTime,
+    /// `None`: its handler asks for none.
+    pub fence: Option<Fence>,
+}
+
+/// What lets a handler refuse an attempt that outlived its successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    /// The part of the state that the item belongs to.
+    pub domain: Domain,
+    /// The term of that part's owner.
+    pub term: Term,
 }
 
 /// The answer to one item.
@@ -83,6 +114,31 @@ impl CallError {
             failure: Failure::Passing,
             reached: true,
             message: message.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_is_written_and_in_no_other_way() {
+        for id in [
+            ItemId::passing(u64::MAX, u64::MAX),
+            ItemId::passing(0, 0),
+            ItemId::of_taken(TakenId { run: 7, at: 9 }),
+        ] {
+            assert_eq!(ItemId::parse(&id.to_string()), Some(id));
+        }
+        let written = ItemId(0xabc).to_string();
+        for wrong in [
+            "",
+            "abc",
+            &written.to_uppercase(),
+            &format!("+{}", &written[1..]),
+        ] {
+            assert_eq!(ItemId::parse(wrong), None, "{wrong}");
         }
     }
 }

@@ -47,6 +47,9 @@ mod tests {
             origin: Arc::new(origin("", "ann", "echo")),
             packet: Arc::new(packet),
             remaining: None,
+            attempt: 1,
+            received_at: std::time::UNIX_EPOCH,
+            fence: None,
         };
         let batch = Batch {
             handler: HandlerName::new("echo").unwrap(),

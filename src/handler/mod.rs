@@ -6,6 +6,7 @@ mod fields;
 mod page;
 mod records;
 mod registry;
+mod remote;
 #[cfg(test)]
 pub(crate) mod testing;
 mod topics;
@@ -14,11 +15,12 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-pub use crate::types::{BatchLimits, Ordering};
-pub use batch::{Batch, CallError, Failure, Handled, Item, ItemId};
+pub use crate::types::{BatchLimits, Ordering, Retry};
+pub use batch::{Batch, CallError, Failure, Fence, Handled, Item, ItemId};
 pub use echo::Echo;
 pub use records::Records;
 pub use registry::{HandlerSettings, Kind, Registry, Unlisted};
+pub use remote::{Remote, RemoteSettings};
 pub use topics::{TopicRules, Topics};
 
 use crate::store::{Effect, Origin, Store};
@@ -37,6 +39,11 @@ pub trait Handler: std::fmt::Debug + Send + Sync {
     /// Names for CALL. Empty: any.
     fn methods(&self) -> &[String] {
         &[]
+    }
+
+    /// Whether its items carry a [`Fence`]: what works elsewhere may still be at an attempt that was given up here.
+    fn is_fenced(&self) -> bool {
+        false
     }
 }
 

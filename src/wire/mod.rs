@@ -12,6 +12,12 @@ pub mod service {
     include!(concat!(env!("OUT_DIR"), "/services/tidegate.v1.rs"));
 }
 
+/// What calls a `Handler`, and the trait that one in Rust implements.
+#[allow(missing_debug_implementations, unreachable_pub, clippy::all)]
+pub mod handler {
+    include!(concat!(env!("OUT_DIR"), "/handler/tidegate.v1.rs"));
+}
+
 /// What reflection answers from.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tidegate.v1.bin"));
 
@@ -23,6 +29,7 @@ mod deadline;
 pub(crate) mod encoded;
 pub(crate) mod event;
 mod fingerprint;
+pub(crate) mod handling;
 mod message;
 pub(crate) mod packet;
 pub(crate) mod reader;

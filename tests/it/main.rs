@@ -19,6 +19,7 @@ mod full_disk;
 mod generated;
 mod named_cases;
 mod readme;
+mod remote;
 mod slow;
 mod soak;
 mod start_up;

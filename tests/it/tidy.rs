@@ -39,6 +39,11 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
         "the built-in handlers plan what the store does, and read from it",
     ),
     (
+        "handler",
+        "wire",
+        "a remote handler gets and gives messages of the contract",
+    ),
+    (
         "wire",
         "store",
         "an entry of the log is encoded once, for all its streams",

@@ -81,7 +81,7 @@ impl Cage {
             memory,
             hook: Moody(moods),
         });
-        let registry = Arc::new(handlers::registry(&Config::default(), Vec::new()));
+        let registry = Arc::new(handlers::registry(&Config::default(), Vec::new()).unwrap());
         let (broker, worker) = broker::build(registry, store.clone(), Settings::default());
         // It ends with its last handle, which is the canary's.
         drop(tokio::spawn(worker.run()));

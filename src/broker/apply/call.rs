@@ -1,12 +1,15 @@
 //! Calls a handler with a batch, and gives each item its answer.
 
-use hashbrown::HashMap;
+use std::time::SystemTime;
+
+use hashbrown::{HashMap, HashSet};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::commit::Domains;
 use super::in_doubt;
 use crate::broker::core::Run;
-use crate::handler::{Batch, Handled, Handler, Item, ItemId};
+use crate::handler::{Batch, CallError, Failure, Handled, Handler, HandlerSettings, Item, ItemId};
 use crate::types::{Answer, Content, Outcome, Reason, beginning, limits};
 
 /// What an answer takes beside its content: its own fields, and those of an item.
@@ -16,13 +19,15 @@ const FRAMING: usize = 64;
 const MESSAGE_BYTES: usize = 1 << 10;
 
 /// Items that were refused on the way are not handed over.
-pub(super) async fn call(handler: &dyn Handler, run: Run) -> Vec<Answer> {
-    let now = Instant::now();
+pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> Vec<Answer> {
+    let (now, time) = (Instant::now(), SystemTime::now());
+    let mut chains = Vec::with_capacity(run.items.len());
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(run.items.len());
     let mut items = Vec::with_capacity(run.items.len());
     let mut handed: Vec<(ItemId, usize)> = Vec::with_capacity(run.items.len());
     for (at, item) in run.items.into_iter().enumerate() {
         let refusal = item.packet.refusal.as_deref().cloned();
+        chains.push(item.chain);
         if refusal.is_none() {
             handed.push((item.id, at));
             items.push(Item {
@@ -33,6 +38,11 @@ pub(super) async fn call(handler: &dyn Handler, run: Run) -> Vec<Answer> {
                 remaining: item
                     .expires
                     .map(|expires| expires.saturating_duration_since(now)),
+                attempt: item.attempt,
+                received_at: time
+                    .checked_sub(now.saturating_duration_since(item.since))
+                    .unwrap_or(time),
+                fence: None,
             });
         }
         answers.push(refusal);
@@ -43,15 +53,20 @@ pub(super) async fn call(handler: &dyn Handler, run: Run) -> Vec<Answer> {
             action: run.action,
             items,
         };
-        match handler.handle(batch).await {
-            Ok(results) => fill_in(results, &handed, &mut answers),
+        let called = if handler.is_fenced() {
+            Box::pin(fenced(handler, domains, &run.settings, batch)).await
+        } else {
+            handler.handle(batch).await
+        };
+        match called {
+            Ok(results) => {
+                fill_in(results, &handed, &mut answers);
+                tell_overtaken(&run.settings, &chains, &answers);
+            }
             Err(error) => {
                 warn!(handler = %run.settings.name, %error, items = handed.len(), "a call failed");
                 for &(_, at) in &handed {
-                    answers[at] = Some(in_doubt(
-                        Reason::HandlerFailed,
-                        "the handler failed: it may have been applied",
-                    ));
+                    answers[at] = Some(answer_to(&error));
                 }
             }
         }
@@ -61,6 +76,60 @@ pub(super) async fn call(handler: &dyn Handler, run: Run) -> Vec<Answer> {
         .into_iter()
         .map(|answer| answer.unwrap_or_else(missing))
         .collect()
+}
+
+/// Calls with the term of each item's domain, under which this process has it.
+async fn fenced(
+    handler: &dyn Handler,
+    domains: &Domains,
+    settings: &HandlerSettings,
+    mut batch: Batch,
+) -> Result<Vec<Handled>, CallError> {
+    let fenced = domains.fence(settings, &mut batch.items).await;
+    fenced.map_err(|error| CallError {
+        failure: Failure::Passing,
+        reached: false,
+        message: format!("the store gives no term: {error}"),
+    })?;
+    handler.handle(batch).await
+}
+
+fn answer_to(error: &CallError) -> Answer {
+    if error.reached {
+        let message = "the handler failed: it may have been applied";
+        in_doubt(Reason::HandlerFailed, message)
+    } else {
+        let message = "the handler cannot be reached: it was not applied";
+        Answer::retry(Reason::HandlerUnavailable, message)
+    }
+}
+
+/// The handler is to stop a chain at the first item that it does not finish. One that goes on breaks the order that its
+/// clients were promised, and nobody else can see it.
+fn tell_overtaken(settings: &HandlerSettings, chains: &[u32], answers: &[Option<Answer>]) {
+    let overtaken = overtaken(chains, answers);
+    if overtaken > 0 {
+        warn!(
+            handler = %settings.name,
+            overtaken,
+            "the handler applied items behind one of their order that it did not finish"
+        );
+    }
+}
+
+fn overtaken(chains: &[u32], answers: &[Option<Answer>]) -> usize {
+    let mut stopped = HashSet::new();
+    let mut overtaken = 0;
+    for (&chain, answer) in chains.iter().zip(answers).filter(|(chain, _)| **chain != 0) {
+        match answer {
+            Some(answer) if answer.outcome == Outcome::Ok => {
+                overtaken += usize::from(stopped.contains(&chain));
+            }
+            Some(answer) if answer.outcome == Outcome::Rejected => {}
+            _ => drop(stopped.insert(chain)),
+        }
+    }
+    overtaken
 }
 
 /// Puts results where their items were, by id: handlers may answer in any order, twice, or for nobody.
@@ -114,6 +183,26 @@ fn bounded(mut answer: Answer) -> Answer {
 mod tests {
     use super::*;
     use crate::types::Body;
+
+    #[test]
+    fn what_goes_on_behind_an_unfinished_one_of_its_order_is_counted() {
+        let (ok, retry) = (
+            Some(Answer::ok()),
+            Some(Answer::retry(Reason::Application, "")),
+        );
+        let no = Some(Answer::rejected(Reason::Application, ""));
+        let count = |items: &[(u32, &Option<Answer>)]| {
+            let (chains, answers): (Vec<u32>, Vec<_>) = items.iter().copied().unzip();
+            overtaken(&chains, &answers.into_iter().cloned().collect::<Vec<_>>())
+        };
+        assert_eq!(count(&[(1, &ok), (1, &no), (1, &ok), (2, &retry)]), 0);
+        assert_eq!(count(&[(1, &retry), (2, &ok), (1, &retry), (2, &ok)]), 0);
+        assert_eq!(count(&[(0, &retry), (0, &ok)]), 0, "there is no order");
+        assert_eq!(
+            count(&[(1, &retry), (1, &ok), (2, &None), (2, &no), (2, &ok)]),
+            2
+        );
+    }
 
     #[test]
     fn a_result_beyond_its_bound_comes_without_content() {

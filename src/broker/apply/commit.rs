@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tracing::warn;
 
-use crate::handler::{HandlerSettings, Kind, Ordering};
+use crate::handler::{Fence, HandlerSettings, Item, Kind, Ordering};
 use crate::store::{
     Commit, Domain, Error, Finish, Judged, Origin, Owed, QueueKey, Settle, Store, Term, Unit,
 };
@@ -77,6 +77,29 @@ impl Domains {
                 }
             }
         })
+    }
+
+    /// Says to each item which domain it belongs to, and the term under which this process has that.
+    pub(super) async fn fence(
+        &self,
+        settings: &HandlerSettings,
+        items: &mut [Item],
+    ) -> Result<(), Error> {
+        let mut domains = DomainsOf::new(settings);
+        let mut known: Vec<Fence> = Vec::new();
+        for item in items {
+            let domain = domains.next(&item.origin);
+            let fence = match known.iter().find(|fence| fence.domain == domain) {
+                Some(fence) => *fence,
+                None => {
+                    let term = self.term(domain).await?;
+                    known.push(Fence { domain, term });
+                    Fence { domain, term }
+                }
+            };
+            item.fence = Some(fence);
+        }
+        Ok(())
     }
 
     /// Taken over once, however many ask at a time.

@@ -64,6 +64,10 @@ pub(crate) struct RunItem {
     pub(crate) origin: Arc<Origin>,
     pub(crate) packet: Arc<Packet>,
     pub(crate) expires: Option<Instant>,
+    /// When it was let in, or taken.
+    pub(crate) since: Instant,
+    /// Which attempt this is, from 1.
+    pub(crate) attempt: u32,
     /// Whether a call waits for the answer.
     pub(crate) awaited: bool,
 }
@@ -364,6 +368,8 @@ impl Core {
                 origin: job.origin.clone(),
                 packet,
                 expires: job.expires,
+                since: job.since,
+                attempt: job.attempts.saturating_add(1),
                 awaited,
             });
         }

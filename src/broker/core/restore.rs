@@ -41,6 +41,7 @@ impl Core {
             let expires = expires.and_then(|left| now.checked_add(left));
             let job = self.restore_one(&settings, &run.origin, queue, taken, packet, now);
             self.desk.jobs[job].expires = expires;
+            self.desk.jobs[job].since = now.checked_sub(run.age).unwrap_or(now);
             self.apply_in_order(job, now);
         }
         self.forget_queue_if_empty(queue);

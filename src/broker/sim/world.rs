@@ -29,7 +29,7 @@ use crate::handler::{
 };
 use crate::store::Store;
 use crate::store::hooked::Hooked;
-use crate::types::{Answer, HandlerName, Outcome, Reason};
+use crate::types::{Answer, HandlerName, Outcome, Reason, Retry};
 
 const MS: Duration = Duration::from_millis(1);
 /// What is not done by then is stuck.
@@ -399,6 +399,7 @@ fn registry(rng: &mut StdRng, jobs: Jobs) -> Registry {
         isolate_tenants: false,
         batch: batch(),
         durable: true,
+        retry: Retry::default(),
         drive,
     };
     let rules = TopicRules::default();

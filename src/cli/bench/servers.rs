@@ -16,7 +16,7 @@ use super::floor::{Floor, GatewayServer};
 use super::{Error, Server};
 use crate::app::App;
 use crate::config::{Config, Engine, HandlerConfig, HandlerKind, KeepConfig, TopicConfig};
-use crate::types::{BatchLimits, HandlerName, Ordering, Pattern};
+use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry};
 
 /// A port of this machine that is free.
 const ANY_PORT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
@@ -115,6 +115,8 @@ fn on_disk(store: &Path) -> Config {
             ..BatchLimits::default()
         },
         durable: true,
+        retry: Retry::default(),
+        remote: None,
     };
     let mut config = Config {
         listen: SocketAddr::from(ANY_PORT),

@@ -3,6 +3,7 @@
 mod gateway;
 mod notes;
 mod process;
+mod service;
 mod small_disk;
 mod trace;
 mod watch;
@@ -11,6 +12,7 @@ mod web;
 pub use gateway::{Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
 pub use process::{Process, Setup};
+pub use service::{Line, Service, answers, echoed, said};
 pub use small_disk::SmallDisk;
 pub use trace::Trace;
 pub use watch::{Watched, event, message, messages_until, watch};

@@ -215,7 +215,7 @@ impl Setup {
 
 /// Below the ports that Linux gives to whoever connects: a client that knocks while nobody listens could be given the very
 /// port that it knocks at, and would keep the gateway from it.
-fn free_address() -> String {
+pub(super) fn free_address() -> String {
     let ports = std::iter::repeat_with(|| rand::rng().random_range(10_000..32_000_u16));
     let mut addresses = ports.map(|port| format!("127.0.0.1:{port}"));
     let free = addresses.find(|address| TcpListener::bind(address).is_ok());

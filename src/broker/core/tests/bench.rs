@@ -14,7 +14,7 @@ use crate::handler::{
     Planner, Registry, Unlisted,
 };
 use crate::store::{Effect, Origin, Store, TakenId};
-use crate::types::{Action, Answer, ClientKey, Content, HandlerName, Packet, Principal};
+use crate::types::{Action, Answer, ClientKey, Content, HandlerName, Packet, Principal, Retry};
 
 /// Stands for any handler: the bench answers in its place.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ pub(super) fn called(name: &str) -> HandlerSettings {
         isolate_tenants: false,
         batch: BatchLimits::default(),
         durable: false,
+        retry: Retry::default(),
         drive: Drive::Called(Arc::new(Nobody)),
     }
 }
