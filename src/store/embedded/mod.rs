@@ -55,7 +55,7 @@ pub use open::OpenError;
 use self::keeper::Wake;
 use self::levels::Shared;
 use self::rows::Seed;
-use self::writer::Input;
+use self::writer::{Input, Reply};
 use super::{
     Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
     Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard, Which,
@@ -157,7 +157,7 @@ impl Embedded {
         }
         slot.send(Input::Commit {
             commit: Box::new(commit),
-            reply,
+            reply: Reply::new(reply),
             room,
         });
         Ok(Committing::Waiting(answer))

@@ -185,8 +185,7 @@ impl Syncer {
             }
         }
         for (reply, judged) in told.replies {
-            // Whoever waited may be gone.
-            let _ = reply.send(judged);
+            reply.send(judged);
         }
     }
 

@@ -51,7 +51,29 @@ pub(super) enum Input {
     Close,
 }
 
-pub(super) type Reply = oneshot::Sender<Result<Vec<Judged>, Error>>;
+/// Who waits for a commit.
+#[derive(Debug)]
+pub(super) struct Reply {
+    to: oneshot::Sender<Result<Vec<Judged>, Error>>,
+    /// A part of it went with an earlier frame: it is never told that nothing of it was applied.
+    is_begun: bool,
+}
+
+impl Reply {
+    pub(super) fn new(to: oneshot::Sender<Result<Vec<Judged>, Error>>) -> Self {
+        let is_begun = false;
+        Self { to, is_begun }
+    }
+
+    /// Whoever waited may be gone.
+    pub(super) fn send(self, judged: Result<Vec<Judged>, Error>) {
+        let judged = judged.map_err(|error| match error {
+            Error::Refused(why) if self.is_begun => Error::Unavailable(why),
+            other => other,
+        });
+        let _ = self.to.send(judged);
+    }
+}
 
 /// What became of a job.
 #[derive(Debug)]
@@ -146,8 +168,7 @@ impl Writer {
         self.inbox.close();
         while let Some(input) = self.inbox.blocking_recv() {
             if let Input::Commit { reply, .. } = input {
-                // Whoever waited may be gone, here and below.
-                let _ = reply.send(Err(closed()));
+                reply.send(Err(closed()));
             }
         }
         if let Err(panic) = ended {
@@ -244,7 +265,7 @@ impl Writer {
             Ok(()) => None,
         };
         if let Some(refusal) = refusal {
-            let _ = reply.send(Err(refusal));
+            reply.send(Err(refusal));
             return;
         }
         let mut judging = Judging::new(commit);
@@ -252,7 +273,7 @@ impl Writer {
             Ok(Step::Ended) => self.replies.push((reply, judging.judged)),
             Ok(Step::Done) => self.cut = Some(Cut { judging, reply }),
             Err(error) => {
-                let _ = reply.send(Err(refused(&error)));
+                reply.send(Err(refused(&error)));
                 self.discard(&error);
             }
         }
@@ -263,6 +284,7 @@ impl Writer {
         let Some(mut cut) = self.cut.take() else {
             return;
         };
+        cut.reply.is_begun = true;
         match self.state.judge(&mut cut.judging, CUT_BYTES) {
             Ok(Step::Ended) => self.replies.push((cut.reply, cut.judging.judged)),
             Ok(Step::Done) => self.cut = Some(cut),
@@ -337,7 +359,7 @@ impl Writer {
     /// Nothing is on its way whose end would have them judged.
     fn refuse_waiting(&mut self, error: &Error) {
         for (_, reply, _) in self.waiting.drain(..) {
-            let _ = reply.send(Err(refused(error)));
+            reply.send(Err(refused(error)));
         }
     }
 
@@ -362,11 +384,11 @@ impl Writer {
     fn discard(&mut self, error: &Error) {
         self.is_stale = true;
         for (reply, _) in self.replies.drain(..) {
-            let _ = reply.send(Err(refused(error)));
+            reply.send(Err(refused(error)));
         }
         if let Some(cut) = self.cut.take() {
-            // A frame before may have a part of it.
-            let _ = cut.reply.send(Err(Error::Unavailable(error.to_string())));
+            // The frame that has a part of it may be on its way.
+            cut.reply.send(Err(Error::Unavailable(error.to_string())));
         }
     }
 }
