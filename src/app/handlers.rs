@@ -8,7 +8,7 @@ use crate::handler::{
     Topics, Unlisted,
 };
 use crate::store::{Error, Store};
-use crate::types::{HandlerName, limits};
+use crate::types::{HandlerName, Retry, limits};
 
 /// `custom`: handlers of the process's own.
 pub(super) fn registry(config: &Config, custom: Vec<HandlerSettings>) -> Registry {
@@ -86,6 +86,7 @@ fn settings(handler: &HandlerConfig, config: &Config) -> HandlerSettings {
         isolate_tenants: handler.isolate_tenants,
         batch: handler.batch,
         durable: handler.durable,
+        retry: Retry::default(),
         drive,
     }
 }

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::handler::testing::packet;
     use crate::handler::{BatchLimits, Drive, HandlerSettings, Kind, Ordering, Records, Unlisted};
-    use crate::types::{Action, Content, HandlerName};
+    use crate::types::{Action, Content, HandlerName, Retry};
 
     fn registry() -> Registry {
         let collection = HandlerSettings {
@@ -85,6 +85,7 @@ mod tests {
             isolate_tenants: false,
             batch: BatchLimits::default(),
             durable: true,
+            retry: Retry::default(),
             drive: Drive::Planned(Arc::new(Records)),
         };
         Registry::new(Vec::new(), collection, Unlisted::AreCollections)

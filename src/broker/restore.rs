@@ -65,7 +65,7 @@ mod tests {
     };
     use crate::store::memory::{Keep, Memory};
     use crate::store::{Entry, Origin, Tail};
-    use crate::types::{Action, Answer, ClientKey, HandlerName, Principal};
+    use crate::types::{Action, Answer, ClientKey, HandlerName, Principal, Retry};
 
     /// Tells what it is called with.
     #[derive(Debug)]
@@ -104,6 +104,7 @@ mod tests {
             isolate_tenants: false,
             batch: BatchLimits::default(),
             durable: true,
+            retry: Retry::default(),
             drive,
         }
     }

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use super::Drive;
-use crate::types::{BatchLimits, HandlerName, Ordering, beginning, limits};
+use crate::types::{BatchLimits, HandlerName, Ordering, Retry, beginning, limits};
 
 /// What kind of handler a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct HandlerSettings {
     /// Of one that is called: a packet is on disk before it is handed over, and its answer before it is told. What plans is
     /// always durable.
     pub durable: bool,
+    /// Of one that is called.
+    pub retry: Retry,
     pub drive: Drive,
 }
 
@@ -169,6 +171,7 @@ mod tests {
             isolate_tenants: false,
             batch: BatchLimits::default(),
             durable: true,
+            retry: Retry::default(),
             drive: Drive::Planned(Arc::new(Records)),
         }
     }

@@ -24,6 +24,30 @@ pub struct BatchLimits {
     pub calls: usize,
 }
 
+/// How long an item of a handler that is called is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// Given up when both so many attempts of its own and the budget are over.
+    pub attempts: u32,
+    /// Counted from the first failure of its own.
+    pub budget: Duration,
+    /// The pause before another attempt is drawn from nothing to this, doubled with each failure.
+    pub initial: Duration,
+    /// What the pause is drawn from at most.
+    pub max: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: 10,
+            budget: Duration::from_secs(120),
+            initial: Duration::from_millis(100),
+            max: Duration::from_secs(30),
+        }
+    }
+}
+
 impl Default for BatchLimits {
     fn default() -> Self {
         Self {

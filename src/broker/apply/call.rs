@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::in_doubt;
-use crate::broker::core::Run;
-use crate::handler::{Batch, Handled, Handler, Item, ItemId};
+use crate::broker::core::{Done, Run};
+use crate::handler::{Batch, CallError, Handled, Handler, Item, ItemId};
 use crate::types::{Answer, Content, Outcome, Reason, beginning, limits};
 
 /// What an answer takes beside its content: its own fields, and those of an item.
@@ -16,7 +16,7 @@ const FRAMING: usize = 64;
 const MESSAGE_BYTES: usize = 1 << 10;
 
 /// Items that were refused on the way are not handed over.
-pub(super) async fn call(handler: &dyn Handler, run: Run) -> Vec<Answer> {
+pub(super) async fn call(handler: &dyn Handler, run: Run) -> Done {
     let now = Instant::now();
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(run.items.len());
     let mut items = Vec::with_capacity(run.items.len());
@@ -37,6 +37,7 @@ pub(super) async fn call(handler: &dyn Handler, run: Run) -> Vec<Answer> {
         }
         answers.push(refusal);
     }
+    let mut failed = None;
     if !items.is_empty() {
         let batch = Batch {
             handler: run.settings.name.clone(),
@@ -48,19 +49,30 @@ pub(super) async fn call(handler: &dyn Handler, run: Run) -> Vec<Answer> {
             Err(error) => {
                 warn!(handler = %run.settings.name, %error, items = handed.len(), "a call failed");
                 for &(_, at) in &handed {
-                    answers[at] = Some(in_doubt(
-                        Reason::HandlerFailed,
-                        "the handler failed: it may have been applied",
-                    ));
+                    answers[at] = Some(answer_to(&error));
                 }
+                failed = Some(error);
             }
         }
     }
     let missing = || Answer::retry(Reason::HandlerFailed, "the handler gave no answer for it");
-    answers
-        .into_iter()
-        .map(|answer| answer.unwrap_or_else(missing))
-        .collect()
+    let answers = answers.into_iter();
+    let answers = answers.map(|answer| answer.unwrap_or_else(missing)).collect();
+    match failed {
+        Some(error) => Done::Failed(error, answers),
+        None => Done::Answered(answers),
+    }
+}
+
+/// To an item that is kept nowhere: it is not called again.
+pub(super) fn answer_to(error: &CallError) -> Answer {
+    if error.reached {
+        let message = "the handler failed: it may have been applied";
+        in_doubt(Reason::HandlerFailed, message)
+    } else {
+        let message = "the handler cannot be reached: it was not applied";
+        Answer::retry(Reason::HandlerUnavailable, message)
+    }
 }
 
 /// Puts results where their items were, by id: handlers may answer in any order, twice, or for nobody.

@@ -19,6 +19,7 @@ pub(super) struct Figures {
     pub(super) forgotten: u64,
     pub(super) restarts: u64,
     pub(super) restored: u64,
+    pub(super) dead: u64,
 }
 
 impl Figures {
@@ -38,6 +39,7 @@ impl Figures {
             forgotten,
             restarts,
             restored,
+            dead,
         } = other;
         self.packets += packets;
         self.applied += applied;
@@ -53,9 +55,10 @@ impl Figures {
         self.forgotten += forgotten;
         self.restarts += restarts;
         self.restored += restored;
+        self.dead += dead;
     }
 
-    pub(super) fn all(&self) -> [(&'static str, u64); 14] {
+    pub(super) fn all(&self) -> [(&'static str, u64); 15] {
         [
             ("packets", self.packets),
             ("applied", self.applied),
@@ -71,6 +74,7 @@ impl Figures {
             ("forgotten", self.forgotten),
             ("restarts", self.restarts),
             ("taken and restored", self.restored),
+            ("given up", self.dead),
         ]
     }
 }

@@ -29,7 +29,7 @@ use crate::handler::{
 };
 use crate::store::Store;
 use crate::store::hooked::Hooked;
-use crate::types::{Answer, HandlerName, Outcome, Reason};
+use crate::types::{Answer, HandlerName, Outcome, Reason, Retry};
 
 const MS: Duration = Duration::from_millis(1);
 /// What is not done by then is stuck.
@@ -275,6 +275,7 @@ impl World {
                         self.waiting.remove(&call);
                     }
                 }
+                Step::Dead(_) => self.figures.dead += 1,
                 Step::Run(run) => {
                     let later = MS * self.rng.random_range(0..15);
                     self.after(later, Event::Applied(self.life, run));
@@ -399,6 +400,7 @@ fn registry(rng: &mut StdRng, jobs: Jobs) -> Registry {
         isolate_tenants: false,
         batch: batch(),
         durable: true,
+        retry: Retry::default(),
         drive,
     };
     let rules = TopicRules::default();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tidegate::app::{App, RunError};
 use tidegate::config::{Config, Engine};
 use tidegate::handler::{BatchLimits, Drive, Handler, HandlerSettings, Kind, Ordering};
-use tidegate::types::{Action, Content, HandlerName, Packet};
+use tidegate::types::{Action, Content, HandlerName, Packet, Retry};
 use tidegate_client::Client;
 use tidegate_client::proto::gateway_client::GatewayClient;
 use tokio::sync::oneshot;
@@ -94,6 +94,7 @@ pub fn custom(name: &str, handler: impl Handler + 'static) -> HandlerSettings {
         isolate_tenants: false,
         batch: BatchLimits::default(),
         durable: false,
+        retry: Retry::default(),
         drive: Drive::Called(Arc::new(handler)),
     }
 }

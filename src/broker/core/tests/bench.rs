@@ -7,14 +7,16 @@ use bytestring::ByteString;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::broker::core::{BatchId, CallId, Core, Done, Run, RunFinish, RunKind, Step, Took};
+use crate::broker::core::{BatchId, CallId, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took};
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
     Batch, BatchLimits, CallError, Drive, Handled, Handler, HandlerSettings, Kind, Ordering,
     Planner, Registry, Unlisted,
 };
 use crate::store::{Effect, Origin, Store, TakenId};
-use crate::types::{Action, Answer, ClientKey, Content, HandlerName, Packet, Principal};
+use crate::types::{
+    Action, Answer, ClientKey, Content, HandlerName, Packet, Principal, Retry,
+};
 
 /// Stands for any handler: the bench answers in its place.
 #[derive(Debug)]
@@ -59,6 +61,7 @@ pub(super) fn called(name: &str) -> HandlerSettings {
         isolate_tenants: false,
         batch: BatchLimits::default(),
         durable: false,
+        retry: Retry::default(),
         drive: Drive::Called(Arc::new(Nobody)),
     }
 }
@@ -157,6 +160,8 @@ pub(super) struct Bench {
     pub(super) now: Instant,
     pub(super) runs: Vec<Run>,
     pub(super) answers: Vec<(CallId, Response)>,
+    /// Packets that were given up.
+    pub(super) dead: Vec<DeadLetter>,
     /// So many packets were taken.
     taken: u32,
 }
@@ -177,6 +182,7 @@ impl Bench {
             now: Instant::now(),
             runs: Vec::new(),
             answers: Vec::new(),
+            dead: Vec::new(),
             taken: 0,
         }
     }
@@ -259,6 +265,7 @@ impl Bench {
                     let response = self.core.time_out(call);
                     self.answers.push((call, response));
                 }
+                Step::Dead(dead) => self.dead.push(dead),
                 Step::Run(run) => self.runs.push(run),
             }
         }
