@@ -58,7 +58,9 @@ pub(crate) use self::complete::{Completed, Done, Took};
 pub(crate) use self::fill::RunFinish;
 pub(crate) use self::fill::{Run, RunItem, RunKind};
 pub(crate) use self::restore::Restored;
-pub(crate) use self::search::{DeadLetter, Verdict};
+pub(crate) use self::search::DeadLetter;
+#[cfg(test)]
+pub(crate) use self::search::Verdict;
 
 /// Names a request that is waited for.
 pub(crate) type CallId = Id<job::Call>;

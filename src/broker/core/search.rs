@@ -24,7 +24,8 @@ use super::job::{Job, State};
 use super::lane::{Lane, Next};
 use super::taken::Resume;
 use crate::handler::{CallError, Failure};
-use crate::types::{Answer, Reason};
+use crate::store::Origin;
+use crate::types::{Answer, Packet, Reason};
 
 /// The first so many failed calls that may pass by themselves are of the same packets; later ones of halves.
 const WHOLE: u32 = 2;
@@ -80,7 +81,7 @@ pub(crate) enum Verdict {
 /// What is known of a packet that failed alone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Suspicion {
-    /// The last call that had been made when it failed.
+    /// The last call that had been made when it failed last.
     since: u64,
 }
 
@@ -92,10 +93,10 @@ pub(crate) struct Tries {
 }
 
 /// For a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct DeadLetter {
-    pub(crate) packet: Arc<crate::types::Packet>,
-    pub(crate) origin: Arc<crate::store::Origin>,
+    pub(crate) packet: Arc<Packet>,
+    pub(crate) origin: Arc<Origin>,
     /// Of its own.
     pub(crate) attempts: u32,
     pub(crate) verdict: Verdict,
@@ -311,13 +312,11 @@ impl Core {
     fn suspect(&mut self, id: Id<Job>, lane: Id<Lane>) {
         let backend = self.lanes[lane].backend.expect("its handler is called");
         let backend = &mut self.backends[backend];
-        let suspicion = &mut self.desk.jobs[id].suspicion;
-        if suspicion.is_none() {
-            *suspicion = Some(Suspicion {
-                since: backend.calls,
-            });
-            backend.suspects += 1;
-        }
+        let now = Suspicion {
+            since: backend.calls,
+        };
+        let before = self.desk.jobs[id].suspicion.replace(now);
+        backend.suspects += usize::from(before.is_none());
     }
 
     /// A call went through with it, or it is given up.
@@ -430,6 +429,7 @@ impl Core {
         });
         let again = std::mem::replace(&mut search.again, true);
         let served = backend.passed > search.began && (after || !again);
+        let others = backend.suspects > suspects.len();
         search.todo.extend(suspects.into_iter().map(Part::single));
         if served {
             for part in aside {
@@ -455,8 +455,8 @@ impl Core {
             (true, _) if after => Duration::ZERO,
             (true, _) => DOUBT,
             // What went back may go through.
-            (false, false) => retry.initial,
-            (false, true) => {
+            (false, false) if !others => retry.initial,
+            (false, _) => {
                 self.open_circuit(handler, &retry, now);
                 Duration::ZERO
             }

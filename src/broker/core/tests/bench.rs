@@ -299,6 +299,11 @@ impl Bench {
     /// Takes everything in the first batch, and gives what it has.
     pub(super) fn run_take(&mut self) -> Vec<String> {
         let run = self.run();
+        self.take(run)
+    }
+
+    /// Takes everything in a batch.
+    pub(super) fn take(&mut self, run: Run) -> Vec<String> {
         assert_eq!(run.kind, RunKind::Take);
         let took = run.items.iter().map(|_| {
             self.taken += 1;

@@ -3,6 +3,9 @@
 mod bench;
 mod bounds;
 mod cases;
+mod failure;
+mod failure_random;
+mod service;
 mod owed;
 mod random;
 mod taken;
