@@ -8,12 +8,12 @@ use tokio::time::Instant;
 use super::Core;
 use super::arena::Id;
 use super::fill::InFlight;
-use super::lane::{Class, Next};
+use super::lane::{Class, Lane, Next};
 use super::search::Search;
-use crate::handler::{Failure, HandlerSettings};
+use crate::handler::{CallError, Failure, HandlerSettings};
 use crate::types::Retry;
 
-/// So many calls in a row that failed in passing open the circuit.
+/// So many calls in a row that failed in passing, or did not get there, open the circuit.
 const IN_A_ROW: u32 = 5;
 
 /// How long the handler's other calls wait at most for one that is made with nothing beside it, before it and during it.
@@ -29,7 +29,7 @@ pub(crate) struct Backend {
     pub(super) in_flight: usize,
     /// How many packets failed alone and are not judged yet.
     pub(super) suspects: usize,
-    /// Calls that failed in passing since one went through.
+    /// Calls that failed in passing, or did not get there, since one went through.
     row: u32,
     circuit: Circuit,
     quiet: Option<Quiet>,
@@ -158,8 +158,9 @@ impl Backend {
     }
 
     /// Whether the circuit is to open, and how often it has in a row.
-    fn failed(&mut self, batch: &InFlight, failure: Failure) -> Option<u32> {
-        self.row += u32::from(failure == Failure::Passing);
+    fn failed(&mut self, batch: &InFlight, error: &CallError) -> Option<u32> {
+        let failure = error.failure;
+        self.row += u32::from(failure == Failure::Passing || !error.reached);
         match self.circuit {
             Circuit::Open { times, .. } if batch.probe => Some(times.saturating_add(1)),
             Circuit::Open { .. } => None,
@@ -169,7 +170,7 @@ impl Backend {
         }
     }
 
-    /// How often in a row calls failed in passing.
+    /// How often in a row calls failed in passing, or did not get there.
     pub(super) fn row(&self) -> u32 {
         self.row
     }
@@ -207,12 +208,13 @@ impl Core {
     }
 
     /// A call failed as a whole.
-    pub(super) fn call_failed(&mut self, batch: &InFlight, failure: Failure, now: Instant) {
+    pub(super) fn call_failed(&mut self, batch: &InFlight, error: &CallError, now: Instant) {
         let id = self.lanes[batch.lane].backend;
         let id = id.expect("only handlers that are called fail");
         let waited = self.backends[id].is_back(batch);
-        if let Some(times) = self.backends[id].failed(batch, failure) {
-            self.open(id, &self.lanes[batch.lane].settings.retry.clone(), times, now);
+        if let Some(times) = self.backends[id].failed(batch, error) {
+            let retry = self.lanes[batch.lane].settings.retry;
+            self.open(id, &retry, times, now);
         }
         if waited {
             self.notice_all(id);
@@ -237,7 +239,7 @@ impl Core {
     }
 
     /// Whether another lane of the handler has waited longer for the one call that is made: not always the same is tried.
-    pub(super) fn yields_probe(&self, id: Id<super::lane::Lane>) -> bool {
+    pub(super) fn yields_probe(&self, id: Id<Lane>) -> bool {
         let lane = &self.lanes[id];
         let backend = lane.backend.filter(|&backend| self.backends[backend].is_probed());
         let Some(backend) = backend else { return false };

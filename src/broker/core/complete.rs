@@ -129,7 +129,7 @@ impl Core {
     fn failed(&mut self, batch: InFlight, error: &CallError, answers: Vec<Answer>, now: Instant) {
         assert_eq!(batch.jobs.len(), answers.len(), "an answer per item");
         self.call_is_back(&batch, now);
-        self.call_failed(&batch, error.failure, now);
+        self.call_failed(&batch, error, now);
         let (mut ended, mut taken) = (Vec::new(), Vec::new());
         for (&id, mut answer) in batch.jobs.iter().zip(answers) {
             let job = &self.desk.jobs[id];

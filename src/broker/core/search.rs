@@ -44,6 +44,8 @@ pub(crate) struct Search {
     failures: u32,
     /// Whether the last of them may pass by itself.
     passing: bool,
+    /// Whether any of them may.
+    may_pass: bool,
     /// What is being called.
     current: Option<Part>,
     /// What is to be called, in order.
@@ -250,6 +252,7 @@ impl Core {
             began: self.backends[backend].calls,
             failures: 0,
             passing: false,
+            may_pass: false,
             current: Some(Part {
                 members: jobs.into_iter().enumerate().collect(),
                 other_half: false,
@@ -271,6 +274,7 @@ impl Core {
         let served = backend.passed > search.began;
         search.failures += 1;
         search.passing = failure == Failure::Passing;
+        search.may_pass |= search.passing;
         if let Some(next) = search.todo.front_mut() {
             next.other_half = false;
         }
@@ -278,7 +282,7 @@ impl Core {
         let same_again = search.passing && search.failures < WHOLE;
         let member = part.members[0];
         if batch.jobs.len() == 1 {
-            let sure = !search.passing || search.failures > WHOLE;
+            let sure = !search.may_pass || search.failures > WHOLE;
             let known = self.desk.jobs[member.1].suspicion;
             let after = known.is_some_and(|known| backend.passed > known.since);
             let only = backend.suspects == 1;

@@ -20,6 +20,7 @@ pub(super) struct Figures {
     pub(super) restarts: u64,
     pub(super) restored: u64,
     pub(super) dead: u64,
+    pub(super) away: u64,
 }
 
 impl Figures {
@@ -40,6 +41,7 @@ impl Figures {
             restarts,
             restored,
             dead,
+            away,
         } = other;
         self.packets += packets;
         self.applied += applied;
@@ -56,9 +58,10 @@ impl Figures {
         self.restarts += restarts;
         self.restored += restored;
         self.dead += dead;
+        self.away += away;
     }
 
-    pub(super) fn all(&self) -> [(&'static str, u64); 15] {
+    pub(super) fn all(&self) -> [(&'static str, u64); 16] {
         [
             ("packets", self.packets),
             ("applied", self.applied),
@@ -75,6 +78,7 @@ impl Figures {
             ("restarts", self.restarts),
             ("taken and restored", self.restored),
             ("given up", self.dead),
+            ("times the handler was away", self.away),
         ]
     }
 }

@@ -12,7 +12,7 @@ use super::service::{Service, error, failed};
 use crate::broker::Ack;
 use crate::broker::core::RunKind;
 use crate::handler::{BatchLimits, Failure, HandlerSettings};
-use crate::types::{Action, Retry};
+use crate::types::{Action, Outcome, Reason, Retry};
 
 const SEEDS: u64 = 3_000;
 const MS: Duration = Duration::from_millis(1);
@@ -76,7 +76,6 @@ fn one_run(seed: u64, figures: &mut Figures) {
     let clients = rng.random_range(1..8);
     let mut next = vec![0_u64; clients];
     let mut sent = vec![Vec::new(); clients];
-    let mut to_blame = BTreeSet::new();
     let end = bench.now + MS * rng.random_range(1..600);
     while bench.now < end {
         match rng.random_range(0..6) {
@@ -97,8 +96,7 @@ fn one_run(seed: u64, figures: &mut Figures) {
                 }
                 // Without places: refused packets are not sent again here, and leave no gap.
                 let client = format!("c{at}");
-                let call = bench.offer_as(&client, &client, Ack::Accepted, packets);
-                note_refused(&mut bench, call, &mut sent, &mut service);
+                bench.offer_as(&client, &client, Ack::Accepted, packets);
             }
             1 => bench.advance(MS * rng.random_range(1..20)),
             _ if bench.runs.is_empty() => bench.advance(MS * rng.random_range(1..5)),
@@ -119,6 +117,8 @@ fn one_run(seed: u64, figures: &mut Figures) {
         }
         assert!(bench.now < end + Duration::from_secs(600), "seed {seed}: no end");
     }
+    forget_refused(&mut bench, &mut sent, &mut service);
+    let mut to_blame = BTreeSet::new();
     to_blame.extend(service.poison.iter().chain(&service.crashing).cloned());
     let dead = bench.dead.iter().map(|dead| dead.packet.req_id.to_string());
     let dead: BTreeSet<_> = dead.collect();
@@ -139,24 +139,17 @@ fn one_run(seed: u64, figures: &mut Figures) {
     figures.lost += service.lost;
 }
 
-/// What was refused as the circuit was open was never there.
-fn note_refused(
-    bench: &mut Bench,
-    call: crate::broker::core::CallId,
-    sent: &mut [Vec<String>],
-    service: &mut Service,
-) {
-    let Some(at) = bench.answers.iter().position(|(answered, _)| *answered == call) else {
-        return;
-    };
-    let (_, response) = bench.answers.swap_remove(at);
-    for (packet, answer) in response.answers {
-        if answer.outcome == crate::types::Outcome::Retry {
-            let id = packet.req_id.to_string();
-            service.poison.remove(&id);
-            service.crashing.remove(&id);
-            sent.iter_mut().for_each(|sent| sent.retain(|other| *other != id));
-        }
+/// What was refused while the circuit was open was never there.
+fn forget_refused(bench: &mut Bench, sent: &mut [Vec<String>], service: &mut Service) {
+    let responses = bench.answers.drain(..);
+    let answers = responses.flat_map(|(_, response)| response.answers);
+    for (packet, answer) in answers.filter(|(_, answer)| answer.outcome == Outcome::Retry) {
+        assert_ne!(answer.reason, Reason::HandlerTimeout);
+        let id = packet.req_id.to_string();
+        service.poison.remove(&id);
+        service.crashing.remove(&id);
+        let sent = sent.iter_mut();
+        sent.for_each(|sent| sent.retain(|other| *other != id));
     }
 }
 
