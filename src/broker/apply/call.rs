@@ -57,7 +57,9 @@ pub(super) async fn call(handler: &dyn Handler, run: Run) -> Done {
     }
     let missing = || Answer::retry(Reason::HandlerFailed, "the handler gave no answer for it");
     let answers = answers.into_iter();
-    let answers = answers.map(|answer| answer.unwrap_or_else(missing)).collect();
+    let answers = answers
+        .map(|answer| answer.unwrap_or_else(missing))
+        .collect();
     match failed {
         Some(error) => Done::Failed(error, answers),
         None => Done::Answered(answers),

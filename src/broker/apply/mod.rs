@@ -75,9 +75,7 @@ impl Applier {
 
     async fn carry_out(self, run: Run) -> Completed {
         match (run.kind, run.settings.drive.clone()) {
-            (RunKind::Call, Drive::Called(handler)) => {
-                call(&*handler, run).await.into()
-            }
+            (RunKind::Call, Drive::Called(handler)) => call(&*handler, run).await.into(),
             // Boxed, so that what only calls a handler is small: it is moved for each batch.
             (RunKind::Take, _) => Box::pin(self.take(run)).await,
             (RunKind::Finish, _) => Box::pin(self.finish(run)).await,

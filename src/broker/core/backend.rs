@@ -110,9 +110,7 @@ impl Backend {
             return next;
         }
         match self.quiet {
-            Some(quiet) if quiet.search != search && quiet.until > now => {
-                Next::At(quiet.until)
-            }
+            Some(quiet) if quiet.search != search && quiet.until > now => Next::At(quiet.until),
             Some(quiet) if quiet.search == search && self.in_flight > 0 && quiet.until > now => {
                 Next::At(quiet.until)
             }
@@ -145,7 +143,10 @@ impl Backend {
     fn is_back(&mut self, batch: &InFlight) -> bool {
         self.in_flight -= 1;
         let waited = self.quiet.is_some() || self.is_probed();
-        if self.quiet.is_some_and(|quiet| Some(quiet.search) == batch.search) {
+        if self
+            .quiet
+            .is_some_and(|quiet| Some(quiet.search) == batch.search)
+        {
             self.quiet = None;
         }
         waited
@@ -164,9 +165,7 @@ impl Backend {
         match self.circuit {
             Circuit::Open { times, .. } if batch.probe => Some(times.saturating_add(1)),
             Circuit::Open { .. } => None,
-            Circuit::Closed => {
-                (failure == Failure::Handler || self.row >= IN_A_ROW).then_some(0)
-            }
+            Circuit::Closed => (failure == Failure::Handler || self.row >= IN_A_ROW).then_some(0),
         }
     }
 
@@ -241,7 +240,9 @@ impl Core {
     /// Whether another lane of the handler has waited longer for the one call that is made: not always the same is tried.
     pub(super) fn yields_probe(&self, id: Id<Lane>) -> bool {
         let lane = &self.lanes[id];
-        let backend = lane.backend.filter(|&backend| self.backends[backend].is_probed());
+        let backend = lane
+            .backend
+            .filter(|&backend| self.backends[backend].is_probed());
         let Some(backend) = backend else { return false };
         let others = self.lanes.ids().into_iter().filter(|&other| other != id);
         others.into_iter().any(|other| {
@@ -266,6 +267,8 @@ impl Core {
 
 /// What the pause after so many failures is drawn from.
 pub(super) fn longest_pause(retry: &Retry, failures: u32) -> Duration {
-    let doubled = retry.initial.saturating_mul(2_u32.saturating_pow(failures.min(16)));
+    let doubled = retry
+        .initial
+        .saturating_mul(2_u32.saturating_pow(failures.min(16)));
     doubled.min(retry.max)
 }

@@ -13,7 +13,7 @@ use super::fill::InFlight;
 use super::job::{Job, RequestNo, State};
 use super::owed::is_kept;
 use super::queue::Queue;
-use super::search::Verdict;
+use super::verdict::Verdict;
 use super::{BatchId, Core};
 use crate::handler::CallError;
 use crate::store::{Owed, TakenId};
@@ -94,7 +94,9 @@ impl Core {
             }
             let job = &mut self.desk.jobs[id];
             job.doubted |= answer.outcome == Outcome::InDoubt;
-            job.not_before = answer.retry_after.map(|pause| now + pause.min(LONGEST_ASKED));
+            job.not_before = answer
+                .retry_after
+                .map(|pause| now + pause.min(LONGEST_ASKED));
             // Behind another one of its chain, it is not itself that is to be tried again.
             let chain = job.chain.filter(|&chain| self.chains[chain].is_ordered());
             let its_own = chain.is_none_or(|chain| !stopped.contains(&chain));

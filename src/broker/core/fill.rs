@@ -79,6 +79,8 @@ pub(crate) struct InFlight {
     pub(super) failures: u32,
     /// Which call of its handler it is; 0: none.
     pub(super) call: u64,
+    /// The latest call of its handler that had gone through when it left.
+    pub(super) passed: u64,
     /// Whether it is the one call that shows whether calls go through.
     pub(super) probe: bool,
     /// Which search has it called.
@@ -361,8 +363,9 @@ impl Core {
     ) -> Run {
         let held = &mut self.lanes[lane];
         held.calls += 1;
-        let (mut call, mut probe) = (0, false);
+        let (mut call, mut passed, mut probe) = (0, 0, false);
         if let Some(backend) = held.backend {
+            passed = self.backends[backend].passed;
             let alone = search.and_then(|(search, alone)| alone.then_some(search));
             (call, probe) = self.backends[backend].leaves(now, alone);
             if probe {
@@ -405,6 +408,7 @@ impl Core {
             started: now,
             failures: 0,
             call,
+            passed,
             probe,
             search: search.map(|(search, _)| search),
         });

@@ -9,7 +9,7 @@ use super::arena::{Arena, Id};
 use super::chain::Chain;
 use super::lane::{Holder, Lane};
 use super::queue::Queue;
-use super::search::{Suspicion, Tries};
+use super::verdict::{Suspicion, Tries};
 use crate::broker::Ack;
 use crate::handler::ItemId;
 use crate::store::{Origin, TakenId};

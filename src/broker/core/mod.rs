@@ -27,6 +27,7 @@ mod search;
 mod taken;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -58,9 +59,9 @@ pub(crate) use self::complete::{Completed, Done, Took};
 pub(crate) use self::fill::RunFinish;
 pub(crate) use self::fill::{Run, RunItem, RunKind};
 pub(crate) use self::restore::Restored;
-pub(crate) use self::search::DeadLetter;
+pub(crate) use self::verdict::DeadLetter;
 #[cfg(test)]
-pub(crate) use self::search::Verdict;
+pub(crate) use self::verdict::Verdict;
 
 /// Names a request that is waited for.
 pub(crate) type CallId = Id<job::Call>;

@@ -14,7 +14,7 @@ use super::arrival::{
 use super::chain::KeyChain;
 use super::job::{Call, Job, RequestNo, Slot, State, Waiter};
 use super::lane::{Class, Holder, Lane, LaneKey};
-use super::search::Tries;
+use super::verdict::Tries;
 use super::{CallId, Core};
 use crate::broker::{Ack, Request, SettledPart};
 use crate::handler::ItemId;
@@ -282,7 +282,10 @@ impl Core {
         let held = &self.lanes[lane];
         let backend = held.backend.map(|backend| &self.backends[backend]);
         if let Some(left) = backend.and_then(|backend| backend.refuses(arrival.now)) {
-            let message = format!("{} does not answer: it is tried again soon", part.settings.name);
+            let message = format!(
+                "{} does not answer: it is tried again soon",
+                part.settings.name
+            );
             let mut answer = Answer::retry(Reason::HandlerUnavailable, message);
             answer.retry_after = Some(self.later(left));
             return Err(answer);

@@ -13,7 +13,7 @@ use super::arrival::req_id_key;
 use super::job::{Job, RequestNo, State};
 use super::lane::{Class, LaneKey};
 use super::queue::Queue;
-use super::search::Tries;
+use super::verdict::Tries;
 use crate::handler::{HandlerSettings, ItemId};
 use crate::store::{Origin, TakenId};
 use crate::types::Packet;

@@ -10,7 +10,6 @@
 //! Nothing of a search is stored: after a restart the batch begins anew.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
@@ -20,12 +19,11 @@ use super::Core;
 use super::arena::Id;
 use super::chain::Chain;
 use super::fill::{InFlight, Run};
-use super::job::{Job, State};
+use super::job::Job;
 use super::lane::{Lane, Next};
 use super::taken::Resume;
+use super::verdict::Verdict;
 use crate::handler::{CallError, Failure};
-use crate::store::Origin;
-use crate::types::{Answer, Packet, Reason};
 
 /// The first so many failed calls that may pass by themselves are of the same packets; later ones of halves.
 const WHOLE: u32 = 2;
@@ -69,48 +67,6 @@ struct Part {
     members: Vec<Member>,
     /// The other half of what is called before it: the one that is to blame is in it if that goes through.
     other_half: bool,
-}
-
-/// A taken packet that is given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It failed alone, and calls without it went through.
-    Poison,
-    /// It was tried for as long as its handler's configuration says.
-    Spent,
-}
-
-/// What is known of a packet that failed alone.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Suspicion {
-    /// The last call that had been made when it failed last.
-    since: u64,
-}
-
-/// What is counted of a packet's own failures.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tries {
-    pub(crate) count: u32,
-    first: Option<Instant>,
-}
-
-/// For a log.
-#[derive(Debug)]
-pub(crate) struct DeadLetter {
-    pub(crate) packet: Arc<Packet>,
-    pub(crate) origin: Arc<Origin>,
-    /// Of its own.
-    pub(crate) attempts: u32,
-    pub(crate) verdict: Verdict,
-}
-
-impl Verdict {
-    pub(crate) fn message(self) -> &'static str {
-        match self {
-            Self::Poison => "its handler fails with it, and not without it",
-            Self::Spent => "its handler did not finish it in all its attempts",
-        }
-    }
 }
 
 impl Part {
@@ -164,7 +120,10 @@ impl Core {
         let id = self.lanes[lane].searches.pop_front()?;
         let search = &mut self.searches[id];
         let alone = search.is_next_alone();
-        let part = search.todo.pop_front().expect("a search that is ready has a next call");
+        let part = search
+            .todo
+            .pop_front()
+            .expect("a search that is ready has a next call");
         let jobs = part.members.iter().map(|&(_, job)| job).collect();
         search.current = Some(part);
         Some(self.hand_over(lane, jobs, Some((id, alone)), now))
@@ -200,7 +159,9 @@ impl Core {
                 return self.part_failed(id, error.failure, batch, now);
             }
             // A circuit that is open is pause enough.
-            let backend = self.lanes[lane].backend.map(|backend| &self.backends[backend]);
+            let backend = self.lanes[lane]
+                .backend
+                .map(|backend| &self.backends[backend]);
             return match backend.filter(|backend| !backend.is_probed()) {
                 Some(backend) => {
                     let failures = backend.row().saturating_sub(1);
@@ -222,16 +183,16 @@ impl Core {
 
     /// A call of a search went through; these of its packets are not finished, and are called again in their turn. What is
     /// behind them waits with them.
-    pub(super) fn part_went_through(
-        &mut self,
-        id: Id<Search>,
-        again: &mut Vec<Id<Job>>,
-    ) {
+    pub(super) fn part_went_through(&mut self, id: Id<Search>, again: &mut Vec<Id<Job>>) {
         let search = &mut self.searches[id];
         search.current = None;
         if let Some(part) = search.todo.pop_front() {
             let is_bad = part.other_half && part.members.len() > 1;
-            let parts = if is_bad { part.halves().into() } else { vec![part] };
+            let parts = if is_bad {
+                part.halves().into()
+            } else {
+                vec![part]
+            };
             search.put_first(parts);
         }
         let mut chains: Vec<Id<Chain>> = Vec::new();
@@ -284,10 +245,12 @@ impl Core {
         if batch.jobs.len() == 1 {
             let sure = !search.may_pass || search.failures > WHOLE;
             let known = self.desk.jobs[member.1].suspicion;
-            let after = known.is_some_and(|known| backend.passed > known.since);
+            // What went through while it was called may have been called after it: when all failed no more.
+            let after = known.is_some_and(|known| batch.passed > known.since);
+            let before = batch.passed > search.began;
             let only = backend.suspects == 1;
             // While little goes through, what went through before says nothing.
-            if known.is_some() && sure && (after || served && only && !batch.probe) {
+            if known.is_some() && sure && (after || before && only && !batch.probe) {
                 self.give_up(Some(id), member.1, Verdict::Poison, now);
                 self.finish(lane, vec![member.1], now);
             } else {
@@ -310,62 +273,6 @@ impl Core {
             _ => Duration::ZERO,
         };
         self.go_on_searching(Some(id), pause, now);
-    }
-
-    /// It failed alone.
-    fn suspect(&mut self, id: Id<Job>, lane: Id<Lane>) {
-        let backend = self.lanes[lane].backend.expect("its handler is called");
-        let backend = &mut self.backends[backend];
-        let now = Suspicion {
-            since: backend.calls,
-        };
-        let before = self.desk.jobs[id].suspicion.replace(now);
-        backend.suspects += usize::from(before.is_none());
-    }
-
-    /// A call went through with it, or it is given up.
-    pub(super) fn clear(&mut self, id: Id<Job>) {
-        let job = &mut self.desk.jobs[id];
-        if job.suspicion.take().is_some()
-            && let Some(backend) = self.lanes[job.lane].backend
-        {
-            self.backends[backend].suspects -= 1;
-        }
-    }
-
-    /// One more failure of its own. True: that was the last one.
-    pub(super) fn counts(&mut self, id: Id<Job>, now: Instant) -> bool {
-        let job = &mut self.desk.jobs[id];
-        let retry = self.lanes[job.lane].settings.retry;
-        job.tries.count = job.tries.count.saturating_add(1);
-        let first = *job.tries.first.get_or_insert(now);
-        job.tries.count >= retry.attempts && now.saturating_duration_since(first) >= retry.budget
-    }
-
-    /// Its final answer is that it is given up; what is behind it in a search goes back to its chain, which goes on after it.
-    pub(super) fn give_up(
-        &mut self,
-        search: Option<Id<Search>>,
-        id: Id<Job>,
-        verdict: Verdict,
-        now: Instant,
-    ) {
-        self.clear(id);
-        let job = &mut self.desk.jobs[id];
-        let answer = Answer::rejected(Reason::HandlerFailed, verdict.message());
-        job.answer = Some(Arc::new(answer));
-        self.dead_letters += 1;
-        self.dead.push_back(DeadLetter {
-            packet: job.packet.clone(),
-            origin: job.origin.clone(),
-            attempts: job.tries.count,
-            verdict,
-        });
-        if let (Some(search), Some(chain)) = (search, self.order_of(id)) {
-            let later = self.take_chain(search, chain);
-            let later: Vec<_> = later.into_iter().filter(|&other| other != id).collect();
-            self.give_back(&later, now);
-        }
     }
 
     /// The next call, after a pause; or the next round, or the end.
@@ -404,8 +311,13 @@ impl Core {
             let search = &self.searches[id];
             let aside = search.aside.iter().flat_map(|part| &part.members);
             let unsettled = search.suspects.iter().chain(&search.behind).chain(aside);
-            let chains: Vec<_> = unsettled.filter_map(|&(_, job)| self.order_of(job)).collect();
-            let waits = |job| self.order_of(job).is_some_and(|chain| chains.contains(&chain));
+            let chains: Vec<_> = unsettled
+                .filter_map(|&(_, job)| self.order_of(job))
+                .collect();
+            let waits = |job| {
+                self.order_of(job)
+                    .is_some_and(|chain| chains.contains(&chain))
+            };
             let (behind, free): (Vec<_>, Vec<_>) =
                 part.members.into_iter().partition(|&(_, job)| waits(job));
             part.members = free;
@@ -437,7 +349,11 @@ impl Core {
         search.todo.extend(suspects.into_iter().map(Part::single));
         if served {
             for part in aside {
-                let parts = if part.members.len() > 1 { part.halves().into() } else { vec![part] };
+                let parts = if part.members.len() > 1 {
+                    part.halves().into()
+                } else {
+                    vec![part]
+                };
                 search.todo.extend(parts);
             }
         } else {
@@ -469,7 +385,7 @@ impl Core {
     }
 
     /// Everything of a chain that is in a search and not being called, in order; it is not in the search any more.
-    fn take_chain(&mut self, id: Id<Search>, chain: Id<Chain>) -> Vec<Id<Job>> {
+    pub(super) fn take_chain(&mut self, id: Id<Search>, chain: Id<Chain>) -> Vec<Id<Job>> {
         let search = &mut self.searches[id];
         let jobs = &self.desk.jobs;
         let mut taken: Vec<Member> = Vec::new();
@@ -484,8 +400,14 @@ impl Core {
         };
         pick(&mut search.suspects);
         pick(&mut search.behind);
-        search.todo.iter_mut().for_each(|part| pick(&mut part.members));
-        search.aside.iter_mut().for_each(|part| pick(&mut part.members));
+        search
+            .todo
+            .iter_mut()
+            .for_each(|part| pick(&mut part.members));
+        search
+            .aside
+            .iter_mut()
+            .for_each(|part| pick(&mut part.members));
         search.todo.retain(|part| !part.members.is_empty());
         search.aside.retain(|part| !part.members.is_empty());
         taken.sort_unstable();
@@ -493,58 +415,8 @@ impl Core {
     }
 
     /// The chain that a packet has its order from, if it has one.
-    fn order_of(&self, id: Id<Job>) -> Option<Id<Chain>> {
+    pub(super) fn order_of(&self, id: Id<Job>) -> Option<Id<Chain>> {
         let chain = self.desk.jobs[id].chain;
         chain.filter(|&chain| self.chains[chain].is_ordered())
-    }
-
-    /// These, in their order, wait in their chains again as if they had not been called.
-    pub(super) fn give_back(&mut self, jobs: &[Id<Job>], now: Instant) {
-        let chains = self.chains_of(jobs);
-        self.return_to_chains(jobs);
-        for &id in jobs {
-            if self.desk.jobs[id].chain.is_none() {
-                self.run_free(id, now);
-            }
-        }
-        self.settle_chains(chains, now);
-    }
-
-    /// The same, and they are not called before this time.
-    fn give_back_at(&mut self, jobs: &[Id<Job>], until: Instant, now: Instant) {
-        let chains = self.chains_of(jobs);
-        self.return_to_chains(jobs);
-        for &id in jobs {
-            self.hold(id, until);
-        }
-        self.settle_chains(chains, now);
-    }
-
-    /// What was in a batch stands at the head of its chain; in no chain, where it has no order.
-    pub(super) fn return_to_chains(&mut self, jobs: &[Id<Job>]) {
-        for &id in jobs.iter().rev() {
-            let job = &mut self.desk.jobs[id];
-            job.state = State::Waiting;
-            let chain = job.chain.expect("what was in a batch came out of a chain");
-            self.chains[chain].in_flight -= 1;
-            if self.chains[chain].is_ordered() {
-                self.chains[chain].jobs.push_front(id);
-            } else {
-                self.desk.jobs[id].chain = None;
-            }
-        }
-    }
-
-    /// It is not called before this time, nor is what is behind it.
-    pub(super) fn hold(&mut self, id: Id<Job>, until: Instant) {
-        match self.desk.jobs[id].chain {
-            None => drop(self.resuming.insert((until, Resume::Job(id)))),
-            // The first of the chain: the others wait behind it.
-            Some(chain) if self.chains[chain].jobs.front() == Some(&id) => {
-                self.chains[chain].held = true;
-                self.resuming.insert((until, Resume::Chain(chain)));
-            }
-            Some(_) => {}
-        }
     }
 }

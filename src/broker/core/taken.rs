@@ -72,7 +72,13 @@ impl Core {
     pub(super) fn hand_over_again(&mut self, jobs: &[Id<Job>], now: Instant) {
         self.return_to_chains(jobs);
         for (at, &id) in jobs.iter().enumerate() {
-            let Job { chain, lane, taken, attempts, .. } = self.desk.jobs[id];
+            let Job {
+                chain,
+                lane,
+                taken,
+                attempts,
+                ..
+            } = self.desk.jobs[id];
             let is_first = chain.is_none_or(|chain| self.chains[chain].jobs.front() == Some(&id));
             if !is_first {
                 continue;
@@ -81,7 +87,10 @@ impl Core {
             let asked = match chain {
                 None => self.desk.jobs[id].not_before,
                 // They are called together.
-                Some(_) => together.filter(|job| job.chain == chain).filter_map(|job| job.not_before).max(),
+                Some(_) => together
+                    .filter(|job| job.chain == chain)
+                    .filter_map(|job| job.not_before)
+                    .max(),
             };
             let retry = match taken {
                 Some(_) => self.lanes[lane].settings.retry,
@@ -94,6 +103,56 @@ impl Core {
             };
             self.desk.jobs[id].attempts = attempts.saturating_add(1);
             self.hold(id, until);
+        }
+    }
+
+    /// These, in their order, wait in their chains again as if they had not been called.
+    pub(super) fn give_back(&mut self, jobs: &[Id<Job>], now: Instant) {
+        let chains = self.chains_of(jobs);
+        self.return_to_chains(jobs);
+        for &id in jobs {
+            if self.desk.jobs[id].chain.is_none() {
+                self.run_free(id, now);
+            }
+        }
+        self.settle_chains(chains, now);
+    }
+
+    /// The same, and they are not called before this time.
+    pub(super) fn give_back_at(&mut self, jobs: &[Id<Job>], until: Instant, now: Instant) {
+        let chains = self.chains_of(jobs);
+        self.return_to_chains(jobs);
+        for &id in jobs {
+            self.hold(id, until);
+        }
+        self.settle_chains(chains, now);
+    }
+
+    /// What was in a batch stands at the head of its chain; in no chain, where it has no order.
+    fn return_to_chains(&mut self, jobs: &[Id<Job>]) {
+        for &id in jobs.iter().rev() {
+            let job = &mut self.desk.jobs[id];
+            job.state = State::Waiting;
+            let chain = job.chain.expect("what was in a batch came out of a chain");
+            self.chains[chain].in_flight -= 1;
+            if self.chains[chain].is_ordered() {
+                self.chains[chain].jobs.push_front(id);
+            } else {
+                self.desk.jobs[id].chain = None;
+            }
+        }
+    }
+
+    /// It is not called before this time, nor is what is behind it.
+    fn hold(&mut self, id: Id<Job>, until: Instant) {
+        match self.desk.jobs[id].chain {
+            None => drop(self.resuming.insert((until, Resume::Job(id)))),
+            // The first of the chain: the others wait behind it.
+            Some(chain) if self.chains[chain].jobs.front() == Some(&id) => {
+                self.chains[chain].held = true;
+                self.resuming.insert((until, Resume::Chain(chain)));
+            }
+            Some(_) => {}
         }
     }
 
@@ -152,6 +211,7 @@ impl Core {
             started: now,
             failures,
             call: 0,
+            passed: 0,
             probe: false,
             search: None,
         })

@@ -106,7 +106,10 @@ impl Jobs {
 
 impl State {
     fn is_unlucky(&mut self, batch: &Batch) -> bool {
-        let spared = batch.items.iter().any(|item| self.unlucky.contains(&item.id));
+        let spared = batch
+            .items
+            .iter()
+            .any(|item| self.unlucky.contains(&item.id));
         if spared || !self.rng.random_ratio(1, 30) {
             return false;
         }

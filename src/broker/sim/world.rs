@@ -24,8 +24,8 @@ use crate::broker::core::{BatchId, CallId, Completed, Core, Run, Step};
 use crate::broker::restore::restored;
 use crate::broker::{Response, Settings};
 use crate::handler::{
-    BatchLimits, CallError, Drive, Failure, HandlerSettings, Kind, Ordering, Records, Registry, TopicRules, Topics,
-    Unlisted,
+    BatchLimits, CallError, Drive, Failure, HandlerSettings, Kind, Ordering, Records, Registry,
+    TopicRules, Topics, Unlisted,
 };
 use crate::store::Store;
 use crate::store::hooked::Hooked;

@@ -7,16 +7,16 @@ use bytestring::ByteString;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::broker::core::{BatchId, CallId, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took};
+use crate::broker::core::{
+    BatchId, CallId, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took,
+};
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
     Batch, BatchLimits, CallError, Drive, Handled, Handler, HandlerSettings, Kind, Ordering,
     Planner, Registry, Unlisted,
 };
 use crate::store::{Effect, Origin, Store, TakenId};
-use crate::types::{
-    Action, Answer, ClientKey, Content, HandlerName, Packet, Principal, Retry,
-};
+use crate::types::{Action, Answer, ClientKey, Content, HandlerName, Packet, Principal, Retry};
 
 /// Stands for any handler: the bench answers in its place.
 #[derive(Debug)]

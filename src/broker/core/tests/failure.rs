@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, called, durable, ids, packet};
-use super::service::{Service, error, failed};
+use super::service::{Service, batch_of, error, fail, wait};
 use crate::broker::Ack;
 use crate::broker::core::{Done, RunKind, Verdict};
 use crate::handler::{BatchLimits, Failure, HandlerSettings, Ordering};
@@ -18,48 +18,6 @@ fn one_call(settings: HandlerSettings) -> HandlerSettings {
         ..settings.batch
     };
     HandlerSettings { batch, ..settings }
-}
-
-/// So many clients' packets in one batch, named by numbers; nobody waits for them.
-fn batch_of(bench: &mut Bench, count: usize) {
-    bench.offer_as("z", "z", Ack::Accepted, vec![packet("h", "first")]);
-    while bench.runs[0].kind != RunKind::Call {
-        bench.run_take();
-    }
-    for at in 0..count {
-        let client = format!("c{at:04}");
-        let packets = vec![packet("h", at.to_string()).seq(1)];
-        bench.offer_as(&client, &client, Ack::Accepted, packets);
-    }
-    while bench.runs.iter().any(|run| run.kind == RunKind::Take) {
-        let at = bench.runs.iter().position(|run| run.kind == RunKind::Take);
-        let run = bench.runs.remove(at.unwrap());
-        bench.take(run);
-    }
-    assert_eq!(bench.run_ok(), ["first"]);
-    let at = bench.runs.iter().position(|run| run.kind == RunKind::Finish);
-    let finish = bench.runs.remove(at.unwrap());
-    bench.complete_with(finish.batch, Done::Finished(vec![true]));
-    assert_eq!(bench.runs[0].items.len(), count, "one batch");
-    bench.answers.clear();
-}
-
-fn fail(bench: &mut Bench, failure: Failure) -> Vec<String> {
-    let run = bench.run();
-    assert_eq!(run.kind, RunKind::Call);
-    let done = failed(&run, error(failure, true));
-    bench.complete_with(run.batch, done);
-    ids(&run)
-}
-
-/// Waits until something leaves.
-fn wait(bench: &mut Bench) -> Duration {
-    let start = bench.now;
-    while bench.runs.is_empty() {
-        let due = bench.core.next_deadline().expect("it goes on by itself");
-        bench.advance(due - bench.now);
-    }
-    bench.now - start
 }
 
 #[test]
@@ -199,7 +157,12 @@ fn a_failed_single_holds_up_its_chain_and_no_other() {
     while !service.calls.iter().any(|(ids, _)| *ids == ["b2"]) {
         bench.serve(&mut service, 0);
     }
-    assert!(!service.calls.iter().any(|(ids, through)| *through && ids.contains(&"b3".to_owned())));
+    assert!(
+        !service
+            .calls
+            .iter()
+            .any(|(ids, through)| *through && ids.contains(&"b3".to_owned()))
+    );
     bench.serve_all(&mut service);
     assert_eq!(service.applied["b"], ["b1", "b3"]);
     assert_eq!(service.applied["d"], ["d1", "d2", "d3"]);
@@ -221,7 +184,10 @@ fn what_fails_alone_is_not_to_blame_until_another_call_went_through() {
         wait(&mut bench);
         assert_eq!(bench.runs[0].items.len(), 1);
         bench.serve(&mut service, 0);
-        assert!(bench.dead.is_empty(), "nothing shows that it is not the handler");
+        assert!(
+            bench.dead.is_empty(),
+            "nothing shows that it is not the handler"
+        );
     }
     // Let in once it is tried whether calls go through.
     let good = loop {
@@ -336,81 +302,6 @@ fn a_handler_that_asks_for_a_pause_gets_it() {
 }
 
 #[test]
-fn a_wrong_handler_opens_the_circuit_and_no_packet_is_to_blame() {
-    let mut bench = Bench::new(vec![durable("h")]);
-    batch_of(&mut bench, 3);
-    fail(&mut bench, Failure::Handler);
-    assert!(bench.runs.is_empty(), "what is taken waits");
-    let call = bench.offer("new", vec![packet("h", "new")]);
-    let answer = bench.answers_to(call).remove(0);
-    let told = (answer.outcome, answer.reason);
-    assert_eq!(told, (Outcome::Retry, Reason::HandlerUnavailable));
-    assert!(answer.retry_after.is_some() && bench.runs.is_empty(), "it is not taken");
-    let mut tried = Vec::new();
-    for _ in 0..3 {
-        wait(&mut bench);
-        assert_eq!(bench.runs.len(), 1, "one at a time");
-        tried.extend(fail(&mut bench, Failure::Handler));
-    }
-    tried.sort_unstable();
-    assert_eq!(tried, ["0", "1", "2"], "not always the same chain");
-    let pause = wait(&mut bench);
-    assert!(pause > 300 * MS, "{pause:?}");
-    let through = bench.run_ok();
-    let mut rest = Vec::new();
-    for run in bench.runs.iter().filter(|run| run.kind == RunKind::Call) {
-        rest.extend(ids(run));
-    }
-    assert_eq!((through.len(), rest.len()), (1, 2), "all of them go out");
-    assert!(bench.dead.is_empty());
-}
-
-#[test]
-fn not_always_the_same_lane_is_tried() {
-    let mut bench = Bench::new(vec![durable("h")]);
-    for action in [Action::Create, Action::Update, Action::Delete] {
-        let name = action.name();
-        let packets = vec![packet("h", name).action(action)];
-        bench.offer_as(name, name, Ack::Accepted, packets);
-        let run = bench.runs.pop().unwrap();
-        bench.take(run);
-    }
-    assert_eq!(bench.runs.len(), 3);
-    for _ in 0..3 {
-        fail(&mut bench, Failure::Handler);
-    }
-    let mut tried = Vec::new();
-    for _ in 0..3 {
-        wait(&mut bench);
-        assert_eq!(bench.runs.len(), 1);
-        tried.extend(fail(&mut bench, Failure::Handler));
-    }
-    tried.sort_unstable();
-    tried.dedup();
-    assert_eq!(tried.len(), 3, "{tried:?}");
-}
-
-#[test]
-fn calls_that_fail_in_a_row_open_the_circuit_of_what_is_kept_nowhere_too() {
-    let mut bench = Bench::new(vec![called("h")]);
-    let away = || Answer::retry(Reason::HandlerUnavailable, "away");
-    for _ in 0..5 {
-        bench.offer("a", vec![packet("h", "1")]);
-        let run = bench.run();
-        let error = error(Failure::Passing, false);
-        bench.complete_with(run.batch, Done::Failed(error, vec![away()]));
-    }
-    bench.answers.clear();
-    let call = bench.offer("a", vec![packet("h", "1")]);
-    assert_eq!(bench.answers_to(call)[0].reason, Reason::HandlerUnavailable);
-    assert!(bench.runs.is_empty());
-    bench.advance(100 * MS);
-    bench.offer("a", vec![packet("h", "1"), packet("h", "2")]);
-    assert_eq!(bench.run_ok(), ["1"], "one shows that calls go through");
-    assert_eq!(bench.run_ok(), ["2"]);
-}
-
-#[test]
 fn a_search_leaves_the_others_of_its_lane_their_calls() {
     let mut bench = Bench::new(vec![one_call(durable("h"))]);
     batch_of(&mut bench, 64);
@@ -423,10 +314,17 @@ fn a_search_leaves_the_others_of_its_lane_their_calls() {
     bench.serve_all(&mut service);
     let at = |id: &str| {
         let calls = service.calls.iter();
-        calls.clone().position(|(ids, through)| *through && ids.contains(&id.to_owned())).unwrap()
+        calls
+            .clone()
+            .position(|(ids, through)| *through && ids.contains(&id.to_owned()))
+            .unwrap()
     };
     let last = others.iter().map(|other| at(other)).max().unwrap();
-    assert!(last < service.calls.len() / 2, "{last} of {}", service.calls.len());
+    assert!(
+        last < service.calls.len() / 2,
+        "{last} of {}",
+        service.calls.len()
+    );
 }
 
 #[test]
@@ -434,11 +332,24 @@ fn who_crashes_its_handler_is_called_with_nothing_beside_it() {
     let mut bench = Bench::new(vec![durable("h")]);
     batch_of(&mut bench, 2);
     let long = {
-        bench.offer_as("l", "l", Ack::Accepted, vec![packet("h", "long").action(Action::Update)]);
-        let at = bench.runs.iter().position(|run| run.kind == RunKind::Take).unwrap();
+        bench.offer_as(
+            "l",
+            "l",
+            Ack::Accepted,
+            vec![packet("h", "long").action(Action::Update)],
+        );
+        let at = bench
+            .runs
+            .iter()
+            .position(|run| run.kind == RunKind::Take)
+            .unwrap();
         let run = bench.runs.remove(at);
         bench.take(run);
-        let at = bench.runs.iter().position(|run| ids(run) == ["long"]).unwrap();
+        let at = bench
+            .runs
+            .iter()
+            .position(|run| ids(run) == ["long"])
+            .unwrap();
         bench.runs.remove(at)
     };
     for _ in 0..2 {
@@ -451,9 +362,18 @@ fn who_crashes_its_handler_is_called_with_nothing_beside_it() {
     bench.complete(long.batch, vec![Answer::ok()]);
     let run = bench.runs.iter().find(|run| run.kind == RunKind::Call);
     assert_eq!(ids(run.unwrap()), ["0"]);
-    bench.offer_as("m", "m", Ack::Accepted, vec![packet("h", "more").action(Action::Delete)]);
+    bench.offer_as(
+        "m",
+        "m",
+        Ack::Accepted,
+        vec![packet("h", "more").action(Action::Delete)],
+    );
     while bench.runs.iter().any(|run| run.kind != RunKind::Call) {
-        let at = bench.runs.iter().position(|run| run.kind != RunKind::Call).unwrap();
+        let at = bench
+            .runs
+            .iter()
+            .position(|run| run.kind != RunKind::Call)
+            .unwrap();
         bench.serve(&mut Service::default(), at);
     }
     assert_eq!(bench.runs.len(), 1, "others wait");

@@ -115,7 +115,10 @@ fn one_run(seed: u64, figures: &mut Figures) {
             let at = rng.random_range(0..bench.runs.len());
             serve(&mut bench, &mut service, at, rng);
         }
-        assert!(bench.now < end + Duration::from_secs(600), "seed {seed}: no end");
+        assert!(
+            bench.now < end + Duration::from_secs(600),
+            "seed {seed}: no end"
+        );
     }
     forget_refused(&mut bench, &mut sent, &mut service);
     let mut to_blame = BTreeSet::new();
@@ -123,13 +126,32 @@ fn one_run(seed: u64, figures: &mut Figures) {
     let dead = bench.dead.iter().map(|dead| dead.packet.req_id.to_string());
     let dead: BTreeSet<_> = dead.collect();
     assert_eq!(dead, to_blame, "seed {seed}");
-    assert_eq!(bench.dead.len(), to_blame.len(), "seed {seed}: given up once");
+    assert_eq!(
+        bench.dead.len(),
+        to_blame.len(),
+        "seed {seed}: given up once"
+    );
     for (at, sent) in sent.iter().enumerate() {
         let applied = service.applied.get(&format!("c{at}"));
-        assert_eq!(applied.map_or(&[][..], |ids| ids), sent, "seed {seed}: client {at}");
+        assert_eq!(
+            applied.map_or(&[][..], |ids| ids),
+            sent,
+            "seed {seed}: client {at}"
+        );
     }
-    assert_eq!(bench.core.backends.iter().map(|one| one.suspects).sum::<usize>(), 0);
-    assert!(bench.core.chains.is_empty() && bench.core.queues.is_empty(), "seed {seed}");
+    assert_eq!(
+        bench
+            .core
+            .backends
+            .iter()
+            .map(|one| one.suspects)
+            .sum::<usize>(),
+        0
+    );
+    assert!(
+        bench.core.chains.is_empty() && bench.core.queues.is_empty(),
+        "seed {seed}"
+    );
     assert!(bench.core.searches.is_empty(), "seed {seed}");
     figures.packets += sent.iter().map(Vec::len).sum::<usize>() + dead.len();
     figures.poison += service.poison.len();
@@ -156,7 +178,8 @@ fn forget_refused(bench: &mut Bench, sent: &mut [Vec<String>], service: &mut Ser
 /// Calls come back in any order; a crash takes all with it that are in flight.
 fn serve(bench: &mut Bench, service: &mut Service, at: usize, rng: &mut StdRng) {
     bench.now += MS * rng.random_range(0..3);
-    let crashes = bench.runs[at].kind == RunKind::Call && service.crashes(bench.now, &bench.runs[at]);
+    let crashes =
+        bench.runs[at].kind == RunKind::Call && service.crashes(bench.now, &bench.runs[at]);
     let with_it = bench.runs.iter().enumerate();
     let with_it = with_it.filter(|(other, run)| *other != at && run.kind == RunKind::Call);
     let with_it: Vec<_> = with_it.map(|(_, run)| run.batch).collect();
@@ -165,7 +188,11 @@ fn serve(bench: &mut Bench, service: &mut Service, at: usize, rng: &mut StdRng) 
         return;
     }
     for batch in with_it {
-        let at = bench.runs.iter().position(|run| run.batch == batch).unwrap();
+        let at = bench
+            .runs
+            .iter()
+            .position(|run| run.batch == batch)
+            .unwrap();
         let run = bench.runs.remove(at);
         bench.complete_with(run.batch, failed(&run, error(Failure::Passing, true)));
     }

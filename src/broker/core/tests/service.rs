@@ -8,7 +8,8 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
-use super::bench::{Bench, ids};
+use super::bench::{Bench, ids, packet};
+use crate::broker::Ack;
 use crate::broker::core::{Done, Run, RunKind};
 use crate::handler::{CallError, Failure, ItemId};
 use crate::types::{Answer, Outcome, Reason};
@@ -48,6 +49,51 @@ pub(super) fn failed(run: &Run, error: CallError) -> Done {
     Done::Failed(error, vec![doubt; run.items.len()])
 }
 
+/// So many clients' packets in one batch, named by numbers; nobody waits for them.
+pub(super) fn batch_of(bench: &mut Bench, count: usize) {
+    bench.offer_as("z", "z", Ack::Accepted, vec![packet("h", "first")]);
+    while bench.runs[0].kind != RunKind::Call {
+        bench.run_take();
+    }
+    for at in 0..count {
+        let client = format!("c{at:04}");
+        let packets = vec![packet("h", at.to_string()).seq(1)];
+        bench.offer_as(&client, &client, Ack::Accepted, packets);
+    }
+    while bench.runs.iter().any(|run| run.kind == RunKind::Take) {
+        let at = bench.runs.iter().position(|run| run.kind == RunKind::Take);
+        let run = bench.runs.remove(at.unwrap());
+        bench.take(run);
+    }
+    assert_eq!(bench.run_ok(), ["first"]);
+    let at = bench
+        .runs
+        .iter()
+        .position(|run| run.kind == RunKind::Finish);
+    let finish = bench.runs.remove(at.unwrap());
+    bench.complete_with(finish.batch, Done::Finished(vec![true]));
+    assert_eq!(bench.runs[0].items.len(), count, "one batch");
+    bench.answers.clear();
+}
+
+pub(super) fn fail(bench: &mut Bench, failure: Failure) -> Vec<String> {
+    let run = bench.run();
+    assert_eq!(run.kind, RunKind::Call);
+    let done = failed(&run, error(failure, true));
+    bench.complete_with(run.batch, done);
+    ids(&run)
+}
+
+/// Waits until something leaves.
+pub(super) fn wait(bench: &mut Bench) -> Duration {
+    let start = bench.now;
+    while bench.runs.is_empty() {
+        let due = bench.core.next_deadline().expect("it goes on by itself");
+        bench.advance(due - bench.now);
+    }
+    bench.now - start
+}
+
 impl Service {
     pub(super) fn failed_calls(&self) -> usize {
         self.calls.iter().filter(|(_, through)| !through).count()
@@ -60,14 +106,14 @@ impl Service {
         let mut away = away.filter(|(from, until, _)| *from <= now && now < *until);
         let failure = if let Some((_, _, error)) = away.next() {
             Some(error.clone())
+        } else if ids.iter().any(|id| self.poison.contains(id)) {
+            Some(error(Failure::Items, true))
         } else if ids.iter().any(|id| self.crashing.contains(id)) {
             // What was before it was applied, and nobody heard of it.
             let crashes = |id: &String| self.crashing.contains(id);
             let at = ids.iter().position(crashes).unwrap_or(0);
             run.items[..at].iter().for_each(|item| self.apply(item));
             Some(error(Failure::Passing, true))
-        } else if ids.iter().any(|id| self.poison.contains(id)) {
-            Some(error(Failure::Items, true))
         } else {
             None
         };
@@ -86,8 +132,12 @@ impl Service {
 
     /// Whether it is gone after this call.
     pub(super) fn crashes(&self, now: Instant, run: &Run) -> bool {
-        let away = self.away.iter().any(|(from, until, _)| *from <= now && now < *until);
-        !away && ids(run).iter().any(|id| self.crashing.contains(id))
+        let away = self
+            .away
+            .iter()
+            .any(|(from, until, _)| *from <= now && now < *until);
+        let has = |of: &HashSet<String>| ids(run).iter().any(|id| of.contains(id));
+        !away && has(&self.crashing) && !has(&self.poison)
     }
 
     /// Whether its answer gets lost.
