@@ -42,8 +42,8 @@ pub(crate) struct Search {
     failures: u32,
     /// Whether the last of them may pass by itself.
     passing: bool,
-    /// Whether any of them may.
-    may_pass: bool,
+    /// How many of them may.
+    passings: u32,
     /// What is being called.
     current: Option<Part>,
     /// What is to be called, in order.
@@ -213,7 +213,7 @@ impl Core {
             began: self.backends[backend].calls,
             failures: 0,
             passing: false,
-            may_pass: false,
+            passings: 0,
             current: Some(Part {
                 members: jobs.into_iter().enumerate().collect(),
                 other_half: false,
@@ -235,7 +235,7 @@ impl Core {
         let served = backend.passed > search.began;
         search.failures += 1;
         search.passing = failure == Failure::Passing;
-        search.may_pass |= search.passing;
+        search.passings += u32::from(search.passing);
         if let Some(next) = search.todo.front_mut() {
             next.other_half = false;
         }
@@ -243,7 +243,11 @@ impl Core {
         let same_again = search.passing && search.failures < WHOLE;
         let member = part.members[0];
         if batch.jobs.len() == 1 {
-            let sure = !search.may_pass || search.failures > WHOLE;
+            // One failure of another kind than the rest may be an accident of its own.
+            let sure = match failure {
+                Failure::Passing => search.passings > WHOLE,
+                _ => search.failures - search.passings > 1 || search.passings == 0,
+            };
             let known = self.desk.jobs[member.1].suspicion;
             // What went through while it was called may have been called after it: when all failed no more.
             let after = known.is_some_and(|known| batch.passed > known.since);

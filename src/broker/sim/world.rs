@@ -296,7 +296,10 @@ impl World {
                         self.waiting.remove(&call);
                     }
                 }
-                Step::Dead(_) => self.figures.dead += 1,
+                Step::Dead(dead) => {
+                    self.figures.dead += 1;
+                    self.note(|| format!("gives up {dead:?}"));
+                }
                 Step::Run(run) => {
                     let later = MS * self.rng.random_range(0..15);
                     self.after(later, Event::Applied(self.life, run));
