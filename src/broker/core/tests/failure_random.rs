@@ -65,7 +65,7 @@ fn one_run(seed: u64, figures: &mut Figures) {
     let mut service = Service::default();
     service.lossy = rng.random_ratio(1, 3).then(|| StdRng::seed_from_u64(seed));
     // Not both in one run: who is hit by several crashes and an outage in a row cannot be told from who is to blame.
-    let crashes = rng.random();
+    let crashes: bool = rng.random();
     if !crashes {
         let from = bench.now + MS * rng.random_range(0..300);
         let until = from + MS * rng.random_range(1..1_000);
