@@ -34,7 +34,8 @@ pub(super) struct Jobs {
 struct State {
     rng: StdRng,
     done: HashSet<ItemId>,
-    /// Those of calls that failed without a reason: an item has that once at most, else it would be its own.
+    /// Those of calls that failed though nothing is wrong with them: by chance an item has that once at most, and not after
+    /// the handler was away, else nobody could tell it from one that is to blame.
     unlucky: HashSet<ItemId>,
     /// How every call fails at present.
     away: Option<CallError>,
@@ -61,8 +62,9 @@ impl Jobs {
 
     fn work(&self, batch: &Batch) -> Result<Vec<Handled>, CallError> {
         let mut state = self.state.lock();
-        if let Some(error) = &state.away {
-            return Err(error.clone());
+        if let Some(error) = state.away.clone() {
+            state.unlucky.extend(batch.items.iter().map(|item| item.id));
+            return Err(error);
         }
         if batch.items.iter().any(|item| item.packet.key == POISON) {
             return Err(CallError {

@@ -63,10 +63,10 @@ fn one_run(seed: u64, figures: &mut Figures) {
     let rng = &mut StdRng::seed_from_u64(seed);
     let mut bench = Bench::new(vec![handler(rng)]);
     let mut service = Service::default();
-    service.lossy = rng.random_ratio(1, 3).then(|| StdRng::seed_from_u64(seed));
-    // Not both in one run: who is hit by several crashes and an outage in a row cannot be told from who is to blame.
+    // Not both in one run: who is hit by others' crashes and then by something else cannot be told from who is to blame.
     let crashes: bool = rng.random();
-    if !crashes {
+    service.lossy = (!crashes).then(|| StdRng::seed_from_u64(seed));
+    if !crashes && rng.random() {
         let from = bench.now + MS * rng.random_range(0..300);
         let until = from + MS * rng.random_range(1..1_000);
         let failure = *[Failure::Items, Failure::Passing, Failure::Handler]

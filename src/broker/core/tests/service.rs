@@ -118,6 +118,10 @@ impl Service {
             None
         };
         self.calls.push((ids, failure.is_none()));
+        if failure.is_some() {
+            // Nor is an answer lost after another failure.
+            self.missed.extend(run.items.iter().map(|item| item.id));
+        }
         match failure {
             Some(error) => failed(run, error),
             None => {
