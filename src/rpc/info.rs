@@ -1,8 +1,8 @@
 //! What `Info` answers.
 
 use crate::handler::{HandlerSettings, Registry};
-use crate::types::{Action, Principal, limits};
-use crate::wire::proto;
+use crate::types::{Principal, limits};
+use crate::wire::{handling, proto};
 
 pub(super) fn info(registry: &Registry, principal: &Principal, node: &str) -> proto::InfoResponse {
     let handlers = registry.all();
@@ -23,19 +23,9 @@ fn handler(settings: &HandlerSettings) -> proto::HandlerInfo {
     proto::HandlerInfo {
         name: settings.name.to_string(),
         kind: settings.kind.name().to_owned(),
-        actions: actions.map(|action| number(*action) as i32).collect(),
+        actions: actions
+            .map(|action| handling::action(*action) as i32)
+            .collect(),
         methods: settings.drive.methods().to_vec(),
-    }
-}
-
-fn number(action: Action) -> proto::Action {
-    match action {
-        Action::Create => proto::Action::Create,
-        Action::Read => proto::Action::Read,
-        Action::Update => proto::Action::Update,
-        Action::Delete => proto::Action::Delete,
-        Action::Put => proto::Action::Put,
-        Action::List => proto::Action::List,
-        Action::Call => proto::Action::Call,
     }
 }

@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::answer::duration;
 use super::message::headers;
 use super::proto;
 use crate::types::{
@@ -57,10 +56,6 @@ pub(crate) fn principal(principal: &Principal) -> proto::Principal {
         tenant: principal.tenant.to_string(),
         roles: principal.roles.iter().map(ByteString::to_string).collect(),
     }
-}
-
-pub(crate) fn remaining(left: Duration) -> prost_types::Duration {
-    duration(left)
 }
 
 fn file(file: &PacketFile) -> proto::File {

@@ -206,13 +206,16 @@ impl Core {
         lane.took(now.saturating_duration_since(batch.started));
     }
 
-    /// Tells everyone who waits. A final answer that the store thinks a call carries, and no call waits for, is the streams'.
+    /// Tells everyone who waits. A final answer that the store thinks a call carries, and no call waits for, is the streams';
+    /// so is one that the store may have, where all that the call is told is that nobody knows.
     fn tell(&mut self, id: Id<Job>, mut answer: Answer) {
         if answer.reason == Reason::StoreUnavailable && answer.outcome.ends_chain() {
             answer.retry_after = Some(self.later(STORE_PAUSE));
         }
         let job = &self.desk.jobs[id];
-        if job.awaited && job.waiters.is_empty() && is_kept(&answer) {
+        let is_told = !job.waiters.is_empty() && answer.outcome != Outcome::InDoubt;
+        let may_be_kept = is_kept(&answer) || answer.outcome == Outcome::InDoubt;
+        if job.awaited && !is_told && may_be_kept {
             let (client, packet) = (job.origin.client.clone(), job.packet.clone());
             self.owe(client.as_ref(), &packet);
         }

@@ -4,6 +4,7 @@ use prost_types::Timestamp;
 
 use crate::handler::{Batch, Item};
 use crate::types::Action;
+use crate::wire::answer::duration;
 use crate::wire::{handling, proto};
 
 pub(super) fn of(batch: Batch) -> proto::HandleRequest {
@@ -32,7 +33,7 @@ fn item(item: Item) -> proto::HandleItem {
         principal: Some(handling::principal(&item.origin.principal)),
         client_id: client.map_or_else(String::new, |client| client.client_id.to_string()),
         attempt: item.attempt,
-        remaining: item.remaining.map(handling::remaining),
+        remaining: item.remaining.map(duration),
         received_at: Some(Timestamp::from(item.received_at)),
         domain: item.fence.map_or(0, |fence| fence.domain.0),
         term: item.fence.map_or(0, |fence| fence.term.0),

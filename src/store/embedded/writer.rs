@@ -383,12 +383,10 @@ impl Writer {
     /// Nothing of the frame that is being made may be used.
     fn discard(&mut self, error: &Error) {
         self.is_stale = true;
-        for (reply, _) in self.replies.drain(..) {
+        let cut = self.cut.take().map(|cut| cut.reply);
+        let replies = self.replies.drain(..).map(|(reply, _)| reply);
+        for reply in replies.chain(cut) {
             reply.send(Err(refused(error)));
-        }
-        if let Some(cut) = self.cut.take() {
-            // The frame that has a part of it may be on its way.
-            cut.reply.send(Err(Error::Unavailable(error.to_string())));
         }
     }
 }

@@ -95,3 +95,16 @@ fn what_is_owed_is_bounded() {
     bench.poll();
     assert_eq!(bench.run().owed.len(), 4);
 }
+
+#[test]
+fn what_is_told_as_in_doubt_and_may_be_kept_is_owed_to_streams() {
+    let mut bench = Bench::new(vec![planned("h")]);
+    let call = bench.offer("a", vec![packet("h", "1").seq(1)]);
+    let run = bench.run();
+    let doubt = Answer::with(Outcome::InDoubt, Reason::StoreUnavailable, "");
+    bench.complete(run.batch, vec![doubt]);
+    assert_eq!(bench.answers_to(call)[0].outcome, Outcome::InDoubt);
+    bench.poll();
+    let owed = &bench.run().owed;
+    assert_eq!((owed.len(), owed[0].seq), (1, 1));
+}

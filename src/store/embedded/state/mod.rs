@@ -68,6 +68,8 @@ struct Staged {
     queues: HashMap<QueueHash, StagedQueue>,
     last_queue: Option<LastQueue>,
     once: Vec<StagedOnce>,
+    /// Which req_ids of earlier rows are settled, by the rows' numbers: each is written once, however many are.
+    marks: BTreeMap<u64, Writer>,
     runs: Vec<(u64, RunRow)>,
     /// Runs of which some packets were finished or settled, but not all.
     finished: Vec<u64>,
@@ -92,6 +94,7 @@ impl Staged {
             queues: HashMap::new(),
             last_queue: None,
             once: Vec::new(),
+            marks: BTreeMap::new(),
             runs: Vec::new(),
             finished: Vec::new(),
             closing: Vec::new(),
@@ -181,6 +184,7 @@ impl State {
         !staged.frame.is_empty()
             || !staged.ephemeral.is_empty()
             || !staged.once.is_empty()
+            || !staged.marks.is_empty()
             || !staged.runs.is_empty()
             || !staged.finished.is_empty()
             || staged.queues.values().any(StagedQueue::has_changed)

@@ -13,7 +13,7 @@ pub(super) use self::blocks::Block;
 use self::blocks::Blocks;
 use self::kept::{At, Kept};
 use super::State;
-use crate::store::coding::Reader;
+use crate::store::coding::{Reader, Writer};
 use crate::store::embedded::keep::Keep;
 use crate::store::embedded::reader::{FoundOnce, open_result};
 use crate::store::embedded::rows::{
@@ -322,15 +322,19 @@ impl State {
         let Some(block) = self.once.blocks.get_mut(at.block) else {
             return Ok(());
         };
-        let key = Key::number(Space::OnceSettled, block.number());
-        let before = match std::mem::replace(&mut block.has_marks, true) {
-            true => self.get(&key)?.unwrap_or_default(),
-            false => Bytes::new(),
-        };
-        self.put(key, |out| {
-            out.0.extend_from_slice(&before);
-            out.number(u64::from(at.index));
-        });
+        let number = block.number();
+        let had_marks = std::mem::replace(&mut block.has_marks, true);
+        if !self.staged.marks.contains_key(&number) {
+            let before = match had_marks {
+                true => self.get(&Key::number(Space::OnceSettled, number))?,
+                false => None,
+            };
+            let before = before.unwrap_or_default().to_vec();
+            self.staged.marks.insert(number, Writer(before));
+        }
+        if let Some(marks) = self.staged.marks.get_mut(&number) {
+            marks.number(u64::from(at.index));
+        }
         Ok(())
     }
 
@@ -366,6 +370,11 @@ impl State {
     }
 
     pub(super) fn write_once(&mut self) -> Result<(), Error> {
+        for (number, marks) in std::mem::take(&mut self.staged.marks) {
+            self.put(Key::number(Space::OnceSettled, number), |out| {
+                out.0.extend_from_slice(&marks.0);
+            });
+        }
         for staged in std::mem::take(&mut self.staged.once) {
             let key = Key::number(Space::Once, staged.row.number);
             self.write_results(key.clone(), &staged.row, None)?;
