@@ -65,10 +65,7 @@ impl Jobs {
                 }
                 Answer::ok()
             };
-            answers.push(Handled {
-                id: item.id,
-                answer,
-            });
+            answers.push(Handled::new(item.id, answer));
         }
         if state.rng.random_ratio(1, 30) {
             return Err(CallError::passing("its answer was lost"));
