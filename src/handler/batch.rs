@@ -88,7 +88,7 @@ pub struct Handled {
     pub id: ItemId,
     /// OK, REJECTED or RETRY.
     pub answer: Answer,
-    /// Published in the commit of the answer, if that is final.
+    /// Published in the commit of the answer; of one that is not final none are.
     pub messages: Vec<Draft>,
 }
 

@@ -24,7 +24,7 @@ use self::peer::Peer;
 use self::publish::Dropped;
 pub use self::publish::Publishing;
 use super::{Batch, CallError, Handled, Handler, ItemId};
-use crate::types::{Action, HandlerName, Outcome};
+use crate::types::{Action, HandlerName};
 use crate::wire::{handling, proto};
 
 /// Where a service is, and how it is called.
@@ -138,18 +138,10 @@ impl Remote {
                 continue;
             };
             let publications = std::mem::take(&mut result.publish);
-            let answer = handling::answer(result);
-            let messages = match answer.outcome {
-                Outcome::Ok | Outcome::Rejected => {
-                    self.publishing.drafts(id, publications, &mut dropped)
-                }
-                // The attempt that finishes it publishes.
-                _ => Vec::new(),
-            };
             handled.push(Handled {
                 id,
-                answer,
-                messages,
+                answer: handling::answer(result),
+                messages: self.publishing.drafts(id, publications, &mut dropped),
             });
         }
         if unknown > 0 {
