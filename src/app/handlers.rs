@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::config::{Config, HandlerConfig, HandlerKind};
 use crate::handler::{
-    BatchLimits, Drive, Echo, HandlerSettings, Kind, Ordering, Publishing, Records, Registry, Remote,
-    RemoteSettings, TopicRules, Topics, Unlisted,
+    BatchLimits, Drive, Echo, HandlerSettings, Kind, Ordering, Publishing, Records, Registry,
+    Remote, RemoteSettings, TopicRules, Topics, Unlisted,
 };
 use crate::store::{Error, Store};
 use crate::types::{HandlerName, Retry, limits};
@@ -85,7 +85,10 @@ fn settings(handler: &HandlerConfig, config: &Config) -> Result<HandlerSettings,
             (Kind::Topics, Drive::Planned(Arc::new(Topics { rules })))
         }
         HandlerKind::Echo => (Kind::Echo, Drive::Called(Arc::new(Echo))),
-        HandlerKind::Grpc => (Kind::Grpc, Drive::Called(Arc::new(remote(handler, config)?))),
+        HandlerKind::Grpc => (
+            Kind::Grpc,
+            Drive::Called(Arc::new(remote(handler, config)?)),
+        ),
     };
     Ok(HandlerSettings {
         name: handler.name.clone(),

@@ -97,3 +97,216 @@ fn unpublished(is_read: bool) -> Answer {
         false => in_doubt(Reason::StoreUnavailable, MESSAGE),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use futures_util::future::{BoxFuture, ready};
+    use parking_lot::Mutex;
+    use tokio::sync::watch;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::broker::{self, Ack, Broker, Request, Settings};
+    use crate::handler::testing::{draft, packet};
+    use crate::handler::{
+        Batch, BatchLimits, CallError, Drive, Handled, Kind, Ordering, Records, Registry, Unlisted,
+    };
+    use crate::store::hooked::{Hook, Hooked};
+    use crate::store::memory::{Keep, Memory};
+    use crate::store::{Commit, Committing, Entry, EntryKind, Error, Store, Tail};
+    use crate::types::{Action, HandlerName, Outcome, Packet, Retry};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Publishes the key of each item, and asks for another try of `later`.
+    #[derive(Debug)]
+    struct Publishes;
+
+    impl Handler for Publishes {
+        fn handle(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Handled>, CallError>> {
+            let handled = batch.items.iter().map(|item| Handled {
+                id: item.id,
+                answer: match &*item.packet.key {
+                    "later" => Answer::retry(Reason::Application, "later"),
+                    "no" => Answer::rejected(Reason::Application, "no"),
+                    _ => Answer::ok(),
+                },
+                messages: vec![draft(&item.packet.key, b"x")],
+            });
+            ready(Ok(handled.collect())).boxed()
+        }
+
+        fn actions(&self) -> &[Action] {
+            &Action::ALL
+        }
+
+        fn publishes(&self) -> bool {
+            true
+        }
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Mood {
+        Works,
+        Hangs,
+        Refuses,
+    }
+
+    #[derive(Debug)]
+    struct Moody(watch::Receiver<Mood>);
+
+    impl Hook for Moody {
+        fn commit<'a>(
+            &'a self,
+            memory: &'a Memory,
+            commit: Commit,
+        ) -> BoxFuture<'a, Result<Committing, Error>> {
+            let mut mood = self.0.clone();
+            async move {
+                let now = *mood.wait_for(|mood| *mood != Mood::Hangs).await.unwrap();
+                match now {
+                    Mood::Refuses => Err(Error::Refused("it is full".into())),
+                    _ => memory.commit(commit).await,
+                }
+            }
+            .boxed()
+        }
+    }
+
+    /// What was published.
+    #[derive(Debug, Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Tail for Heard {
+        fn committed(&self, entries: &[Entry]) {
+            for entry in entries {
+                let EntryKind::Message(message) = &entry.kind else {
+                    continue;
+                };
+                let by = (&*message.publisher, &*message.client_id);
+                assert_eq!(by, ("", ""), "it is nobody's");
+                let published = format!("{}/{}", message.tenant, message.topic.as_str());
+                self.0.lock().push(published);
+            }
+        }
+    }
+
+    struct Bench {
+        broker: Broker,
+        mood: watch::Sender<Mood>,
+        heard: Arc<Heard>,
+    }
+
+    /// With a handler that keeps its packets, or does not.
+    fn bench(durable: bool) -> Bench {
+        let (mood, moods) = watch::channel(Mood::Works);
+        let heard = Arc::new(Heard::default());
+        let store = Hooked {
+            memory: Memory::new(Keep::default(), heard.clone()),
+            hook: Moody(moods),
+        };
+        let settings = |kind, drive| HandlerSettings {
+            name: HandlerName::new("todos").unwrap(),
+            kind,
+            ordering: Ordering::Client,
+            mixed_actions: true,
+            isolate_tenants: false,
+            batch: BatchLimits::default(),
+            durable,
+            retry: Retry::default(),
+            drive,
+        };
+        let called = settings(Kind::Custom, Drive::Called(Arc::new(Publishes)));
+        let rest = settings(Kind::Records, Drive::Planned(Arc::new(Records)));
+        let registry = Registry::new(vec![called], rest, Unlisted::AreUnknown);
+        let (broker, worker) =
+            broker::build(Arc::new(registry), Arc::new(store), Settings::default());
+        tokio::spawn(worker.run());
+        Bench {
+            broker,
+            mood,
+            heard,
+        }
+    }
+
+    impl Bench {
+        async fn ask(&self, keys: &[&str], action: Action) -> Vec<(Outcome, Reason)> {
+            let principal = Principal {
+                tenant: "acme".into(),
+                subject: "ann".into(),
+                ..Principal::default()
+            };
+            let packet = |key: &&str| Packet {
+                req_id: "".into(),
+                ..packet(action, key)
+            };
+            let request = Request {
+                principal: Arc::new(principal),
+                client: None,
+                ack: Ack::Applied,
+                wait: 10 * SECOND,
+                settled: Vec::new(),
+                packets: keys.iter().map(packet).map(Arc::new).collect(),
+                size: 0,
+            };
+            let response = self.broker.sync(request).await.unwrap();
+            let answers = response.answers.into_iter();
+            answers
+                .map(|(_, answer)| (answer.outcome, answer.reason))
+                .collect()
+        }
+
+        fn published(&self) -> Vec<String> {
+            std::mem::take(&mut *self.heard.0.lock())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_nowhere_publishes_before_its_answer_is_told() {
+        let bench = bench(false);
+        let asking = bench.ask(&["t", "later", "no"], Action::Create);
+        let told: Vec<_> = asking
+            .await
+            .into_iter()
+            .map(|(outcome, _)| outcome)
+            .collect();
+        assert_eq!(told, [Outcome::Ok, Outcome::Retry, Outcome::Rejected]);
+        assert_eq!(bench.published(), ["acme/t", "acme/no"]);
+
+        bench.mood.send_replace(Mood::Hangs);
+        let keys = ["t"];
+        let asking = bench.ask(&keys, Action::Create);
+        tokio::pin!(asking);
+        assert!(timeout(SECOND, &mut asking).await.is_err(), "told before");
+        assert!(bench.published().is_empty());
+        bench.mood.send_replace(Mood::Works);
+        assert_eq!(asking.await[0].0, Outcome::Ok);
+        assert_eq!(bench.published(), ["acme/t"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_published_is_in_doubt_where_nothing_is_kept() {
+        let bench = bench(false);
+        bench.mood.send_replace(Mood::Refuses);
+        let unpublished = (Outcome::InDoubt, Reason::StoreUnavailable);
+        let later = (Outcome::Retry, Reason::Application);
+        let told = bench.ask(&["t", "later"], Action::Create).await;
+        assert_eq!(told, [unpublished, later]);
+        let told = bench.ask(&["t"], Action::Read).await;
+        assert_eq!(told, [(Outcome::Retry, Reason::StoreUnavailable)]);
+        assert!(bench.published().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_taken_publishes_once_with_its_answer() {
+        let bench = bench(true);
+        assert_eq!(bench.ask(&["t", "no"], Action::Create).await.len(), 2);
+        assert_eq!(bench.published(), ["acme/t", "acme/no"]);
+        // It has no answer to be committed.
+        assert_eq!(bench.ask(&["t"], Action::Read).await[0].0, Outcome::Ok);
+        assert_eq!(bench.published(), ["acme/t"]);
+    }
+}

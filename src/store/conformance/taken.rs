@@ -217,7 +217,10 @@ pub(super) async fn a_finish_publishes_as_much_as_a_result_may(bench: &Bench) {
         let mut expected = texts.clone();
         expected.extend(["now".into(), "result a".into()]);
         assert!(told == expected, "in their order, the result last");
-        assert!(bench.texts(&["t"], before.0).await == texts, "but what is not kept");
+        assert!(
+            bench.texts(&["t"], before.0).await == texts,
+            "but what is not kept"
+        );
     }
 }
 

@@ -35,7 +35,10 @@ pub(super) fn text_files() -> Vec<Text> {
             let name = entry.file_name();
             let kind = entry.file_type().unwrap();
             if IGNORED.iter().any(|ignored| name == *ignored)
-                || entry.path().extension().is_some_and(|ends| ends == "egg-info")
+                || entry
+                    .path()
+                    .extension()
+                    .is_some_and(|ends| ends == "egg-info")
             {
                 continue;
             }
