@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::config::{Config, HandlerConfig, HandlerKind};
 use crate::handler::{
     BatchLimits, Drive, Echo, HandlerSettings, Kind, Ordering, Records, Registry, Remote,
-    RemoteSettings, Retry, TopicRules, Topics, Unlisted,
+    RemoteSettings, TopicRules, Topics, Unlisted,
 };
 use crate::store::{Error, Store};
-use crate::types::{HandlerName, limits};
+use crate::types::{HandlerName, Retry, limits};
 
 /// `custom`: handlers of the process's own. The error is for a person.
 pub(super) fn registry(config: &Config, custom: Vec<HandlerSettings>) -> Result<Registry, String> {

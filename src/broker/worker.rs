@@ -153,6 +153,14 @@ impl Worker {
                         self.reply(call, response);
                     }
                 }
+                Step::Dead(dead) => warn!(
+                    handler = %dead.origin.handler,
+                    req_id = &*dead.packet.req_id,
+                    client = dead.origin.client.as_ref().map(|client| &*client.client_id),
+                    attempts = dead.attempts,
+                    reason = dead.verdict.message(),
+                    "a packet that was taken is given up"
+                ),
                 Step::Run(run) => {
                     let (batch, applier) = (run.batch, self.applier.clone());
                     let work = async move { (batch, applier.apply(run).await) };

@@ -235,8 +235,11 @@ async fn what_is_taken_is_called_until_it_is_done_under_one_id() {
     let answer = client.sync(of([job(1), job(2)])).await.unwrap();
     assert_eq!(outcomes(&answer), [Outcome::Ok; 2]);
     let calls = works.calls();
-    assert_eq!(calls.len(), 3, "one panicked, one was refused: {calls:?}");
-    assert!(calls.iter().all(|call| *call == calls[0]), "{calls:?}");
+    // What panicked is called again in halves; the first one is refused, and what is behind it waits with it.
+    let sizes: Vec<_> = calls.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [2, 1, 2], "{calls:?}");
+    let known = |id| calls[0].contains(id);
+    assert!(calls.iter().flatten().all(known), "{calls:?}");
 }
 
 #[tokio::test]

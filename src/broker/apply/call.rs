@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::commit::Domains;
 use super::in_doubt;
-use crate::broker::core::Run;
+use crate::broker::core::{Done, Run};
 use crate::handler::{Batch, CallError, Failure, Handled, Handler, HandlerSettings, Item, ItemId};
 use crate::types::{Answer, Content, Outcome, Reason, beginning, limits};
 
@@ -19,7 +19,7 @@ const FRAMING: usize = 64;
 const MESSAGE_BYTES: usize = 1 << 10;
 
 /// Items that were refused on the way are not handed over.
-pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> Vec<Answer> {
+pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> Done {
     let (now, time) = (Instant::now(), SystemTime::now());
     let mut chains = Vec::with_capacity(run.items.len());
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(run.items.len());
@@ -47,6 +47,7 @@ pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> 
         }
         answers.push(refusal);
     }
+    let mut failed = None;
     if !items.is_empty() {
         let batch = Batch {
             handler: run.settings.name.clone(),
@@ -68,14 +69,30 @@ pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> 
                 for &(_, at) in &handed {
                     answers[at] = Some(answer_to(&error));
                 }
+                failed = Some(error);
             }
         }
     }
     let missing = || Answer::retry(Reason::HandlerFailed, "the handler gave no answer for it");
-    answers
-        .into_iter()
+    let answers = answers.into_iter();
+    let answers = answers
         .map(|answer| answer.unwrap_or_else(missing))
-        .collect()
+        .collect();
+    match failed {
+        Some(error) => Done::Failed(error, answers),
+        None => Done::Answered(answers),
+    }
+}
+
+/// To an item that is kept nowhere: it is not called again.
+pub(super) fn answer_to(error: &CallError) -> Answer {
+    if error.reached {
+        let message = "the handler failed: it may have been applied";
+        in_doubt(Reason::HandlerFailed, message)
+    } else {
+        let message = "the handler cannot be reached: it was not applied";
+        Answer::retry(Reason::HandlerUnavailable, message)
+    }
 }
 
 /// Calls with the term of each item's domain, under which this process has it.
@@ -92,16 +109,6 @@ async fn fenced(
         message: format!("the store gives no term: {error}"),
     })?;
     handler.handle(batch).await
-}
-
-fn answer_to(error: &CallError) -> Answer {
-    if error.reached {
-        let message = "the handler failed: it may have been applied";
-        in_doubt(Reason::HandlerFailed, message)
-    } else {
-        let message = "the handler cannot be reached: it was not applied";
-        Answer::retry(Reason::HandlerUnavailable, message)
-    }
 }
 
 /// The handler is to stop a chain at the first item that it does not finish. One that goes on breaks the order that its

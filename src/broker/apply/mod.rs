@@ -15,7 +15,7 @@ use tracing::error;
 use self::call::call;
 use self::commit::{Domains, DomainsOf, Failure, Part, domain_of_queue, part};
 use super::core::{Completed, Done, Run, RunItem, RunKind, Took};
-use crate::handler::{Drive, Planner, Registry};
+use crate::handler::{CallError, Drive, Planner, Registry};
 use crate::store::{self, Effect, Finish, Judged, Origin, Owed, Place, ReqIdScope, Store, Unit};
 use crate::types::{Answer, Outcome, Packet, Reason};
 
@@ -41,7 +41,16 @@ impl Applier {
             error!(%handler, items, "the handler panicked: its batch is in doubt");
             let answer = || in_doubt(Reason::HandlerFailed, "the handler failed");
             let done = match kind {
-                RunKind::Call | RunKind::Plan => Done::Answered(vec![answer(); items]),
+                // One of them may be to blame.
+                RunKind::Call => {
+                    let error = CallError {
+                        failure: crate::handler::Failure::Items,
+                        reached: true,
+                        message: "the handler panicked".into(),
+                    };
+                    Done::Failed(error, vec![answer(); items])
+                }
+                RunKind::Plan => Done::Answered(vec![answer(); items]),
                 RunKind::Take => Done::Took((0..items).map(|_| Took::Unknown(answer())).collect()),
                 RunKind::Finish => Done::Finished(vec![false; finishes]),
             };
@@ -67,7 +76,7 @@ impl Applier {
     async fn carry_out(self, run: Run) -> Completed {
         match (run.kind, run.settings.drive.clone()) {
             (RunKind::Call, Drive::Called(handler)) => {
-                Done::Answered(call(&*handler, &self.domains, run).await).into()
+                call(&*handler, &self.domains, run).await.into()
             }
             // Boxed, so that what only calls a handler is small: it is moved for each batch.
             (RunKind::Take, _) => Box::pin(self.take(run)).await,

@@ -13,12 +13,20 @@ use super::fill::InFlight;
 use super::job::{Job, RequestNo, State};
 use super::owed::is_kept;
 use super::queue::Queue;
+use super::verdict::Verdict;
 use super::{BatchId, Core};
+use crate::handler::CallError;
 use crate::store::{Owed, TakenId};
 use crate::types::{Answer, Outcome, Reason};
 
 /// About how long whoever was refused by the store, or does not know, had better wait.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The same after the call of a handler that keeps nothing failed.
+const HANDLER_PAUSE: Duration = Duration::from_secs(1);
+
+/// A handler that asks for another try later may ask for this.
+const LONGEST_ASKED: Duration = Duration::from_secs(60 * 60);
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -33,6 +41,8 @@ pub(crate) struct Completed {
 pub(crate) enum Done {
     /// What was called, planned or read.
     Answered(Vec<Answer>),
+    /// The call failed as a whole; the answers are those of items that are kept nowhere.
+    Failed(CallError, Vec<Answer>),
     Took(Vec<Took>),
     /// Whether each of the answers is durable.
     Finished(Vec<bool>),
@@ -59,6 +69,7 @@ impl Core {
         }
         match completed.done {
             Done::Answered(answers) => self.answered(batch, answers, now),
+            Done::Failed(error, answers) => self.failed(batch, &error, answers, now),
             Done::Took(took) => self.took(batch, took, now),
             Done::Finished(durable) => self.finished(batch, &durable, now),
         }
@@ -67,46 +78,114 @@ impl Core {
     fn answered(&mut self, batch: InFlight, answers: Vec<Answer>, now: Instant) {
         assert_eq!(batch.jobs.len(), answers.len(), "an answer per item");
         self.call_is_back(&batch, now);
-        let mut ended = Vec::new();
+        self.call_went_through(&batch);
+        let (mut ended, mut stopped) = (Vec::new(), Vec::new());
         let (mut finals, mut again) = (Vec::new(), Vec::new());
         for (&id, answer) in batch.jobs.iter().zip(answers) {
-            let job = &mut self.desk.jobs[id];
-            if job.taken.is_some() {
-                if answer.outcome.is_final() && answer.outcome != Outcome::Forgotten {
-                    job.answer = Some(Arc::new(answer));
-                    finals.push(id);
-                } else {
-                    job.doubted |= answer.outcome == Outcome::InDoubt;
-                    again.push(id);
-                }
+            if self.desk.jobs[id].taken.is_none() {
+                self.told(id, answer, &mut ended);
                 continue;
             }
-            if answer.outcome.ends_chain() && !job.packet.action.is_read() {
-                self.note_ends(id, &mut ended);
+            self.clear(id);
+            if answer.outcome.is_final() && answer.outcome != Outcome::Forgotten {
+                self.desk.jobs[id].answer = Some(Arc::new(answer));
+                finals.push(id);
+                continue;
             }
-            self.tell(id, answer);
-            self.left_chain(id);
+            let job = &mut self.desk.jobs[id];
+            job.doubted |= answer.outcome == Outcome::InDoubt;
+            job.not_before = answer
+                .retry_after
+                .map(|pause| now + pause.min(LONGEST_ASKED));
+            // Behind another one of its chain, it is not itself that is to be tried again.
+            let chain = job.chain.filter(|&chain| self.chains[chain].is_ordered());
+            let its_own = chain.is_none_or(|chain| !stopped.contains(&chain));
+            stopped.extend(chain);
+            if its_own && self.counts(id, now) {
+                self.give_up(batch.search, id, Verdict::Spent, now);
+                finals.push(id);
+            } else {
+                again.push(id);
+            }
         }
-        for (chain, request) in ended {
-            self.end_chain(chain, request);
+        if let Some(search) = batch.search {
+            self.part_went_through(search, &mut again);
         }
+        self.end_chains(ended);
         // Chains before packets: a chain is gone before its queue is.
         let chains = self.chains_of(&batch.jobs);
         if !again.is_empty() {
             self.hand_over_again(&again, now);
         }
-        for chain in chains {
-            self.settle_chain(chain, now);
-        }
+        self.settle_chains(chains, now);
         if !finals.is_empty() {
             self.finish(batch.lane, finals, now);
         }
-        for id in batch.jobs {
+        if let Some(search) = batch.search {
+            self.search_went_on(search, now);
+        }
+        self.remove_untaken(&batch, now);
+        self.notice(batch.lane);
+    }
+
+    fn failed(&mut self, batch: InFlight, error: &CallError, answers: Vec<Answer>, now: Instant) {
+        assert_eq!(batch.jobs.len(), answers.len(), "an answer per item");
+        self.call_is_back(&batch, now);
+        self.call_failed(&batch, error, now);
+        let (mut ended, mut taken) = (Vec::new(), Vec::new());
+        for (&id, mut answer) in batch.jobs.iter().zip(answers) {
+            let job = &self.desk.jobs[id];
+            if job.taken.is_some() {
+                taken.push(id);
+                continue;
+            }
+            if job.packet.action.is_read() {
+                answer = Answer::retry(Reason::HandlerUnavailable, "the handler failed: ask again");
+            }
+            if answer.outcome.ends_chain() {
+                answer.retry_after = Some(self.later(HANDLER_PAUSE));
+            }
+            self.told(id, answer, &mut ended);
+        }
+        self.end_chains(ended);
+        let untaken = batch.jobs.iter().copied();
+        let untaken: Vec<_> = untaken.filter(|id| !taken.contains(id)).collect();
+        let chains = self.chains_of(&untaken);
+        self.settle_chains(chains, now);
+        if !taken.is_empty() {
+            self.search_on(&batch, taken, error, now);
+        }
+        self.remove_untaken(&batch, now);
+        self.notice(batch.lane);
+    }
+
+    /// A packet that is not taken has its answer.
+    fn told(&mut self, id: Id<Job>, answer: Answer, ended: &mut Vec<(Id<Chain>, RequestNo)>) {
+        if answer.outcome.ends_chain() && !self.desk.jobs[id].packet.action.is_read() {
+            self.note_ends(id, ended);
+        }
+        self.tell(id, answer);
+        self.left_chain(id);
+    }
+
+    fn end_chains(&mut self, ended: Vec<(Id<Chain>, RequestNo)>) {
+        for (chain, request) in ended {
+            self.end_chain(chain, request);
+        }
+    }
+
+    pub(super) fn settle_chains(&mut self, chains: Vec<Id<Chain>>, now: Instant) {
+        for chain in chains {
+            self.settle_chain(chain, now);
+        }
+    }
+
+    fn remove_untaken(&mut self, batch: &InFlight, now: Instant) {
+        for &id in &batch.jobs {
             if self.desk.jobs[id].taken.is_none() {
                 self.remove(id, now);
             }
         }
-        self.notice(batch.lane);
     }
 
     /// What was taken goes on to its handler.
@@ -139,17 +218,13 @@ impl Core {
             }
             self.left_chain(id);
         }
-        for (chain, request) in ended {
-            self.end_chain(chain, request);
-        }
+        self.end_chains(ended);
         let chains = self.chains_of(&batch.jobs);
         if !again.is_empty() {
             self.in_order_of_places(&mut again);
             self.hand_over_again(&again, now);
         }
-        for chain in chains {
-            self.settle_chain(chain, now);
-        }
+        self.settle_chains(chains, now);
         // The order in which they were taken: some of them by a commit before this one.
         taken.sort_unstable_by_key(|(_, name)| *name);
         for (id, name) in taken {
@@ -188,9 +263,8 @@ impl Core {
             self.left_chain(id);
             done.push(id);
         }
-        for chain in self.chains_of(&done) {
-            self.settle_chain(chain, now);
-        }
+        let chains = self.chains_of(&done);
+        self.settle_chains(chains, now);
         if !again.is_empty() {
             self.finish_again(batch.lane, again, batch.failures + 1, now);
         }
@@ -228,7 +302,7 @@ impl Core {
         }
     }
 
-    fn chains_of(&self, jobs: &[Id<Job>]) -> Vec<Id<Chain>> {
+    pub(super) fn chains_of(&self, jobs: &[Id<Job>]) -> Vec<Id<Chain>> {
         let chains = jobs.iter().filter_map(|&id| self.desk.jobs[id].chain);
         let mut chains: Vec<_> = chains.collect();
         chains.sort_unstable();

@@ -8,6 +8,7 @@ use super::arena::Id;
 use super::chain::{Chain, Ready};
 use super::job::{Job, State};
 use super::lane::{Class, Lane, cost};
+use super::search::Search;
 use super::{BatchId, Core, expired};
 use crate::handler::{Drive, HandlerSettings, ItemId};
 use crate::store::{Origin, Owed, Settle, TakenId};
@@ -80,6 +81,14 @@ pub(crate) struct InFlight {
     pub(super) started: Instant,
     /// How often the store did not take its answers.
     pub(super) failures: u32,
+    /// Which call of its handler it is; 0: none.
+    pub(super) call: u64,
+    /// The latest call of its handler that had gone through when it left.
+    pub(super) passed: u64,
+    /// Whether it is the one call that shows whether calls go through.
+    pub(super) probe: bool,
+    /// Which search has it called.
+    pub(super) search: Option<Id<Search>>,
 }
 
 /// A batch that is being filled.
@@ -91,6 +100,8 @@ struct Filling {
     /// Taken ones whose time is over: their handler does not get them.
     expired: Vec<Id<Job>>,
     bytes: usize,
+    /// Packets at most: fewer than usual where it is tried whether calls go through.
+    room: usize,
     max_packets: usize,
     max_bytes: usize,
 }
@@ -98,7 +109,7 @@ struct Filling {
 impl Filling {
     /// One larger than the bound travels alone.
     fn has_room(&self, size: usize) -> bool {
-        let fits = self.jobs.len() < self.max_packets && self.bytes + size <= self.max_bytes;
+        let fits = self.jobs.len() < self.room && self.bytes + size <= self.max_bytes;
         fits || self.jobs.is_empty()
     }
 }
@@ -213,10 +224,17 @@ impl Core {
 
     /// Fills a batch. `None`: all that was ready had been answered already.
     pub(super) fn leave(&mut self, lane: Id<Lane>, now: Instant) -> Option<Run> {
-        let limits = self.lanes[lane].limits;
+        let held = &self.lanes[lane];
+        let limits = held.limits;
+        let backend = held.backend.map(|backend| &self.backends[backend]);
+        let room = match backend {
+            Some(backend) if backend.is_probed() => 1,
+            _ => limits.max_packets,
+        };
         let mut filling = Filling {
             lane,
-            jobs: Vec::with_capacity(self.lanes[lane].ready_packets.min(limits.max_packets)),
+            room,
+            jobs: Vec::with_capacity(held.ready_packets.min(room)),
             gone: Vec::new(),
             expired: Vec::new(),
             bytes: 0,
@@ -256,7 +274,7 @@ impl Core {
         if filling.jobs.is_empty() && settles.is_empty() && owed.is_empty() {
             return None;
         }
-        let mut run = self.hand_over(lane, filling.jobs, now);
+        let mut run = self.hand_over(lane, filling.jobs, None, now);
         (run.settles, run.owed) = (settles, owed);
         Some(run)
     }
@@ -339,9 +357,25 @@ impl Core {
         }
     }
 
-    fn hand_over(&mut self, lane: Id<Lane>, jobs: Vec<Id<Job>>, now: Instant) -> Run {
+    /// `search`: which one has it called, and whether it is to be called with nothing beside it.
+    pub(super) fn hand_over(
+        &mut self,
+        lane: Id<Lane>,
+        jobs: Vec<Id<Job>>,
+        search: Option<(Id<Search>, bool)>,
+        now: Instant,
+    ) -> Run {
         let held = &mut self.lanes[lane];
         held.calls += 1;
+        let (mut call, mut passed, mut probe) = (0, 0, false);
+        if let Some(backend) = held.backend {
+            passed = self.backends[backend].passed;
+            let alone = search.and_then(|(search, alone)| alone.then_some(search));
+            (call, probe) = self.backends[backend].leaves(now, alone);
+            if probe {
+                held.probed = call;
+            }
+        }
         let (settings, action) = (held.settings.clone(), held.key.action());
         let kind = match (&held.key.class, &settings.drive) {
             (Class::Intake, _) => RunKind::Take,
@@ -351,6 +385,7 @@ impl Core {
         let mut items: Vec<RunItem> = Vec::with_capacity(jobs.len());
         for &id in &jobs {
             let job = &mut self.desk.jobs[id];
+            job.not_before = None;
             let awaited = !job.waiters.is_empty();
             // What is called is not committed now.
             job.awaited |= awaited && kind != RunKind::Call;
@@ -378,6 +413,10 @@ impl Core {
             jobs,
             started: now,
             failures: 0,
+            call,
+            passed,
+            probe,
+            search: search.map(|(search, _)| search),
         });
         Run {
             batch,

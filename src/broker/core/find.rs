@@ -61,7 +61,8 @@ impl Core {
             return lane;
         }
         let key = key.owned();
-        let mut lane = Lane::new(key.clone(), settings.clone());
+        let backend = self.backend(settings, &key.class);
+        let mut lane = Lane::new(key.clone(), settings.clone(), backend);
         lane.flushing = self.draining;
         let lane = self.lanes.insert(lane);
         self.lane_index.insert(key, lane);

@@ -9,6 +9,7 @@ use super::arena::{Arena, Id};
 use super::chain::Chain;
 use super::lane::{Holder, Lane};
 use super::queue::Queue;
+use super::verdict::{Suspicion, Tries};
 use crate::broker::Ack;
 use crate::handler::ItemId;
 use crate::store::{Origin, TakenId};
@@ -41,6 +42,12 @@ pub(crate) struct Job {
     pub(crate) taken: Option<TakenId>,
     /// Calls that brought it nothing final since it was taken.
     pub(crate) attempts: u32,
+    /// Failures of its own since then: what is given up goes by them.
+    pub(crate) tries: Tries,
+    /// Its handler asked not to be called with it before.
+    pub(crate) not_before: Option<Instant>,
+    /// Set once it failed alone, until a call with it goes through.
+    pub(crate) suspicion: Option<Suspicion>,
     /// Until it is taken: it may have been taken, although nobody heard of it. Afterwards: it may have been applied, so that
     /// it never ends as EXPIRED; its handler sees that its time is over.
     pub(crate) doubted: bool,

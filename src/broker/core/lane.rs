@@ -1,6 +1,6 @@
 //! Lanes: the packets of one handler and action that may share a batch, and when a batch of them leaves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,10 @@ use hashbrown::HashMap;
 use tokio::time::Instant;
 
 use super::arena::{Arena, Id};
+use super::backend::Backend;
 use super::chain::Chain;
 use super::fair::Fair;
+use super::search::Search;
 use crate::broker::Settings;
 use crate::handler::{Drive, HandlerSettings, Ordering};
 use crate::store::{Owed, QueueKey, Settle};
@@ -113,6 +115,8 @@ impl LaneKey {
 pub(crate) struct Lane {
     pub(crate) key: LaneKey,
     pub(crate) settings: Arc<HandlerSettings>,
+    /// The handler that its batches call; none where they go to the store.
+    pub(crate) backend: Option<Id<Backend>>,
     /// Of its batches.
     pub(crate) limits: BatchLimits,
     /// Packets that pass through it on their way to the lane in which they are counted.
@@ -131,6 +135,12 @@ pub(crate) struct Lane {
     pub(crate) ready_bytes: usize,
     /// Batches that were handed over and have no answer yet.
     pub(crate) calls: usize,
+    /// What is looking for a packet to blame, and may make its next call.
+    pub(crate) searches: VecDeque<Id<Search>>,
+    /// Whether it is a search's turn, if others could leave too.
+    pub(crate) search_turn: bool,
+    /// The last call that it made while the circuit was open.
+    pub(crate) probed: u64,
     /// How long the handler took of late; `None` until its first call is back.
     latency: Option<Duration>,
     /// Until nothing is ready any more, batches leave whatever their size.
@@ -173,11 +183,34 @@ pub(crate) enum Next {
     Rest,
 }
 
+impl Next {
+    pub(crate) fn not_before(self, time: Instant) -> Self {
+        match self {
+            Self::Leave => Self::At(time),
+            Self::At(due) => Self::At(due.max(time)),
+            Self::Rest => Self::Rest,
+        }
+    }
+
+    pub(crate) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Leave, _) | (_, Self::Leave) => Self::Leave,
+            (Self::At(one), Self::At(other)) => Self::At(one.min(other)),
+            (Self::Rest, next) | (next, Self::Rest) => next,
+        }
+    }
+}
+
 impl Lane {
-    pub(crate) fn new(key: LaneKey, settings: Arc<HandlerSettings>) -> Self {
+    pub(crate) fn new(
+        key: LaneKey,
+        settings: Arc<HandlerSettings>,
+        backend: Option<Id<Backend>>,
+    ) -> Self {
         let batch = key.class.limits(&settings);
         Self {
             key,
+            backend,
             limits: batch,
             passing: 0,
             packets: 0,
@@ -189,6 +222,9 @@ impl Lane {
             ready_packets: 0,
             ready_bytes: 0,
             calls: 0,
+            searches: VecDeque::new(),
+            search_turn: false,
+            probed: 0,
             latency: None,
             flushing: false,
             settles: BTreeMap::new(),

@@ -11,6 +11,7 @@
 
 mod arena;
 mod arrival;
+mod backend;
 mod chain;
 mod complete;
 mod fair;
@@ -22,9 +23,11 @@ mod offer;
 mod owed;
 mod queue;
 mod restore;
+mod search;
 mod taken;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -37,23 +40,28 @@ use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
 use self::arena::{Arena, Id};
+use self::backend::Backend;
 use self::chain::{Chain, KeyChain};
 use self::fill::InFlight;
 use self::job::{Desk, Job, Slot, State};
 use self::lane::{Lane, LaneKey, Next};
 use self::queue::Queue;
+use self::search::Search;
 use self::taken::Resume;
 use super::settings::Settings;
 use super::{Response, fit};
 use crate::handler::Registry;
 use crate::store::{QueueKey, ReqIdScope};
-use crate::types::{Answer, ClientKey, Outcome, Reason};
+use crate::types::{Answer, ClientKey, HandlerName, Outcome, Reason};
 
 pub(crate) use self::complete::{Completed, Done, Took};
 #[cfg(test)]
 pub(crate) use self::fill::RunFinish;
 pub(crate) use self::fill::{Run, RunItem, RunKind};
 pub(crate) use self::restore::Restored;
+pub(crate) use self::verdict::DeadLetter;
+#[cfg(test)]
+pub(crate) use self::verdict::Verdict;
 
 /// Names a request that is waited for.
 pub(crate) type CallId = Id<job::Call>;
@@ -74,6 +82,15 @@ pub(crate) struct Core {
     lanes: Arena<Lane>,
     lane_index: HashMap<LaneKey, Id<Lane>>,
     batches: Arena<InFlight>,
+    /// Handlers that are called.
+    backends: Arena<Backend>,
+    backend_index: HashMap<HandlerName, Id<Backend>>,
+    /// What failed as a whole, and may have a packet in it that is to blame.
+    searches: Arena<Search>,
+    /// Given up, and not told yet.
+    dead: VecDeque<DeadLetter>,
+    /// How many packets were given up.
+    dead_letters: u64,
     /// Packets without a place that are under way, by what makes a repeat known.
     req_ids: HashMap<ReqIdKey, Id<Job>>,
     /// Lanes that something happened to.
@@ -106,6 +123,8 @@ pub(crate) enum Step {
     /// The time that a request may take is over: [`Core::time_out`] answers it as it stands, [`Core::hang_up`] if nobody
     /// listens any more.
     Overdue(CallId),
+    /// A packet that was taken is given up; its answer is on its way.
+    Dead(DeadLetter),
     /// A batch leaves. [`Core::complete`] brings its answers.
     Run(Run),
 }
@@ -126,6 +145,11 @@ impl Core {
             lanes: Arena::default(),
             lane_index: HashMap::new(),
             batches: Arena::default(),
+            backends: Arena::default(),
+            backend_index: HashMap::new(),
+            searches: Arena::default(),
+            dead: VecDeque::new(),
+            dead_letters: 0,
             req_ids: HashMap::new(),
             noticed: VecDeque::new(),
             lanes_due: BTreeSet::new(),
@@ -152,6 +176,9 @@ impl Core {
         {
             return Some(Step::Overdue(call));
         }
+        if let Some(dead) = self.dead.pop_front() {
+            return Some(Step::Dead(dead));
+        }
         if let Some(run) = self.outgoing.pop_front() {
             return Some(Step::Run(run));
         }
@@ -163,12 +190,12 @@ impl Core {
         }
         while let Some(lane) = self.noticed.pop_front() {
             self.lanes[lane].noticed = false;
-            match self.lanes[lane].next(now) {
+            match self.next(lane, now) {
                 Next::Leave => {
                     self.arm(lane, None);
                     // Until it rests: another whole batch may be ready.
                     self.notice(lane);
-                    if let Some(run) = self.leave(lane, now) {
+                    if let Some(run) = self.leave_next(lane, now) {
                         return Some(Step::Run(run));
                     }
                 }
@@ -242,6 +269,43 @@ impl Core {
         }
         let mut jobs = self.desk.jobs.iter();
         self.desk.jobs.is_empty() || self.draining && jobs.all(|job| job.taken.is_some())
+    }
+
+    /// Packets that were taken and given up since the start.
+    #[cfg(test)]
+    pub(crate) fn dead_letters(&self) -> u64 {
+        self.dead_letters
+    }
+
+    /// What a lane does next: by itself, and as far as its handler's other lanes and its circuit let it.
+    fn next(&mut self, id: Id<Lane>, now: Instant) -> Next {
+        let (chains, search) = self.next_of_each(id, now);
+        chains.or(search)
+    }
+
+    fn next_of_each(&mut self, id: Id<Lane>, now: Instant) -> (Next, Next) {
+        let lane = &self.lanes[id];
+        let chains = lane.next(now);
+        let Some(backend) = lane.backend else {
+            return (chains, Next::Rest);
+        };
+        if lane.calls >= lane.limits.calls || self.yields_probe(id) {
+            return (Next::Rest, Next::Rest);
+        }
+        let chains = self.backends[backend].gate_chains(now, chains);
+        (chains, self.next_search(id, now))
+    }
+
+    /// In turn from the lane's chains and from its searches, where both have something.
+    fn leave_next(&mut self, id: Id<Lane>, now: Instant) -> Option<Run> {
+        let (chains, search) = self.next_of_each(id, now);
+        let turn = chains != Next::Leave || self.lanes[id].search_turn;
+        if search == Next::Leave && turn {
+            self.lanes[id].search_turn = false;
+            return self.call_search(id, now);
+        }
+        self.lanes[id].search_turn = true;
+        self.leave(id, now)
     }
 
     fn open_slots(&self, call: CallId) -> Vec<(usize, Id<Job>)> {

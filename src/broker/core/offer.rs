@@ -14,6 +14,7 @@ use super::arrival::{
 use super::chain::KeyChain;
 use super::job::{Call, Job, RequestNo, Slot, State, Waiter};
 use super::lane::{Class, Holder, Lane, LaneKey};
+use super::verdict::Tries;
 use super::{CallId, Core};
 use crate::broker::{Ack, Request, SettledPart};
 use crate::handler::ItemId;
@@ -279,6 +280,16 @@ impl Core {
         let (lane, holder) = self.lane_of(arrival, at, class)?;
         let part = &arrival.parts[at];
         let held = &self.lanes[lane];
+        let backend = held.backend.map(|backend| &self.backends[backend]);
+        if let Some(left) = backend.and_then(|backend| backend.refuses(arrival.now)) {
+            let message = format!(
+                "{} does not answer: it is tried again soon",
+                part.settings.name
+            );
+            let mut answer = Answer::retry(Reason::HandlerUnavailable, message);
+            answer.retry_after = Some(self.later(left));
+            return Err(answer);
+        }
         let fits = self.bytes + packet.size <= self.settings.bytes;
         if fits && held.admits(&arrival.principal, packet.size, &self.settings) {
             return Ok((lane, holder));
@@ -371,6 +382,9 @@ impl Core {
             state: State::Waiting,
             taken: None,
             attempts: 0,
+            tries: Tries::default(),
+            not_before: None,
+            suspicion: None,
             doubted: false,
             awaited: false,
             answer: None,

@@ -13,6 +13,7 @@ use super::arrival::req_id_key;
 use super::job::{Job, RequestNo, State};
 use super::lane::{Class, LaneKey};
 use super::queue::Queue;
+use super::verdict::Tries;
 use crate::handler::{HandlerSettings, ItemId};
 use crate::store::{Origin, TakenId};
 use crate::types::Packet;
@@ -83,6 +84,9 @@ impl Core {
             state: State::Waiting,
             taken: Some(taken),
             attempts: 0,
+            tries: Tries::default(),
+            not_before: None,
+            suspicion: None,
             // It may have been called before.
             doubted: true,
             awaited: false,

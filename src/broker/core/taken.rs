@@ -7,18 +7,16 @@ use tokio::time::Instant;
 
 use super::arena::Id;
 use super::arrival::{Order, order};
+use super::backend::longest_pause;
 use super::chain::{Chain, KeyChain};
 use super::fill::{InFlight, Run, RunFinish, RunKind};
 use super::job::{Job, State};
 use super::lane::Lane;
+use super::search::Search;
 use super::{BatchId, Core};
 use crate::handler::ItemId;
 use crate::store::TakenId;
-
-/// The pause before a packet is called again, or its answer committed again: drawn from nothing to this, doubled with each
-/// failure.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+use crate::types::Retry;
 
 /// What goes on after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +27,8 @@ pub(super) enum Resume {
     Job(Id<Job>),
     /// Answers that are committed again.
     Finish(BatchId),
+    /// The search for the packet to blame.
+    Search(Id<Search>),
 }
 
 impl Core {
@@ -70,6 +70,66 @@ impl Core {
     /// These, in the order of their batch, got no final answer, or it is not known whether they are taken: they wait at the
     /// head of their chains, and are handed over again.
     pub(super) fn hand_over_again(&mut self, jobs: &[Id<Job>], now: Instant) {
+        self.return_to_chains(jobs);
+        for (at, &id) in jobs.iter().enumerate() {
+            let Job {
+                chain,
+                lane,
+                taken,
+                attempts,
+                ..
+            } = self.desk.jobs[id];
+            let is_first = chain.is_none_or(|chain| self.chains[chain].jobs.front() == Some(&id));
+            if !is_first {
+                continue;
+            }
+            let together = jobs[at..].iter().map(|&job| &self.desk.jobs[job]);
+            let asked = match chain {
+                None => self.desk.jobs[id].not_before,
+                // They are called together.
+                Some(_) => together
+                    .filter(|job| job.chain == chain)
+                    .filter_map(|job| job.not_before)
+                    .max(),
+            };
+            let retry = match taken {
+                Some(_) => self.lanes[lane].settings.retry,
+                // It is the store that is asked again.
+                None => Retry::default(),
+            };
+            let until = match asked {
+                Some(until) => until,
+                None => now + self.jittered(&retry, attempts),
+            };
+            self.desk.jobs[id].attempts = attempts.saturating_add(1);
+            self.hold(id, until);
+        }
+    }
+
+    /// These, in their order, wait in their chains again as if they had not been called.
+    pub(super) fn give_back(&mut self, jobs: &[Id<Job>], now: Instant) {
+        let chains = self.chains_of(jobs);
+        self.return_to_chains(jobs);
+        for &id in jobs {
+            if self.desk.jobs[id].chain.is_none() {
+                self.run_free(id, now);
+            }
+        }
+        self.settle_chains(chains, now);
+    }
+
+    /// The same, and they are not called before this time.
+    pub(super) fn give_back_at(&mut self, jobs: &[Id<Job>], until: Instant, now: Instant) {
+        let chains = self.chains_of(jobs);
+        self.return_to_chains(jobs);
+        for &id in jobs {
+            self.hold(id, until);
+        }
+        self.settle_chains(chains, now);
+    }
+
+    /// What was in a batch stands at the head of its chain; in no chain, where it has no order.
+    fn return_to_chains(&mut self, jobs: &[Id<Job>]) {
         for &id in jobs.iter().rev() {
             let job = &mut self.desk.jobs[id];
             job.state = State::Waiting;
@@ -81,30 +141,24 @@ impl Core {
                 self.desk.jobs[id].chain = None;
             }
         }
-        for &id in jobs {
-            match self.desk.jobs[id].chain {
-                None => self.pause(id, Resume::Job(id), now),
-                // The first of the chain: the others wait behind it.
-                Some(chain) if self.chains[chain].jobs.front() == Some(&id) => {
-                    self.chains[chain].held = true;
-                    self.pause(id, Resume::Chain(chain), now);
-                }
-                Some(_) => {}
+    }
+
+    /// It is not called before this time, nor is what is behind it.
+    fn hold(&mut self, id: Id<Job>, until: Instant) {
+        match self.desk.jobs[id].chain {
+            None => drop(self.resuming.insert((until, Resume::Job(id)))),
+            // The first of the chain: the others wait behind it.
+            Some(chain) if self.chains[chain].jobs.front() == Some(&id) => {
+                self.chains[chain].held = true;
+                self.resuming.insert((until, Resume::Chain(chain)));
             }
+            Some(_) => {}
         }
     }
 
-    fn pause(&mut self, id: Id<Job>, resume: Resume, now: Instant) {
-        let attempts = self.desk.jobs[id].attempts;
-        self.desk.jobs[id].attempts = attempts.saturating_add(1);
-        let pause = self.jittered(attempts);
-        self.resuming.insert((now + pause, resume));
-    }
-
     /// Full jitter.
-    fn jittered(&mut self, failures: u32) -> Duration {
-        let longest = FIRST_PAUSE * 2_u32.saturating_pow(failures.min(16));
-        longest.min(LONGEST_PAUSE).mul_f64(self.rng.random())
+    pub(super) fn jittered(&mut self, retry: &Retry, failures: u32) -> Duration {
+        longest_pause(retry, failures).mul_f64(self.rng.random())
     }
 
     /// Goes on with what has paused long enough.
@@ -120,6 +174,7 @@ impl Core {
                 }
                 Resume::Job(job) => self.run_free(job, now),
                 Resume::Finish(batch) => self.send_answers(batch),
+                Resume::Search(search) => self.resume_search(search),
             }
         }
     }
@@ -139,7 +194,7 @@ impl Core {
         now: Instant,
     ) {
         let batch = self.finishing(lane, jobs, failures, now);
-        let pause = self.jittered(failures - 1);
+        let pause = self.jittered(&Retry::default(), failures - 1);
         self.resuming.insert((now + pause, Resume::Finish(batch)));
     }
 
@@ -155,6 +210,10 @@ impl Core {
             jobs,
             started: now,
             failures,
+            call: 0,
+            passed: 0,
+            probe: false,
+            search: None,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::jobs::{CRASH, POISON};
 use crate::types::{Outcome, Packet};
 
 /// Which packet: its queue, and its place in it.
@@ -115,6 +116,8 @@ fn is_refused_for_good(packet: &Packet) -> bool {
     packet.refusal.is_some()
         || packet.action == crate::types::Action::Call
         || packet.key.starts_with("records.")
+        || packet.key == POISON
+        || packet.key == CRASH
         || packet.if_version.is_some()
 }
 

@@ -10,6 +10,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
+use super::jobs::{CRASH, POISON};
 use crate::broker::{Ack, Request, SettledPart};
 use crate::types::{Action, Answer, ClientKey, Content, Outcome, Packet, Principal, Reason};
 use crate::wire::encoded::encoded;
@@ -251,6 +252,8 @@ fn packet(queue: usize, handler: &'static str, seq: u64, rng: &mut StdRng) -> Pa
         1 => packet.action = Action::Call,
         2 if handler == "topics" => packet.key = "records.orders.k".into(),
         2 => packet.if_version = Some(1_000_000),
+        4 if handler == "jobs" => packet.key = POISON.into(),
+        5 if handler == "jobs" => packet.key = CRASH.into(),
         3 => packet.ttl = Some(Duration::from_millis(rng.random_range(0..30))),
         _ => {}
     }

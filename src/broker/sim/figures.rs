@@ -19,6 +19,8 @@ pub(super) struct Figures {
     pub(super) forgotten: u64,
     pub(super) restarts: u64,
     pub(super) restored: u64,
+    pub(super) dead: u64,
+    pub(super) away: u64,
 }
 
 impl Figures {
@@ -38,6 +40,8 @@ impl Figures {
             forgotten,
             restarts,
             restored,
+            dead,
+            away,
         } = other;
         self.packets += packets;
         self.applied += applied;
@@ -53,9 +57,11 @@ impl Figures {
         self.forgotten += forgotten;
         self.restarts += restarts;
         self.restored += restored;
+        self.dead += dead;
+        self.away += away;
     }
 
-    pub(super) fn all(&self) -> [(&'static str, u64); 14] {
+    pub(super) fn all(&self) -> [(&'static str, u64); 16] {
         [
             ("packets", self.packets),
             ("applied", self.applied),
@@ -71,6 +77,8 @@ impl Figures {
             ("forgotten", self.forgotten),
             ("restarts", self.restarts),
             ("taken and restored", self.restored),
+            ("given up", self.dead),
+            ("times the handler was away", self.away),
         ]
     }
 }

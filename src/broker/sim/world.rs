@@ -24,8 +24,8 @@ use crate::broker::core::{BatchId, CallId, Completed, Core, Run, Step};
 use crate::broker::restore::restored;
 use crate::broker::{Response, Settings};
 use crate::handler::{
-    BatchLimits, Drive, HandlerSettings, Kind, Ordering, Records, Registry, TopicRules, Topics,
-    Unlisted,
+    BatchLimits, CallError, Drive, Failure, HandlerSettings, Kind, Ordering, Records, Registry,
+    TopicRules, Topics, Unlisted,
 };
 use crate::store::Store;
 use crate::store::hooked::Hooked;
@@ -47,6 +47,7 @@ pub(super) struct World {
     events: BTreeMap<(Instant, u64), Event>,
     last_event: u64,
     last_call: u64,
+    jobs: Arc<Jobs>,
     registry: Arc<Registry>,
     settings: Settings,
     store: Arc<Hooked<Unsteady>>,
@@ -80,6 +81,8 @@ enum Event {
     Applied(u32, Run),
     /// The broker hears of it.
     Completed(u32, BatchId, Completed),
+    /// From now on every call of the handler that is called fails so, or none does.
+    Away(Option<CallError>),
     /// The gateway ends, and another one starts with the same store.
     Restarts,
 }
@@ -100,8 +103,8 @@ impl World {
         let witness = Arc::new(Witness::default());
         let store = Unsteady::store(rng.random(), places, witness.clone());
         let store = Arc::new(store);
-        let jobs = Jobs::new(rng.random(), witness.clone());
-        let registry = Arc::new(registry(&mut rng, jobs));
+        let jobs = Arc::new(Jobs::new(rng.random(), witness.clone()));
+        let registry = Arc::new(registry(&mut rng, jobs.clone()));
         let settings = Settings {
             lane_packets: rng.random_range(4..20),
             waiters: rng.random_range(1..4),
@@ -124,6 +127,7 @@ impl World {
             last_call: 0,
             core: Core::new(registry.clone(), settings.clone()),
             applier: Applier::new(store.clone()),
+            jobs,
             registry,
             settings,
             store,
@@ -139,6 +143,18 @@ impl World {
         for _ in 0..world.rng.random_range(0..3) {
             let later = MS * world.rng.random_range(1..500);
             world.after(later, Event::Restarts);
+        }
+        if world.rng.random_ratio(1, 2) {
+            let from = MS * world.rng.random_range(0..500);
+            let until = from + MS * world.rng.random_range(1..800);
+            let failures = [Failure::Passing, Failure::Items, Failure::Handler];
+            let error = CallError {
+                failure: failures[world.rng.random_range(0..3)],
+                reached: world.rng.random(),
+                message: "it is away".into(),
+            };
+            world.after(from, Event::Away(Some(error)));
+            world.after(until, Event::Away(None));
         }
         world
     }
@@ -190,6 +206,11 @@ impl World {
                 self.after(later, Event::Completed(life, batch, answers));
             }
             Event::Completed(_, batch, done) => self.core.complete(self.now, batch, done),
+            Event::Away(error) => {
+                self.note(|| format!("away: {error:?}"));
+                self.figures.away += u64::from(error.is_some());
+                self.jobs.set_away(error);
+            }
             Event::Restarts => self.restart(),
         }
     }
@@ -274,6 +295,10 @@ impl World {
                         self.core.hang_up(call);
                         self.waiting.remove(&call);
                     }
+                }
+                Step::Dead(dead) => {
+                    self.figures.dead += 1;
+                    self.note(|| format!("gives up {dead:?}"));
                 }
                 Step::Run(run) => {
                     let later = MS * self.rng.random_range(0..15);
@@ -384,12 +409,18 @@ impl World {
     }
 }
 
-fn registry(rng: &mut StdRng, jobs: Jobs) -> Registry {
+fn registry(rng: &mut StdRng, jobs: Arc<Jobs>) -> Registry {
     let mut batch = || BatchLimits {
         max_packets: rng.random_range(1..8),
         max_bytes: rng.random_range(100..2000),
         window: MS * [0, 0, 5][rng.random_range(0..3)],
         calls: rng.random_range(1..4),
+    };
+    let retry = Retry {
+        attempts: 5,
+        budget: Duration::from_secs(10),
+        initial: 10 * MS,
+        max: Duration::from_secs(1),
     };
     let mut handler = |name, kind, drive| HandlerSettings {
         name: HandlerName::new(name).unwrap(),
@@ -399,7 +430,7 @@ fn registry(rng: &mut StdRng, jobs: Jobs) -> Registry {
         isolate_tenants: false,
         batch: batch(),
         durable: true,
-        retry: Retry::default(),
+        retry,
         drive,
     };
     let rules = TopicRules::default();

@@ -7,7 +7,9 @@ use bytestring::ByteString;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::broker::core::{BatchId, CallId, Core, Done, Run, RunFinish, RunKind, Step, Took};
+use crate::broker::core::{
+    BatchId, CallId, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took,
+};
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
     Batch, BatchLimits, CallError, Drive, Handled, Handler, HandlerSettings, Kind, Ordering,
@@ -158,6 +160,8 @@ pub(super) struct Bench {
     pub(super) now: Instant,
     pub(super) runs: Vec<Run>,
     pub(super) answers: Vec<(CallId, Response)>,
+    /// Packets that were given up.
+    pub(super) dead: Vec<DeadLetter>,
     /// So many packets were taken.
     taken: u32,
 }
@@ -178,6 +182,7 @@ impl Bench {
             now: Instant::now(),
             runs: Vec::new(),
             answers: Vec::new(),
+            dead: Vec::new(),
             taken: 0,
         }
     }
@@ -260,6 +265,7 @@ impl Bench {
                     let response = self.core.time_out(call);
                     self.answers.push((call, response));
                 }
+                Step::Dead(dead) => self.dead.push(dead),
                 Step::Run(run) => self.runs.push(run),
             }
         }
@@ -293,6 +299,11 @@ impl Bench {
     /// Takes everything in the first batch, and gives what it has.
     pub(super) fn run_take(&mut self) -> Vec<String> {
         let run = self.run();
+        self.take(run)
+    }
+
+    /// Takes everything in a batch.
+    pub(super) fn take(&mut self, run: Run) -> Vec<String> {
         assert_eq!(run.kind, RunKind::Take);
         let took = run.items.iter().map(|_| {
             self.taken += 1;

@@ -244,7 +244,7 @@ fn who_the_store_refuses_is_told_when_to_come_back() {
     let mut bench = Bench::new(vec![planned("h")]);
     let mut pauses = Vec::new();
     for outcome in [Outcome::Retry, Outcome::InDoubt].repeat(10) {
-        let call = bench.offer("a", vec![packet("h", "1")]);
+        let call = bench.offer("a", vec![packet("h", "")]);
         let run = bench.run();
         let refused = Answer::with(outcome, Reason::StoreUnavailable, "no room on the disk");
         bench.complete(run.batch, vec![refused]);

@@ -3,6 +3,10 @@
 mod bench;
 mod bounds;
 mod cases;
+mod circuit;
+mod failure;
+mod failure_random;
 mod owed;
 mod random;
+mod service;
 mod taken;

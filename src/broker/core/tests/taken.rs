@@ -8,7 +8,7 @@ use crate::broker::core::{Done, Restored, RunKind, Took};
 use crate::broker::{Ack, Settings};
 use crate::handler::{HandlerSettings, ItemId, Ordering};
 use crate::store::{Origin, TakenId};
-use crate::types::{Action, Answer, ClientKey, HandlerName, Outcome, Principal, Reason};
+use crate::types::{Action, Answer, ClientKey, HandlerName, Outcome, Principal, Reason, Retry};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -150,6 +150,14 @@ fn pauses_grow_and_end() {
         ..durable("h")
     };
     for handler in [durable("h"), unordered] {
+        let patient = Retry {
+            attempts: 100,
+            ..Retry::default()
+        };
+        let handler = HandlerSettings {
+            retry: patient,
+            ..handler
+        };
         let mut bench = Bench::new(vec![handler]);
         bench.offer_as("a", "a", Ack::Accepted, vec![packet("h", "1")]);
         bench.run_take();
