@@ -18,6 +18,7 @@ mod events;
 mod full_disk;
 mod generated;
 mod named_cases;
+mod readings;
 mod readme;
 mod remote;
 mod slow;

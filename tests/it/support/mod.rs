@@ -2,6 +2,7 @@
 
 mod gateway;
 mod notes;
+mod postgres;
 mod process;
 mod service;
 mod small_disk;
@@ -11,6 +12,7 @@ mod web;
 
 pub use gateway::{Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
+pub use postgres::Postgres;
 pub use process::{Process, Setup};
 pub use service::{Line, Service, answers, echoed, said};
 pub use small_disk::SmallDisk;
