@@ -20,6 +20,7 @@ mod generated;
 mod go_handler;
 mod named_cases;
 mod python_handler;
+mod readings;
 mod readme;
 mod remote;
 mod slow;

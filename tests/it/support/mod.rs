@@ -4,6 +4,7 @@
 mod example;
 mod gateway;
 mod notes;
+mod postgres;
 mod process;
 mod service;
 mod small_disk;
@@ -14,6 +15,7 @@ mod web;
 pub use example::Example;
 pub use gateway::{Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
+pub use postgres::Postgres;
 pub use process::{Process, Setup};
 pub use service::{Line, Running, Service, answers, echoed, said};
 pub use small_disk::SmallDisk;

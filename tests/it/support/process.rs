@@ -78,7 +78,7 @@ impl Process {
         Self::spawn(command.envs(variables.iter().copied())).await
     }
 
-    /// Another program, which says where it listens as the gateway does.
+    /// Any program that says where it listens, as the examples' handlers do.
     pub async fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
