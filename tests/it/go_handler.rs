@@ -26,7 +26,7 @@ async fn shows_4_1_documents_are_what_was_written_whatever_happens_to_the_calls(
     println!("seed {seed}");
     let mut setting = Setting::new("automerge-paper", 1_000, seed, Ids::Kept).await;
     let started = Instant::now();
-    let written = timeout(PATIENCE, setting.write());
+    let written = timeout(PATIENCE, Box::pin(setting.write()));
     let (tallies, texts) = written.await.expect("it is done in time");
     let took = started.elapsed().as_secs_f64();
 
@@ -52,7 +52,7 @@ async fn a_document_is_another_where_items_come_again_under_other_ids() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut setting = Setting::new("sveltecomponent", 250, seed, Ids::New).await;
-    let written = timeout(PATIENCE, setting.write());
+    let written = timeout(PATIENCE, Box::pin(setting.write()));
     let (_, texts) = written.await.expect("it is done in time");
     assert!(texts.iter().all(|text| text != setting.trace.end()));
 }

@@ -57,7 +57,7 @@ impl Writer {
             let request = BatchRequest::of(packets).client_id(self.client_id);
             let request = request.settle(NAME, done as u64);
             let results = until_final(&self.client, request.clone()).await;
-            if done % AGAIN == 0 {
+            if done.is_multiple_of(AGAIN) {
                 let again = until_final(&self.client, request).await;
                 let outcomes = |results: &[PacketResult]| -> Vec<_> {
                     results.iter().map(PacketResult::outcome).collect()
