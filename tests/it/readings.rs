@@ -103,11 +103,11 @@ async fn program() -> &'static Path {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     let build = async || {
         let mut cargo = Command::new(env!("CARGO"));
-        // Of the package that is tested: build scripts that ask for such variables would run again.
-        for (name, _) in std::env::vars() {
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                cargo.env_remove(name);
-            }
+        // What cargo says of the package that is tested: build scripts that ask for it would run again, here and the next time.
+        let of_ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"];
+        let names = std::env::vars().map(|(name, _)| name);
+        for name in names.filter(|name| of_ours.iter().any(|ours| name.starts_with(ours))) {
+            cargo.env_remove(name);
         }
         let built = cargo
             .current_dir(env!("CARGO_MANIFEST_DIR"))
