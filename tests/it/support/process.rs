@@ -1,4 +1,4 @@
-//! The built gateway, as a process of its own.
+//! The built gateway, as a process of its own, and other programs that say where they listen.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -84,7 +84,7 @@ impl Process {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("cargo built it");
+            .expect("it was built");
         let stdout = child.stdout.take().expect("it is piped");
         let log = child.stderr.take();
         let mut lines = BufReader::new(stdout).lines();
