@@ -12,7 +12,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::warn;
 
 use super::apply::Applier;
-use super::core::{BatchId, CallId, Completed, Core, Step};
+use super::core::{BatchId, CallId, ClearNo, Completed, Core, Step};
+use super::lanes::{Cleared, Flushed, LaneView, Selection};
 use super::restore::restored;
 use super::{Request, Response};
 use crate::store::OpenRun;
@@ -32,7 +33,19 @@ pub(super) enum Command {
         /// Room in the intake, given back once the packets are counted in their lanes.
         room: OwnedSemaphorePermit,
     },
-    Flush,
+    Lanes {
+        selection: Selection,
+        reply: oneshot::Sender<Vec<LaneView>>,
+    },
+    Flush {
+        selection: Selection,
+        reply: oneshot::Sender<Flushed>,
+    },
+    /// Answers when everyone is told.
+    Clear {
+        selection: Selection,
+        reply: oneshot::Sender<Cleared>,
+    },
     /// Takes nothing more; answers when nothing is left.
     Drain(oneshot::Sender<()>),
 }
@@ -48,6 +61,8 @@ pub struct Worker {
     commands: mpsc::Receiver<Command>,
     replies: HashMap<CallId, oneshot::Sender<Response>>,
     running: FuturesUnordered<Work>,
+    /// Who asked that something be cleared, and what that was.
+    clears: HashMap<ClearNo, (Cleared, oneshot::Sender<Cleared>)>,
     drained: Vec<oneshot::Sender<()>>,
     alarm: Alarm,
 }
@@ -60,6 +75,7 @@ impl Worker {
             commands,
             replies: HashMap::new(),
             running: FuturesUnordered::new(),
+            clears: HashMap::new(),
             drained: Vec::new(),
             alarm: Alarm::default(),
         }
@@ -128,7 +144,15 @@ impl Worker {
                 drop(room);
                 self.replies.insert(call, reply);
             }
-            Command::Flush => self.core.flush(),
+            // Whoever asked may have given up.
+            Command::Lanes { selection, reply } => {
+                drop(reply.send(self.core.lanes(Instant::now(), &selection)));
+            }
+            Command::Flush { selection, reply } => drop(reply.send(self.core.flush(&selection))),
+            Command::Clear { selection, reply } => {
+                let (no, cleared) = self.core.clear_lanes(Instant::now(), &selection);
+                self.clears.insert(no, (cleared, reply));
+            }
             Command::Drain(done) => {
                 self.core.drain();
                 self.drained.push(done);
@@ -161,6 +185,12 @@ impl Worker {
                     reason = dead.verdict.message(),
                     "a packet that was taken is given up"
                 ),
+                Step::Cleared(no) => {
+                    if let Some((cleared, reply)) = self.clears.remove(&no) {
+                        // The same.
+                        let _ = reply.send(cleared);
+                    }
+                }
                 Step::Run(run) => {
                     let (batch, applier) = (run.batch, self.applier.clone());
                     let work = async move { (batch, applier.apply(run).await) };

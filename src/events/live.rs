@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use slab::Slab;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
+use super::about::{About, StreamView};
 use super::Subscription;
 use super::cursor::{Cursor, Place};
 use super::interest::{InterestId, Interests, Met};
@@ -36,6 +38,8 @@ pub(super) struct Live {
     ring: Ring,
     interests: Interests,
     streams: Slab<Slot>,
+    /// How many streams there were.
+    numbers: u64,
     /// The newest entry that was told.
     tail: Position,
     /// Of the store, known since the first stream.
@@ -46,6 +50,7 @@ pub(super) struct Live {
 /// One stream, as the committer sees it.
 #[derive(Debug)]
 struct Slot {
+    about: Arc<About>,
     wants: SmallVec<[Want; 1]>,
     /// The client whose own messages it skips.
     own: Option<Arc<ClientKey>>,
@@ -63,6 +68,15 @@ struct Want {
     interest: InterestId,
     /// Ephemeral messages that were told and not read.
     ephemeral: u64,
+}
+
+/// A stream that has begun.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) stream: StreamId,
+    pub(super) about: Arc<About>,
+    /// The newest entry that was told before.
+    pub(super) told: Position,
 }
 
 /// What a stream found in the ring.
@@ -86,6 +100,7 @@ impl Live {
             ring: Ring::new(max_items, max_bytes),
             interests: Interests::default(),
             streams: Slab::new(),
+            numbers: 0,
             tail: Position(0),
             epoch: 0,
             draining: None,
@@ -94,8 +109,10 @@ impl Live {
 
     /// From here on everything that the stream wants is counted for it. Its wants are those of its patterns, in order, and
     /// then its client's results.
-    pub(super) fn join(&mut self, subscription: &Subscription, epoch: u64) -> (StreamId, Position) {
+    pub(super) fn join(&mut self, subscription: &Subscription, epoch: u64) -> Joined {
         self.epoch = epoch;
+        self.numbers += 1;
+        let about = Arc::new(About::new(self.numbers, subscription));
         let slots = self.streams.vacant_entry();
         let stream = slots.key();
         let tenant = &subscription.principal.tenant;
@@ -117,6 +134,7 @@ impl Live {
             });
         }
         slots.insert(Slot {
+            about: about.clone(),
             wants,
             own: subscription
                 .client
@@ -127,7 +145,11 @@ impl Live {
             results: Position(0),
             waker: None,
         });
-        (stream, self.tail)
+        Joined {
+            stream,
+            about,
+            told: self.tail,
+        }
     }
 
     pub(super) fn leave(&mut self, stream: StreamId) {
@@ -232,6 +254,18 @@ impl Live {
 
     pub(super) fn streams(&self) -> usize {
         self.streams.len()
+    }
+
+    /// The streams of a higher number than this, so many at most, the lowest first.
+    pub(super) fn after(&self, number: u64, limit: usize, tail: Position) -> Vec<StreamView> {
+        let slots = self.streams.iter().map(|(_, slot)| slot);
+        let mut later: Vec<&Slot> = slots.filter(|slot| slot.about.number > number).collect();
+        later.sort_unstable_by_key(|slot| slot.about.number);
+        let (now, tail) = (Instant::now(), self.tail.max(tail));
+        let first = later.iter().take(limit);
+        first
+            .map(|slot| slot.about.view(now, tail, slot.unread.is_some()))
+            .collect()
     }
 
     #[cfg(test)]
