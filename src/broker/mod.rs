@@ -2,6 +2,7 @@
 
 mod apply;
 mod core;
+mod figures;
 mod fit;
 mod recall;
 mod restore;
@@ -17,13 +18,14 @@ use bytestring::ByteString;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
+pub use figures::Figures;
 pub use settings::Settings;
 pub use worker::Worker;
 
-use self::apply::Applier;
+use self::apply::{Applier, Tally};
 use self::core::Core;
 use self::recall::Recalls;
-use self::worker::Command;
+use self::worker::{Command, Seen};
 use crate::handler::Registry;
 use crate::store::Store;
 use crate::types::{Answer, ClientKey, Packet, Principal, Reason};
@@ -86,6 +88,7 @@ pub fn build(
         commands,
         intake: Arc::new(Semaphore::new(permits(settings.intake_bytes))),
         intake_permits: permits(settings.intake_bytes),
+        tally: applier.tally(),
         recalls: Arc::new(Recalls::new(store, applier.clone(), registry.clone())),
     };
     let worker = Worker::new(Core::new(registry, settings), applier, inbox);
@@ -122,6 +125,7 @@ pub struct Broker {
     /// Bounds the bytes of requests that the worker has not looked at yet.
     intake: Arc<Semaphore>,
     intake_permits: usize,
+    tally: Tally,
     recalls: Arc<Recalls>,
 }
 
@@ -157,6 +161,14 @@ impl Broker {
             .send(Command::Flush)
             .await
             .map_err(|_| Stopping)
+    }
+
+    /// What there is to see of lanes, handlers and requests at this moment.
+    async fn look(&self) -> Result<Seen, Stopping> {
+        let (reply, seen) = oneshot::channel();
+        let asked = self.commands.send(Command::Look(reply)).await;
+        asked.map_err(|_| Stopping)?;
+        seen.await.map_err(|_| Stopping)
     }
 
     /// Takes no more requests, lets nothing wait for company, and ends when every packet that is here has its answer.

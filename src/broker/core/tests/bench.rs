@@ -162,6 +162,8 @@ pub(super) struct Bench {
     pub(super) answers: Vec<(CallId, Response)>,
     /// Packets that were given up.
     pub(super) dead: Vec<DeadLetter>,
+    /// Circuits that opened (true) and closed.
+    pub(super) turned: Vec<bool>,
     /// So many packets were taken.
     taken: u32,
 }
@@ -183,6 +185,7 @@ impl Bench {
             runs: Vec::new(),
             answers: Vec::new(),
             dead: Vec::new(),
+            turned: Vec::new(),
             taken: 0,
         }
     }
@@ -266,6 +269,7 @@ impl Bench {
                     self.answers.push((call, response));
                 }
                 Step::Dead(dead) => self.dead.push(dead),
+                Step::Turned(turned) => self.turned.push(turned.why.is_some()),
                 Step::Run(run) => self.runs.push(run),
             }
         }
