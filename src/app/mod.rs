@@ -23,7 +23,9 @@ use crate::config::{Config, Exposure};
 use crate::events::{Hub, StreamSettings};
 use crate::handler::HandlerSettings;
 use crate::layers::Reach;
-use crate::rpc::{self, Gateway};
+use crate::metrics;
+use crate::rpc::{self, Gateway, Refused};
+use crate::store::StoreSource;
 use crate::store::embedded::OpenError;
 
 /// The name of the gateway's service to those who ask for its health.
@@ -43,6 +45,7 @@ pub struct App {
     address: SocketAddr,
     reach: Reach,
     gateway: Gateway,
+    metrics: Arc<metrics::Registry>,
     worker: Worker,
     drain: Duration,
 }
@@ -101,12 +104,20 @@ impl App {
         // Before anything is offered: what was taken and is not finished goes first.
         let open = store.open_runs().await;
         worker.restore(open.map_err(|error| BuildError::Restore(error.to_string()))?);
+        let refused = Refused::default();
+        let mut metrics = metrics::Registry::default();
+        metrics.add(broker::Figures::new(&broker, &registry));
+        metrics.add(hub.clone());
+        metrics.add(StoreSource(store.clone()));
+        metrics.add(refused.clone());
+        metrics.add(metrics::Process::new(env!("CARGO_PKG_VERSION")));
         let gateway = Gateway {
             broker,
             hub,
             store,
             registry,
             node,
+            refused,
             stopping: CancellationToken::new(),
         };
         Ok(Self {
@@ -114,6 +125,7 @@ impl App {
             address,
             reach,
             gateway,
+            metrics: Arc::new(metrics),
             worker,
             drain: config.drain,
         })
@@ -122,6 +134,11 @@ impl App {
     /// Where it listens, with the port that port 0 became.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What there is to see of it, also while it runs.
+    pub fn metrics(&self) -> Arc<metrics::Registry> {
+        self.metrics.clone()
     }
 
     /// Serves until `stop` ends, then drains. Dropping it ends everything at once.

@@ -2,11 +2,13 @@
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::sync::mpsc::WeakSender;
+use tokio::sync::oneshot;
 
 use super::Broker;
 use super::apply::{Fate as CommitFate, Tally};
 use super::core::{CircuitState, Fate, Meter, Snapshot, Why};
-use super::worker::Seen;
+use super::worker::{Command, Seen};
 use crate::handler::Registry;
 use crate::metrics::{Family, Kind, Names, Source};
 use crate::wire::answer::names;
@@ -17,29 +19,40 @@ const COLLECTIONS: usize = 100;
 /// Tells what the broker has done.
 #[derive(Debug)]
 pub struct Figures {
-    broker: Broker,
+    /// Weak: who looks on does not keep the worker from ending.
+    worker: WeakSender<Command>,
+    tally: Tally,
     handlers: Names,
 }
 
 impl Figures {
-    pub fn new(broker: Broker, registry: &Registry) -> Self {
+    pub fn new(broker: &Broker, registry: &Registry) -> Self {
         let all = registry.all();
         let listed = all.iter().map(|settings| settings.name.to_string());
         Self {
-            broker,
+            worker: broker.commands.downgrade(),
+            tally: broker.tally.clone(),
             handlers: Names::new(listed, COLLECTIONS),
         }
     }
 
     async fn all(&self) -> Vec<Family> {
         // A broker that has ended has nothing to show but what was counted elsewhere.
-        let seen = self.broker.look().await.unwrap_or_default();
+        let seen = self.look().await.unwrap_or_default();
         let mut all = Vec::from(lanes(&seen.core, &self.handlers));
         all.extend(meters(&seen.core, &self.handlers));
-        all.extend(handlers(&seen.core, &self.broker.tally, &self.handlers));
+        all.extend(handlers(&seen.core, &self.tally, &self.handlers));
         all.extend(requests(&seen));
-        all.extend(commits(&self.broker.tally));
+        all.extend(commits(&self.tally));
         all
+    }
+
+    async fn look(&self) -> Option<Seen> {
+        let (reply, seen) = oneshot::channel();
+        let worker = self.worker.upgrade()?;
+        worker.send(Command::Look(reply)).await.ok()?;
+        drop(worker);
+        seen.await.ok()
     }
 }
 

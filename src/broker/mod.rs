@@ -25,7 +25,7 @@ pub use worker::Worker;
 use self::apply::{Applier, Tally};
 use self::core::Core;
 use self::recall::Recalls;
-use self::worker::{Command, Seen};
+use self::worker::Command;
 use crate::handler::Registry;
 use crate::store::Store;
 use crate::types::{Answer, ClientKey, Packet, Principal, Reason};
@@ -161,14 +161,6 @@ impl Broker {
             .send(Command::Flush)
             .await
             .map_err(|_| Stopping)
-    }
-
-    /// What there is to see of lanes, handlers and requests at this moment.
-    async fn look(&self) -> Result<Seen, Stopping> {
-        let (reply, seen) = oneshot::channel();
-        let asked = self.commands.send(Command::Look(reply)).await;
-        asked.map_err(|_| Stopping)?;
-        seen.await.map_err(|_| Stopping)
     }
 
     /// Takes no more requests, lets nothing wait for company, and ends when every packet that is here has its answer.

@@ -5,6 +5,7 @@
 //! then reads the store up to the tail that it joined at, then the ring, where it drops what it has by position.
 
 mod cursor;
+mod figures;
 mod hub;
 mod interest;
 mod live;

@@ -16,6 +16,7 @@ use prost::Message as _;
 use tokio::time::{Instant, Sleep};
 
 use super::cursor::{Cursor, Place};
+use super::figures::Sending;
 use super::hub::Hub;
 use super::live::{self, Found, StreamId};
 use super::reader::{Read, Reader};
@@ -51,6 +52,7 @@ pub struct Session {
     /// The same of the first page of results.
     fresh_results: bool,
     ready: Batch,
+    sending: Sending,
     timer: Pin<Box<Sleep>>,
     /// When silence has lasted long enough; `None` while it has not begun.
     heartbeat_at: Option<Instant>,
@@ -110,6 +112,7 @@ impl Session {
             fresh: false,
             fresh_results: !matches!(origin, Origin::Resumed(_)),
             ready: Batch::default(),
+            sending: Sending::default(),
             timer: Box::pin(tokio::time::sleep_until(leave_at)),
             heartbeat_at: None,
             leave_at,
@@ -186,8 +189,10 @@ impl Session {
         loop {
             if let Some(event) = self.ready.pop() {
                 self.heartbeat_at = None;
+                self.sending.event(event.len());
                 return Poll::Ready(Some(event));
             }
+            self.sending.add_to(self.hub.sent());
             let stepped = match &mut self.phase {
                 Phase::Ended => return Poll::Ready(None),
                 Phase::Opening(read) => {
@@ -423,6 +428,7 @@ impl Stream for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.sending.add_to(self.hub.sent());
         self.hub.leave(self.stream);
     }
 }

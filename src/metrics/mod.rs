@@ -7,6 +7,7 @@
 mod family;
 mod names;
 mod powers;
+mod process;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ use prometheus_client::registry;
 pub use family::{Family, Kind};
 pub use names::Names;
 pub use powers::Powers;
+pub use process::Process;
 
 /// Of what [`Registry::render`] gives: OpenMetrics, which Prometheus asks for first.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

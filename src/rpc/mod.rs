@@ -1,6 +1,7 @@
 //! The services that clients call: convert, call, convert.
 
 mod batch;
+mod calls;
 mod gateway;
 mod info;
 mod refusal;
@@ -12,6 +13,7 @@ mod subscription;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
+pub use calls::Refused;
 pub use gateway::Gateway;
 use refusal::Refusal;
 
