@@ -6,7 +6,7 @@ use tonic_health::pb::health_server::{Health as Service, HealthServer};
 use tonic_health::server::{HealthReporter, HealthService};
 
 /// The names under which it is told: the empty one stands for the process as a whole.
-const NAMES: [&str; 3] = [
+pub(super) const NAMES: [&str; 3] = [
     "",
     crate::wire::service::gateway_server::SERVICE_NAME,
     crate::wire::admin::admin_server::SERVICE_NAME,
@@ -15,7 +15,7 @@ const NAMES: [&str; 3] = [
 /// Set by the canary, and by the stop. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Health {
-    reporter: HealthReporter,
+    pub(super) reporter: HealthReporter,
     /// Why it does not serve.
     trouble: watch::Sender<Option<String>>,
 }

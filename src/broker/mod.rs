@@ -2,6 +2,7 @@
 
 mod apply;
 mod core;
+mod figures;
 mod fit;
 mod lanes;
 mod recall;
@@ -19,11 +20,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 pub use self::core::Class;
+pub use figures::Figures;
 pub use lanes::{Amount, CircuitView, Cleared, Counts, Flushed, LaneView, Selection};
 pub use settings::Settings;
 pub use worker::Worker;
 
-use self::apply::Applier;
+use self::apply::{Applier, Tally};
 use self::core::Core;
 use self::recall::Recalls;
 use self::worker::Command;
@@ -89,6 +91,7 @@ pub fn build(
         commands,
         intake: Arc::new(Semaphore::new(permits(settings.intake_bytes))),
         intake_permits: permits(settings.intake_bytes),
+        tally: applier.tally(),
         recalls: Arc::new(Recalls::new(store, applier.clone(), registry.clone())),
     };
     let worker = Worker::new(Core::new(registry, settings), applier, inbox);
@@ -125,6 +128,7 @@ pub struct Broker {
     /// Bounds the bytes of requests that the worker has not looked at yet.
     intake: Arc<Semaphore>,
     intake_permits: usize,
+    tally: Tally,
     recalls: Arc<Recalls>,
 }
 

@@ -84,6 +84,7 @@ impl Failure {
             ) => USAGE,
             Self::Build(
                 crate::app::BuildError::Listen(..)
+                | crate::app::BuildError::Token(..)
                 | crate::app::BuildError::Store(_)
                 | crate::app::BuildError::Restore(_),
             )

@@ -8,7 +8,8 @@ use super::remote::{remote, retry};
 use super::section::Section;
 use super::written::Sources;
 use super::{
-    AdminConfig, Config, Engine, HandlerConfig, HandlerKind, KeepConfig, LogFormat, Problems, TopicConfig,
+    AdminConfig, Config, Engine, HandlerConfig, HandlerKind, KeepConfig, LogFormat, Problems,
+    TopicConfig,
 };
 use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, Token, limits};
 
@@ -70,9 +71,7 @@ fn listen(section: &mut Section<'_>, into: &mut SocketAddr) {
         Ok(listen) => *into = listen,
         Err(_) => section.refuse(
             "listen",
-            &format!(
-                "is {listen:?}: an IP address and a port such as \"{into}\" would be right"
-            ),
+            &format!("is {listen:?}: an IP address and a port such as \"{into}\" would be right"),
         ),
     }
 }

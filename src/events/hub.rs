@@ -9,8 +9,9 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::Semaphore;
 
-use super::cursor::{Cursor, Place};
 use super::about::StreamsView;
+use super::cursor::{Cursor, Place};
+use super::figures::{Levels, Sent};
 use super::live::{Found, Live, StreamId, Wakers};
 use super::reader::Reader;
 use super::session::{Batch, Origin, Session};
@@ -35,6 +36,7 @@ struct Shared {
     live: Mutex<Live>,
     scans: Arc<Semaphore>,
     jitter: Mutex<StdRng>,
+    sent: Arc<Sent>,
 }
 
 impl Hub {
@@ -49,6 +51,7 @@ impl Hub {
             live: Mutex::new(Live::new(settings.ring_entries, settings.ring_bytes)),
             scans: Arc::new(Semaphore::new(SCANS)),
             jitter: Mutex::new(StdRng::seed_from_u64(seed)),
+            sent: Arc::default(),
             settings,
         }))
     }
@@ -80,7 +83,12 @@ impl Hub {
             Some(_) => Origin::Lost,
             None => Origin::Fresh(subscription.start),
         };
-        let reader = Reader::new(store, &subscription, self.0.scans.clone());
+        let reader = Reader::new(
+            store,
+            &subscription,
+            self.0.scans.clone(),
+            self.0.sent.clone(),
+        );
         Ok(Session::new(
             self.clone(),
             joined,
@@ -113,6 +121,14 @@ impl Hub {
             streams: live.after(number, limit, tail),
             open: live.streams(),
         }
+    }
+
+    pub(super) fn levels(&self) -> Levels {
+        self.0.live.lock().levels()
+    }
+
+    pub(super) fn sent(&self) -> &Sent {
+        &self.0.sent
     }
 
     pub(super) fn settings(&self) -> &StreamSettings {

@@ -10,9 +10,10 @@ use slab::Slab;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::about::{About, StreamView};
 use super::Subscription;
+use super::about::{About, StreamView};
 use super::cursor::{Cursor, Place};
+use super::figures::Levels;
 use super::interest::{InterestId, Interests, Met};
 use super::ring::{Item, ItemKind, Ring};
 use super::session::Batch;
@@ -45,6 +46,9 @@ pub(super) struct Live {
     /// Of the store, known since the first stream.
     epoch: u64,
     draining: Option<Duration>,
+    /// How often the ring went past a stream, and the ephemeral messages that were lost by that.
+    overtaken: u64,
+    lost: u64,
 }
 
 /// One stream, as the committer sees it.
@@ -104,6 +108,8 @@ impl Live {
             tail: Position(0),
             epoch: 0,
             draining: None,
+            overtaken: 0,
+            lost: 0,
         }
     }
 
@@ -198,6 +204,8 @@ impl Live {
         if unread < self.ring.first() {
             let target = self.tail;
             let lost = slot.skip_all();
+            self.overtaken += 1;
+            self.lost += lost.iter().map(|(_, missed)| missed).sum::<u64>();
             return Found::Behind { target, lost };
         }
         let end = self.ring.end().min(unread + LOOK as u64);
@@ -266,6 +274,17 @@ impl Live {
         first
             .map(|slot| slot.about.view(now, tail, slot.unread.is_some()))
             .collect()
+    }
+
+    /// Looks at every stream.
+    pub(super) fn levels(&self) -> Levels {
+        let unread = self.streams.iter().filter_map(|(_, slot)| slot.unread);
+        Levels {
+            streams: self.streams.len(),
+            lag: unread.min().map_or(0, |first| self.ring.end() - first),
+            overtaken: self.overtaken,
+            lost: self.lost,
+        }
     }
 
     #[cfg(test)]

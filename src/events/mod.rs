@@ -6,6 +6,7 @@
 
 mod about;
 mod cursor;
+mod figures;
 mod hub;
 mod interest;
 mod live;

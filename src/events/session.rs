@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::about::About;
 use super::cursor::{Cursor, Place};
+use super::figures::Sending;
 use super::hub::Hub;
 use super::live::{self, Found, Joined, StreamId};
 use super::reader::{Read, Reader};
@@ -53,6 +54,7 @@ pub struct Session {
     /// The same of the first page of results.
     fresh_results: bool,
     ready: Batch,
+    sending: Sending,
     timer: Pin<Box<Sleep>>,
     /// When silence has lasted long enough; `None` while it has not begun.
     heartbeat_at: Option<Instant>,
@@ -113,6 +115,7 @@ impl Session {
             fresh: false,
             fresh_results: !matches!(origin, Origin::Resumed(_)),
             ready: Batch::default(),
+            sending: Sending::default(),
             timer: Box::pin(tokio::time::sleep_until(leave_at)),
             heartbeat_at: None,
             leave_at,
@@ -191,8 +194,10 @@ impl Session {
                 self.heartbeat_at = None;
                 self.about.sent(event.len());
                 self.show();
+                self.sending.event(event.len());
                 return Poll::Ready(Some(event));
             }
+            self.sending.add_to(self.hub.sent());
             let stepped = match &mut self.phase {
                 Phase::Ended => return Poll::Ready(None),
                 Phase::Opening(read) => {
@@ -435,6 +440,7 @@ impl Stream for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.sending.add_to(self.hub.sent());
         self.hub.leave(self.stream);
     }
 }

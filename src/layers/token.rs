@@ -142,7 +142,10 @@ mod tests {
             assert_eq!(refused.status(), status);
             if let Some(status) = Status::from_header_map(refused.headers()) {
                 assert_eq!(status.code(), tonic::Code::Unauthenticated);
-                assert!(status.message().ends_with("it is under the mat"), "{status}");
+                assert!(
+                    status.message().ends_with("it is under the mat"),
+                    "{status}"
+                );
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod batch;
+mod calls;
 mod gateway;
 mod info;
 mod refusal;
@@ -14,6 +15,7 @@ use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 pub use admin::{Admin, OPEN_PAGES, admin_routes};
+pub use calls::Refused;
 pub use gateway::Gateway;
 use refusal::Refusal;
 

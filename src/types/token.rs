@@ -58,7 +58,12 @@ mod tests {
 
     #[test]
     fn what_is_short_or_no_header_is_none() {
-        for text in ["", "too-short", "with a blank in it", "übermäßig-lang-ist-es"] {
+        for text in [
+            "",
+            "too-short",
+            "with a blank in it",
+            "übermäßig-lang-ist-es",
+        ] {
             assert_eq!(Token::new(text), None, "{text}");
         }
         assert!(Token::new("0123456789abcdef").is_some());

@@ -3,6 +3,7 @@
 
 mod call;
 mod commit;
+mod tally;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tracing::error;
 
 use self::call::call;
 use self::commit::{Domains, DomainsOf, Failure, Part, domain_of_queue, part};
+pub(crate) use self::tally::{Fate, Tally};
 use super::core::{Completed, Done, Run, RunItem, RunKind, Took};
 use crate::handler::{CallError, Drive, Planner, Registry};
 use crate::store::{self, Effect, Finish, Judged, Origin, Owed, Place, ReqIdScope, Store, Unit};
@@ -24,12 +26,21 @@ use crate::types::{Answer, Outcome, Packet, Reason};
 pub(crate) struct Applier {
     store: Arc<dyn Store>,
     domains: Domains,
+    tally: Tally,
 }
 
 impl Applier {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        let domains = Domains::new(store.clone());
-        Self { store, domains }
+        let tally = Tally::default();
+        Self {
+            domains: Domains::new(store.clone(), tally.clone()),
+            store,
+            tally,
+        }
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// Never fails and never panics: whatever goes wrong is what became of an item.
@@ -76,7 +87,9 @@ impl Applier {
     async fn carry_out(self, run: Run) -> Completed {
         match (run.kind, run.settings.drive.clone()) {
             (RunKind::Call, Drive::Called(handler)) => {
-                call(&*handler, &self.domains, run).await.into()
+                call(&*handler, &self.domains, &self.tally, run)
+                    .await
+                    .into()
             }
             // Boxed, so that what only calls a handler is small: it is moved for each batch.
             (RunKind::Take, _) => Box::pin(self.take(run)).await,

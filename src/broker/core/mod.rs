@@ -21,11 +21,13 @@ mod find;
 mod job;
 mod lane;
 mod look;
+mod meter;
 mod offer;
 mod owed;
 mod queue;
 mod restore;
 mod search;
+mod snapshot;
 mod taken;
 #[cfg(test)]
 mod tests;
@@ -50,6 +52,7 @@ use self::job::{Desk, Job, Slot, State};
 use self::lane::{Lane, LaneKey, Next};
 use self::queue::Queue;
 use self::search::Search;
+use self::snapshot::Gone;
 use self::taken::Resume;
 use super::lanes::Selection;
 use super::settings::Settings;
@@ -58,13 +61,16 @@ use crate::handler::Registry;
 use crate::store::{QueueKey, ReqIdScope};
 use crate::types::{Answer, ClientKey, HandlerName, Outcome, Reason};
 
+pub(crate) use self::backend::{CircuitState, Turned};
 pub(crate) use self::clear::ClearNo;
 pub(crate) use self::complete::{Completed, Done, Took};
 #[cfg(test)]
 pub(crate) use self::fill::RunFinish;
 pub(crate) use self::fill::{Run, RunItem, RunKind};
 pub use self::lane::Class;
+pub(crate) use self::meter::{Fate, Meter, Why};
 pub(crate) use self::restore::Restored;
+pub(crate) use self::snapshot::Snapshot;
 pub(crate) use self::verdict::DeadLetter;
 #[cfg(test)]
 pub(crate) use self::verdict::Verdict;
@@ -97,6 +103,10 @@ pub(crate) struct Core {
     dead: VecDeque<DeadLetter>,
     /// How many packets were given up.
     dead_letters: u64,
+    /// Circuits that opened or closed, and were not told yet.
+    turned: VecDeque<Turned>,
+    /// What lanes did that are gone.
+    gone: Gone,
     /// Packets without a place that are under way, by what makes a repeat known.
     req_ids: HashMap<ReqIdKey, Id<Job>>,
     /// Lanes that something happened to.
@@ -135,6 +145,8 @@ pub(crate) enum Step {
     Dead(DeadLetter),
     /// Nothing of what was cleared is here any more: everyone is told, and the answer of what was taken is on disk.
     Cleared(ClearNo),
+    /// The circuit of a handler has opened or closed.
+    Turned(Turned),
     /// A batch leaves. [`Core::complete`] brings its answers.
     Run(Run),
 }
@@ -160,6 +172,8 @@ impl Core {
             searches: Arena::default(),
             dead: VecDeque::new(),
             dead_letters: 0,
+            turned: VecDeque::new(),
+            gone: Gone::default(),
             req_ids: HashMap::new(),
             noticed: VecDeque::new(),
             lanes_due: BTreeSet::new(),
@@ -192,6 +206,9 @@ impl Core {
         }
         if let Some(no) = self.clears.next_done() {
             return Some(Step::Cleared(no));
+        }
+        if let Some(turned) = self.turned.pop_front() {
+            return Some(Step::Turned(turned));
         }
         if let Some(run) = self.outgoing.pop_front() {
             return Some(Step::Run(run));
@@ -431,6 +448,7 @@ impl Core {
         self.arm(id, None);
         let lane = self.lanes.remove(id);
         self.lane_index.remove(&lane.key);
+        self.gone.add(&lane.key, &lane.meter);
     }
 
     /// `retry_after` for what cannot come in now.

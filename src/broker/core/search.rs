@@ -404,7 +404,7 @@ impl Core {
             // What went back may go through.
             (false, false) if !others => retry.initial,
             (false, _) => {
-                self.open_circuit(handler, &retry, now);
+                self.open_circuit(handler, lane, now);
                 Duration::ZERO
             }
         };

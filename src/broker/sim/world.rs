@@ -301,6 +301,7 @@ impl World {
                     self.note(|| format!("gives up {dead:?}"));
                 }
                 Step::Cleared(_) => unreachable!("nobody clears anything"),
+                Step::Turned(turned) => self.note(|| format!("sees {turned:?}")),
                 Step::Run(run) => {
                     let later = MS * self.rng.random_range(0..15);
                     self.after(later, Event::Applied(self.life, run));

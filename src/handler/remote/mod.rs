@@ -125,19 +125,14 @@ impl Remote {
 
     fn handled(&self, response: proto::HandleResponse) -> Vec<Handled> {
         let mut handled = Vec::with_capacity(response.results.len());
-        let (mut unknown, mut unpublished) = (0, 0);
+        let mut unpublished = 0;
         for result in response.results {
             unpublished += result.publish.len();
-            match ItemId::parse(&result.id) {
-                Some(id) => handled.push(Handled {
-                    id,
-                    answer: handling::answer(result),
-                }),
-                None => unknown += 1,
-            }
-        }
-        if unknown > 0 {
-            warn!(handler = %self.name, unknown, "the handler answered under ids that no item has");
+            handled.push(Handled {
+                // What is no id at all is an answer that nobody asked for, as others are.
+                id: ItemId::parse(&result.id).unwrap_or(ItemId::NONE),
+                answer: handling::answer(result),
+            });
         }
         if unpublished > 0 {
             warn!(

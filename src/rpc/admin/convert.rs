@@ -1,7 +1,5 @@
 //! From what the gateway has to what `Admin` tells.
 
-use prost::Message as _;
-
 use super::super::Refusal;
 use crate::broker::{Amount, CircuitView, Class, Counts, LaneView};
 use crate::events::{StreamView, StreamsView};

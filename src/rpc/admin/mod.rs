@@ -18,6 +18,7 @@ use super::{Refusal, reflection};
 use crate::broker::{Broker, Selection};
 use crate::events::Hub;
 use crate::handler::Registry;
+use crate::metrics;
 use crate::store::Store;
 use crate::types::HandlerName;
 use crate::wire::admin::admin_server::{self, AdminServer, SERVICE_NAME};
@@ -34,6 +35,7 @@ pub struct Admin {
     pub hub: Hub,
     pub store: Arc<dyn Store>,
     pub registry: Arc<Registry>,
+    pub metrics: Arc<metrics::Registry>,
     /// Why the gateway does not serve; `None` while it does.
     pub trouble: watch::Receiver<Option<String>>,
     /// Once it is cancelled, the gateway stops as it does on SIGTERM.

@@ -2,10 +2,12 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::get;
 
 use super::Admin;
+use crate::metrics::CONTENT_TYPE;
 
 const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
@@ -18,6 +20,7 @@ pub(super) fn pages(admin: Admin) -> Router {
     Router::new()
         .route(HEALTHZ, get(healthz))
         .route(READYZ, get(readyz))
+        .route("/metrics", get(metrics))
         .with_state(admin)
 }
 
@@ -35,4 +38,10 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, String) {
             format!("not serving: {why}\n"),
         ),
     }
+}
+
+/// For Prometheus.
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    let text = admin.metrics.render().await;
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text)
 }

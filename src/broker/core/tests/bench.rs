@@ -164,6 +164,8 @@ pub(super) struct Bench {
     pub(super) dead: Vec<DeadLetter>,
     /// What was cleared, and has gone.
     pub(super) cleared: Vec<ClearNo>,
+    /// Circuits that opened (true) and closed.
+    pub(super) turned: Vec<bool>,
     /// So many packets were taken.
     taken: u32,
 }
@@ -186,6 +188,7 @@ impl Bench {
             answers: Vec::new(),
             dead: Vec::new(),
             cleared: Vec::new(),
+            turned: Vec::new(),
             taken: 0,
         }
     }
@@ -270,6 +273,7 @@ impl Bench {
                 }
                 Step::Dead(dead) => self.dead.push(dead),
                 Step::Cleared(no) => self.cleared.push(no),
+                Step::Turned(turned) => self.turned.push(turned.why.is_some()),
                 Step::Run(run) => self.runs.push(run),
             }
         }
