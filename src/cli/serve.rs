@@ -40,7 +40,7 @@ pub(super) struct Serve {
     log: Option<String>,
 }
 
-fn address(text: &str) -> Result<SocketAddr, &'static str> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
         .map_err(|_| "an IP address and a port would be right, as 127.0.0.1:50051")
 }
