@@ -9,7 +9,7 @@ mod trace;
 mod watch;
 mod web;
 
-pub use gateway::{Gateway, custom, gateway, small};
+pub use gateway::{ADMIN_TOKEN, Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
 pub use process::{Process, Setup};
 pub use service::{Line, Service, answers, echoed, said};

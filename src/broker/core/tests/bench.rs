@@ -310,19 +310,26 @@ impl Bench {
         self.take(run)
     }
 
-    /// Takes everything in a batch.
+    /// Takes everything in a batch, but for what is refused.
     pub(super) fn take(&mut self, run: Run) -> Vec<String> {
         assert_eq!(run.kind, RunKind::Take);
-        let took = run.items.iter().map(|_| {
+        let took = run.items.iter().map(|item| {
+            let name = self.next_taken();
             self.taken += 1;
-            Took::Taken(TakenId {
-                run: 7,
-                at: self.taken,
-            })
+            match &item.packet.refusal {
+                Some(refusal) => Took::Answered((**refusal).clone()),
+                None => Took::Taken(name),
+            }
         });
         let took = took.collect();
         self.complete_with(run.batch, Done::Took(took));
         ids(&run)
+    }
+
+    /// What the packet that is taken next is called.
+    pub(super) fn next_taken(&self) -> TakenId {
+        let at = self.taken + 1;
+        TakenId { run: 7, at }
     }
 
     /// Makes the answers in the first batch durable, and gives them.
