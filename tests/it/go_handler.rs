@@ -80,7 +80,7 @@ impl Setting {
             "[handlers.{NAME}]\n\
              kind = \"grpc\"\n\
              addresses = [{:?}]\n\
-             call_timeout = \"500ms\"\n\
+             call_timeout = \"1s\"\n\
              batch = {{ max_packets = {batch} }}\n\
              retry = {{ initial = \"5ms\", max = \"100ms\" }}\n",
             line.uri(),

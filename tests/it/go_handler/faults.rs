@@ -276,8 +276,8 @@ impl State {
         let (fault, what) = match self.rng.random_range(0..100) {
             0..32 => (Fault::Before(self.code(request)), "failed before the work"),
             32..64 => (Fault::After(self.code(request)), "failed after it"),
-            64..76 => (Fault::Late { told: true }, "ended by DEADLINE_EXCEEDED"),
-            76..84 => (Fault::Late { told: false }, "timed out"),
+            64..79 => (Fault::Late { told: true }, "ended by DEADLINE_EXCEEDED"),
+            79..84 => (Fault::Late { told: false }, "timed out"),
             84..92 => (Fault::CutBefore, "cut off before the work"),
             _ => (Fault::CutAfter, "cut off after it"),
         };
