@@ -42,7 +42,7 @@ fn read(kept: OpenPacket, context: &mut Context) -> Packet {
     Packet {
         seq: match kept.place {
             Place::Seq(seq) => seq,
-            Place::None | Place::ReqId(_) => 0,
+            Place::None | Place::ReqId(_) | Place::Letter(_) => 0,
         },
         fingerprint: kept.fingerprint,
         req_id: kept.req_id,
@@ -131,6 +131,7 @@ mod tests {
                 req_id: format!("r{seq}").into(),
                 // ACTION_CREATE, and nothing else.
                 packet: Bytes::from_static(&[24, 1]),
+                held: false,
             }],
         }
     }

@@ -37,3 +37,6 @@ pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Without a configuration file, how many collections come into being by being named.
 pub const COLLECTIONS: usize = 1_000;
+
+/// Dead letters that are kept, beside those that are held.
+pub const DEAD_LETTERS: usize = 100_000;

@@ -198,6 +198,7 @@ impl Applier {
                 answer: finish.answer,
                 messages: Vec::new(),
                 awaited: finish.awaited,
+                death: None,
             });
         }
         let commits = parts.into_iter().map(|part| self.commit(part));

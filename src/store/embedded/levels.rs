@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::damage::Damages;
 use super::frame::{self, Header, Op};
@@ -14,8 +14,8 @@ use super::keep::Floors;
 use super::parts::Part;
 use super::rows::Key;
 use super::table::{self, Direction, Limit, Table};
-use crate::store::Error;
 use crate::store::memory::log::Log;
+use crate::store::{Error, LetterCounts};
 
 /// What is read of a level at once.
 const PAGE: Limit = Limit {
@@ -81,6 +81,8 @@ pub(super) struct Shared {
     pub(super) levels: RwLock<Levels>,
     pub(super) table: Table,
     pub(super) damages: Damages,
+    /// A lock and not a task: held to write or read three numbers.
+    pub(super) letters: Mutex<LetterCounts>,
 }
 
 /// Rows in the order of their keys, and whether there may be more.

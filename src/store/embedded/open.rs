@@ -303,6 +303,7 @@ pub(super) fn find(
         }),
         table,
         damages,
+        letters: Mutex::default(),
     };
     Ok(Found {
         disk,
