@@ -3,6 +3,7 @@
 mod apply;
 mod core;
 mod fit;
+mod letters;
 mod recall;
 mod restore;
 mod settings;
@@ -17,11 +18,13 @@ use bytestring::ByteString;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
+pub use letters::{DeadLetter, Decided, LETTERS_AT_ONCE, Letters};
 pub use settings::Settings;
 pub use worker::Worker;
 
 use self::apply::Applier;
 use self::core::Core;
+use self::letters::Shelf;
 use self::recall::Recalls;
 use self::worker::Command;
 use crate::handler::Registry;
@@ -86,6 +89,7 @@ pub fn build(
         commands,
         intake: Arc::new(Semaphore::new(permits(settings.intake_bytes))),
         intake_permits: permits(settings.intake_bytes),
+        shelf: Arc::new(Shelf::new(store.clone(), applier.clone(), registry.clone())),
         recalls: Arc::new(Recalls::new(store, applier.clone(), registry.clone())),
     };
     let worker = Worker::new(Core::new(registry, settings), applier, inbox);
@@ -122,6 +126,7 @@ pub struct Broker {
     /// Bounds the bytes of requests that the worker has not looked at yet.
     intake: Arc<Semaphore>,
     intake_permits: usize,
+    shelf: Arc<Shelf>,
     recalls: Arc<Recalls>,
 }
 

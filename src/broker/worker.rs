@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hashbrown::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::apply::Applier;
-use super::core::{BatchId, CallId, Completed, Core, Step};
+use super::core::{
+    Anew, BatchId, CallId, Completed, Core, Decision, Finished, Step, Undecided, reason,
+};
 use super::restore::restored;
 use super::{Request, Response};
-use crate::store::OpenRun;
+use crate::store::{OpenRun, TakenId};
 use crate::types::HandlerName;
 
 /// How many commands are taken at once: so many packets get to know each other before the next batch is filled.
@@ -32,6 +35,20 @@ pub(super) enum Command {
         /// Room in the intake, given back once the packets are counted in their lanes.
         room: OwnedSemaphorePermit,
     },
+    /// Dead letters are sent anew.
+    SendAnew {
+        letters: Vec<Anew>,
+        wait: Duration,
+        reply: oneshot::Sender<Response>,
+        room: OwnedSemaphorePermit,
+    },
+    /// A person decides about a packet that is held.
+    Decide {
+        taken: TakenId,
+        decision: Decision,
+        /// Told once it is on disk.
+        reply: oneshot::Sender<Result<(), Undecided>>,
+    },
     Flush,
     /// Takes nothing more; answers when nothing is left.
     Drain(oneshot::Sender<()>),
@@ -47,6 +64,7 @@ pub struct Worker {
     applier: Applier,
     commands: mpsc::Receiver<Command>,
     replies: HashMap<CallId, oneshot::Sender<Response>>,
+    decisions: HashMap<u64, oneshot::Sender<Result<(), Undecided>>>,
     running: FuturesUnordered<Work>,
     drained: Vec<oneshot::Sender<()>>,
     alarm: Alarm,
@@ -59,6 +77,7 @@ impl Worker {
             applier,
             commands,
             replies: HashMap::new(),
+            decisions: HashMap::new(),
             running: FuturesUnordered::new(),
             drained: Vec::new(),
             alarm: Alarm::default(),
@@ -128,6 +147,25 @@ impl Worker {
                 drop(room);
                 self.replies.insert(call, reply);
             }
+            Command::SendAnew {
+                letters,
+                wait,
+                reply,
+                room,
+            } => {
+                let call = self.core.send_anew(Instant::now(), letters, wait);
+                drop(room);
+                self.replies.insert(call, reply);
+            }
+            Command::Decide {
+                taken,
+                decision,
+                reply,
+            } => match self.core.decide(Instant::now(), taken, decision) {
+                Ok(number) => drop(self.decisions.insert(number, reply)),
+                // Whoever asked may have given up, here and below.
+                Err(undecided) => drop(reply.send(Err(undecided))),
+            },
             Command::Flush => self.core.flush(),
             Command::Drain(done) => {
                 self.core.drain();
@@ -158,9 +196,26 @@ impl Worker {
                     req_id = &*dead.packet.req_id,
                     client = dead.origin.client.as_ref().map(|client| &*client.client_id),
                     attempts = dead.attempts,
-                    reason = dead.verdict.message(),
-                    "a packet that was taken is given up"
+                    reason = reason(dead.cause),
+                    error = &*dead.message,
+                    held = dead.held,
+                    "a packet that was taken is given up: it is a dead letter"
                 ),
+                Step::Finished(Finished {
+                    letter,
+                    origin,
+                    outcome,
+                }) => info!(
+                    handler = %origin.handler,
+                    letter = letter.0,
+                    ?outcome,
+                    "a dead letter that was sent anew is finished"
+                ),
+                Step::Decided(number) => {
+                    if let Some(reply) = self.decisions.remove(&number) {
+                        drop(reply.send(Ok(())));
+                    }
+                }
                 Step::Run(run) => {
                     let (batch, applier) = (run.batch, self.applier.clone());
                     let work = async move { (batch, applier.apply(run).await) };

@@ -10,6 +10,7 @@ use super::arena::Id;
 use super::fill::InFlight;
 use super::lane::{Class, Lane, Next};
 use super::search::Search;
+use super::verdict::Deaths;
 use crate::handler::{CallError, Failure, HandlerSettings};
 use crate::types::Retry;
 
@@ -33,6 +34,19 @@ pub(crate) struct Backend {
     row: u32,
     circuit: Circuit,
     quiet: Option<Quiet>,
+    /// Packets that were given up.
+    pub(crate) deaths: Deaths,
+    /// Packets that wait for a person.
+    pub(crate) held: u64,
+    /// Those and what is behind them, as far as they are not counted in their lanes.
+    pub(super) aside: Aside,
+}
+
+/// What takes no room in the lanes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Aside {
+    pub(super) packets: usize,
+    pub(super) bytes: usize,
 }
 
 /// Whether calls are made.
@@ -67,6 +81,9 @@ impl Backend {
             row: 0,
             circuit: Circuit::Closed,
             quiet: None,
+            deaths: Deaths::default(),
+            held: 0,
+            aside: Aside::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::broker::core::{
-    BatchId, CallId, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took,
+    BatchId, CallId, Core, Done, Finished, GivenUp, Run, RunFinish, RunKind, Step, Took,
 };
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
@@ -161,7 +161,11 @@ pub(super) struct Bench {
     pub(super) runs: Vec<Run>,
     pub(super) answers: Vec<(CallId, Response)>,
     /// Packets that were given up.
-    pub(super) dead: Vec<DeadLetter>,
+    pub(super) dead: Vec<GivenUp>,
+    /// Dead letters that were sent anew and are finished.
+    pub(super) finished: Vec<Finished>,
+    /// Decisions that are on disk.
+    pub(super) decided: Vec<u64>,
     /// So many packets were taken.
     taken: u32,
 }
@@ -183,6 +187,8 @@ impl Bench {
             runs: Vec::new(),
             answers: Vec::new(),
             dead: Vec::new(),
+            finished: Vec::new(),
+            decided: Vec::new(),
             taken: 0,
         }
     }
@@ -266,6 +272,8 @@ impl Bench {
                     self.answers.push((call, response));
                 }
                 Step::Dead(dead) => self.dead.push(dead),
+                Step::Finished(finished) => self.finished.push(finished),
+                Step::Decided(number) => self.decided.push(number),
                 Step::Run(run) => self.runs.push(run),
             }
         }

@@ -6,6 +6,7 @@ mod cases;
 mod circuit;
 mod failure;
 mod failure_random;
+mod letters;
 mod owed;
 mod random;
 mod service;

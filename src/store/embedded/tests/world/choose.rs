@@ -68,15 +68,18 @@ impl World {
             if !self.letters.contains_key(&dead.name) {
                 continue;
             }
+            // Its number is known, unless it went and came again by what is in flight.
+            let known = self.flight.is_empty();
             match random.random_range(0..10) {
-                0 => plan.letters.push(PlannedLetter::Discard(dead.name)),
+                0 if known => plan.letters.push(PlannedLetter::Discard(dead.name)),
                 1 => plan.letters.push(PlannedLetter::Release(dead.name)),
-                2 => anew.push(dead.clone()),
+                2 if known => anew.push(dead.clone()),
                 _ => {}
             }
         }
+        let known = self.flight.is_empty();
         let sent = model.open.iter().filter_map(|taken| match taken.place {
-            Place::Letter(LetterId(name)) if random.random_bool(0.1) => Some(Dead {
+            Place::Letter(LetterId(name)) if known && random.random_bool(0.1) => Some(Dead {
                 name,
                 held: false,
                 client: taken.client,
