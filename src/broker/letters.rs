@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -35,10 +36,13 @@ pub struct DeadLetter {
 #[derive(Debug, Clone)]
 pub enum Letters {
     Ids(Vec<LetterId>),
-    /// Those of one handler or of all, after this one, the oldest first.
-    After {
+    /// Those of one handler or of all, the oldest first.
+    Between {
         handler: Option<HandlerName>,
+        /// Beginning after this one.
         after: LetterId,
+        /// No later ones: with [`LetterCounts::newest`] as it was at first, what fails again is not tried over and over.
+        through: LetterId,
     },
 }
 
@@ -105,8 +109,11 @@ impl Broker {
         let (held, others): (Vec<_>, Vec<_>) = letters
             .into_iter()
             .partition(|letter| letter.state == LetterState::Held);
-        for letter in held {
-            let said = match self.decide(&letter, Decision::Retry).await {
+        let deciding = held
+            .iter()
+            .map(|letter| self.decide(letter, Decision::Retry));
+        for (letter, said) in held.iter().zip(join_all(deciding).await) {
+            let said = match said {
                 Ok(said) => said,
                 Err(Undecided::NotHere) => Err(format!(
                     "{} takes no packets any more that are called later: give it back to the gateway as it was, or discard this",
@@ -129,8 +136,11 @@ impl Broker {
         let Shelf {
             applier, registry, ..
         } = &*self.shelf;
-        for letter in held {
-            let said = match self.decide(&letter, Decision::Discard).await {
+        let deciding = held
+            .iter()
+            .map(|letter| self.decide(letter, Decision::Discard));
+        for (letter, said) in held.iter().zip(join_all(deciding).await) {
+            let said = match said {
                 Ok(said) => said,
                 // Nobody drives it: its handler is gone.
                 Err(Undecided::NotHere) => {
@@ -171,12 +181,17 @@ impl Broker {
     async fn chosen(&self, which: &Letters) -> Result<(Vec<store::DeadLetter>, Decided), Error> {
         let mut decided = Decided::default();
         let ids = match which {
-            Letters::After { handler, after } => {
+            Letters::Between {
+                handler,
+                after,
+                through,
+            } => {
                 let page = self.letters_after(handler.as_ref(), *after, LETTERS_AT_ONCE);
-                let page = page.await?;
-                let last = page.items.last().map(|letter| letter.id);
-                decided.next = last.filter(|_| page.more);
-                return Ok((page.items, decided));
+                let PageOf { mut items, more } = page.await?;
+                let last = items.last().map(|letter| letter.id);
+                decided.next = last.filter(|last| more && last < through);
+                items.retain(|letter| letter.id <= *through);
+                return Ok((items, decided));
             }
             Letters::Ids(ids) => ids,
         };

@@ -164,7 +164,9 @@ impl Worker {
             } => match self.core.decide(Instant::now(), taken, decision) {
                 Ok(number) => drop(self.decisions.insert(number, reply)),
                 // Whoever asked may have given up, here and below.
-                Err(undecided) => drop(reply.send(Err(undecided))),
+                Err(undecided) => {
+                    let _ = reply.send(Err(undecided));
+                }
             },
             Command::Flush => self.core.flush(),
             Command::Drain(done) => {
@@ -213,7 +215,8 @@ impl Worker {
                 ),
                 Step::Decided(number) => {
                     if let Some(reply) = self.decisions.remove(&number) {
-                        drop(reply.send(Ok(())));
+                        // The same.
+                        let _ = reply.send(Ok(()));
                     }
                 }
                 Step::Run(run) => {

@@ -129,6 +129,8 @@ pub struct LetterCounts {
     pub held: u64,
     /// Those that went because of the bounds, since this start.
     pub dropped: u64,
+    /// No later number was given so far.
+    pub newest: LetterId,
 }
 
 /// Which kept results are asked for.

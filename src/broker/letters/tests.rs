@@ -232,9 +232,10 @@ fn client() -> Arc<ClientKey> {
 }
 
 fn all() -> Letters {
-    Letters::After {
+    Letters::Between {
         handler: None,
         after: LetterId(0),
+        through: LetterId(u64::MAX),
     }
 }
 
@@ -263,6 +264,13 @@ async fn what_is_given_up_is_sent_anew_after_a_restart() {
     first.stop().await;
     let second = Started::new(directory.path(), jobs(&picky, OnDead::Continue)).await;
     assert_eq!(second.letters().await, expected);
+    let none = Letters::Between {
+        handler: None,
+        after: LetterId(0),
+        through: LetterId(0),
+    };
+    let decided = second.broker.retry_dead_letters(&none).await.unwrap();
+    assert_eq!((decided.done, decided.next), (0, None));
     // It fails again, and is one again.
     let decided = second.broker.retry_dead_letters(&all()).await.unwrap();
     assert_eq!((decided.done, decided.failed.len()), (2, 0));

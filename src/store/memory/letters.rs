@@ -125,6 +125,7 @@ impl Letters {
             kept: (self.by_id.len() - self.held.len()) as u64,
             held: self.held.len() as u64,
             dropped: self.dropped,
+            newest: LetterId(self.last),
         }
     }
 }

@@ -113,6 +113,7 @@ impl State {
             kept: self.letters.kept.len() as u64,
             held: self.letters.held.len() as u64,
             dropped: counts.dropped,
+            newest: LetterId(self.header.number),
         };
     }
 }
