@@ -7,9 +7,9 @@ use futures_util::future::BoxFuture;
 
 use super::memory::Memory;
 use super::{
-    Commit, Committing, DeadLetter, Domain, Entry, Epoch, Error, Filter, KeptResult, LetterCounts,
-    LetterId, OpenRun, Page, PageOf, Placed, Position, ResultsPage, ScanLimit, Store, Term,
-    Unheard, Which,
+    Commit, Committing, DeadLetter, Domain, Entry, Epoch, Error, Figures, Filter, KeptResult,
+    LetterCounts, LetterId, OpenRun, Page, PageOf, Placed, Position, ResultsPage, ScanLimit, Store,
+    Term, Unheard, Which,
 };
 use crate::types::{ClientKey, HandlerName, Record, Topic};
 
@@ -61,6 +61,10 @@ impl<H: Hook> Store for Hooked<H> {
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<Record>, Error>> {
         self.memory.list(collection, prefix, after, limit)
+    }
+
+    fn figures(&self) -> BoxFuture<'_, Figures> {
+        self.memory.figures()
     }
 
     fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {

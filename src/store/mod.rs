@@ -43,6 +43,7 @@ mod commit;
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+mod figures;
 #[cfg(test)]
 pub(crate) mod hooked;
 mod judge;
@@ -52,12 +53,14 @@ mod read;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 pub use commit::{
     Cause, Change, Commit, Committing, Death, Domain, Draft, Effect, Finish, Judged, Letter,
     LetterId, Op, Origin, Owed, Place, QueueKey, ReqIdScope, Settle, TakenId, Term, Unit,
 };
+pub use figures::{Figures, Files, LogFigures, StoreSource};
 pub use read::{
     DeadLetter, Entry, EntryKind, Epoch, Filter, KeptResult, LetterCounts, LetterState, Loss,
     LossCause, OpenPacket, OpenRun, Page, PageOf, Placed, Position, ResultsPage, ScanLimit,
@@ -171,6 +174,11 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// How many there are. Cheap: for whoever watches. What is on its way to the disk may be counted.
     fn letter_counts(&self) -> LetterCounts;
+
+    /// How it stands, for those who look. Cheap: it is asked often.
+    fn figures(&self) -> BoxFuture<'_, Figures> {
+        std::future::ready(Figures::default()).boxed()
+    }
 
     /// Everything that was accepted is durable when this ends, and nothing is accepted any more.
     fn close(&self) -> BoxFuture<'_, ()>;

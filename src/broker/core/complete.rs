@@ -421,6 +421,7 @@ impl Core {
     fn release(&mut self, id: Id<Job>) {
         self.bring_back(id);
         let job = self.desk.jobs.remove(id);
+        self.clears.gone(id);
         self.bytes -= job.packet.size;
         if job.at != job.lane {
             self.lanes[job.at].passing -= 1;

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use super::damage::Damages;
 use super::frame::{self, Header, Op};
 use super::keep::Floors;
+use super::meter::Meter;
 use super::parts::Part;
 use super::rows::Key;
 use super::table::{self, Direction, Limit, Table};
@@ -83,6 +84,8 @@ pub(super) struct Shared {
     pub(super) damages: Damages,
     /// A lock and not a task: held to write or read three numbers.
     pub(super) letters: Mutex<LetterCounts>,
+    /// A lock and not a task: held for a few additions, once a frame.
+    pub(super) meter: Mutex<Meter>,
 }
 
 /// Rows in the order of their keys, and whether there may be more.

@@ -304,6 +304,7 @@ pub(super) fn find(
         table,
         damages,
         letters: Mutex::default(),
+        meter: Mutex::default(),
     };
     Ok(Found {
         disk,
