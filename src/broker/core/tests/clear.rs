@@ -114,7 +114,13 @@ fn what_was_taken_is_told_once_its_answer_is_on_disk_and_its_chain_waits_for_tha
     assert_eq!(cleared.kind, RunKind::Finish);
     let finishes = cleared.finishes.iter();
     let finishes: Vec<_> = finishes
-        .map(|finish| (finish.taken.at, told(&finish.answer), finish.awaited))
+        .map(|finish| {
+            (
+                finish.taken.at,
+                told(finish.answer.as_ref().unwrap()),
+                finish.awaited,
+            )
+        })
         .collect();
     assert_eq!(finishes, [(2, CLEARED, false), (3, CLEARED, true)]);
     bench.complete(first.batch, vec![Answer::ok()]);
