@@ -286,6 +286,7 @@ fn a_stopped_chain_takes_no_room_of_its_lane() {
         held.is_empty()
     };
     discard(&mut bench);
+    bench.answers.clear();
     let fits = bench.offer("i", vec![packet("h", "i1").seq(1)]);
     bench.run_take();
     assert_eq!(bench.run_ok(), ["i1"]);
@@ -465,6 +466,7 @@ fn what_is_sent_anew_and_fails_again_is_a_dead_letter_again() {
     bench.run_take();
     let run = bench.run();
     assert_eq!(ids(&run), ["letter 5"]);
+    bench.answers.clear();
     // A packet of the client with the same req_id is another one.
     let same = bench.offer("a", vec![packet("h", "letter 5")]);
     bench.run_take();
