@@ -53,11 +53,13 @@ soak: needs-cargo ## ten minutes of durable packets (MINUTES=n: as many): no slo
 		cargo test --locked --test it -- --nocapture shows_3_8_
 	HISTORY_PACKETS=10000000 cargo test --locked --test it -- --nocapture shows_3_7_
 
-lint: tools ## formatting, clippy, buf lint, generated code, licences, bans and sources
+lint: tools ## formatting, clippy, buf lint, generated code, go vet, licences, bans and sources
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(BUF_BIN) lint
 	BUF=$(BUF_BIN) PYTHON=$(PYTHON) sh scripts/generate.sh check
+	cd clients/go && go vet ./...
+	cd examples/handlers/go && go vet . && test -z "$$(gofmt -l .)"
 	cargo deny --log-level error check licenses bans sources
 
 generate: tools ## the clients' code from proto/; Rust's: UPDATE_GENERATED=1 cargo test --test it generated
