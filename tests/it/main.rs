@@ -32,5 +32,6 @@ mod support;
 mod taken;
 mod tidy;
 mod traces;
+mod typescript_handler;
 mod unheard;
 mod web;
