@@ -106,7 +106,7 @@ $(TOOLS)/protoc-gen-es-$(PROTOC_GEN_ES): | needs-npm
 
 # What the example in TypeScript needs, with a copy of the client.
 $(TOOLS)/handler-typescript: examples/handlers/typescript/package-lock.json $(wildcard clients/typescript/package.json clients/typescript/gen/tidegate/v1/*) | needs-npm
-	cd examples/handlers/typescript && npm ci --silent --no-audit --no-fund
+	cd examples/handlers/typescript && npm ci --loglevel error --no-audit --no-fund
 	@touch $@
 
 # Generates Python's code, and runs what is written in it.
