@@ -444,7 +444,7 @@ type HandleResult struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// OK, REJECTED or RETRY. Any other counts as RETRY.
 	Outcome Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=tidegate.v1.Outcome" json:"outcome,omitempty"`
-	// INVALID_DATA, NOT_FOUND, ALREADY_EXISTS, VERSION_MISMATCH, FORBIDDEN or APPLICATION.
+	// INVALID_DATA, UNSUPPORTED_ACTION, NOT_FOUND, ALREADY_EXISTS, VERSION_MISMATCH, FORBIDDEN or APPLICATION.
 	Reason Reason `protobuf:"varint,3,opt,name=reason,proto3,enum=tidegate.v1.Reason" json:"reason,omitempty"`
 	// For a person: what, where, and what would be right.
 	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`

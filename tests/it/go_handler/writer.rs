@@ -9,7 +9,9 @@ use super::NAME;
 use crate::support::{Trace, until_final};
 
 /// What one request has.
-const TOGETHER: usize = 4_000;
+const TOGETHER: usize = 2_000;
+/// Every request whose first place is one above a multiple of this is sent again when it is done.
+const AGAIN: usize = 10 * TOGETHER;
 
 /// Sends each patch as an UPDATE of one document. The `req_id` and the place of a packet are its number in the trace, from 1.
 pub struct Writer {
@@ -27,7 +29,7 @@ pub struct Tally {
     pub not: usize,
     /// The first of these.
     pub refused: Option<PacketResult>,
-    /// Results that were told again.
+    /// Packets that were sent again after that, and told the same.
     pub again: usize,
 }
 
@@ -52,7 +54,16 @@ impl Writer {
             });
             let request = BatchRequest::of(packets).client_id(self.client_id);
             let request = request.settle(NAME, done as u64);
-            let results = until_final(&self.client, request).await;
+            let results = until_final(&self.client, request.clone()).await;
+            if done.is_multiple_of(AGAIN) {
+                let again = until_final(&self.client, request).await;
+                let outcomes = |results: &[PacketResult]| -> Vec<_> {
+                    results.iter().map(PacketResult::outcome).collect()
+                };
+                assert_eq!(outcomes(&again), outcomes(&results), "final is final");
+                assert!(again.iter().all(|result| result.replayed));
+                tally.again += again.len();
+            }
             assert_eq!(results.len(), patches.len());
             for (result, place) in results.into_iter().zip(done + 1..) {
                 assert_eq!(result.req_id, place.to_string());
@@ -65,7 +76,6 @@ impl Writer {
 
 impl Tally {
     fn count(&mut self, result: PacketResult) {
-        self.again += usize::from(result.replayed);
         if result.outcome() == Outcome::Ok {
             self.ok += 1;
         } else {

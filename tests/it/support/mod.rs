@@ -16,7 +16,7 @@ mod web;
 
 pub use example::Example;
 pub use faults::{Faults, Ids};
-pub use gateway::{Gateway, custom, gateway, small};
+pub use gateway::{ADMIN_TOKEN, Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
 pub use postgres::Postgres;
 pub use process::{Process, Setup};

@@ -6,27 +6,32 @@ use tidegate_client::Client;
 use tidegate_client::proto::{BatchRequest, Outcome, PacketResult};
 use tokio::time::sleep;
 
-/// Sends the whole request again while some of it is open. What was final once stays so.
-pub async fn until_final(client: &Client, request: BatchRequest) -> Vec<PacketResult> {
-    let mut before: Vec<PacketResult> = Vec::new();
+/// Sends what is open again, until nothing is.
+pub async fn until_final(client: &Client, mut request: BatchRequest) -> Vec<PacketResult> {
+    let mut done: Vec<Option<PacketResult>> = vec![None; request.packets.len()];
+    let mut open: Vec<usize> = (0..request.packets.len()).collect();
     loop {
         let results = client.sync(request.clone()).await.unwrap().results;
-        for (result, known) in results.iter().zip(&before) {
-            if !is_open(known) {
-                assert_eq!(result.outcome(), known.outcome(), "{known:?}, {result:?}");
+        assert_eq!(results.len(), open.len());
+        let mut pause = Duration::ZERO;
+        let mut still = Vec::new();
+        let mut packets = Vec::new();
+        for ((result, at), packet) in results.into_iter().zip(open).zip(request.packets) {
+            if is_open(&result) {
+                // What the contract asks of a client.
+                let told = result.retry_after.and_then(|told| told.try_into().ok());
+                pause = pause.max(told.unwrap_or_default());
+                still.push(at);
+                packets.push(packet);
+            } else {
+                done[at] = Some(result);
             }
         }
-        let open: Vec<_> = results.iter().filter(|result| is_open(result)).collect();
-        if open.is_empty() {
-            return results;
+        if still.is_empty() {
+            return done.into_iter().flatten().collect();
         }
-        // What the contract asks of a client.
-        let pauses = open.iter().filter_map(|result| result.retry_after);
-        let longest = pauses
-            .filter_map(|pause| Duration::try_from(pause).ok())
-            .max();
-        sleep(longest.unwrap_or_default()).await;
-        before = results;
+        (open, request.packets) = (still, packets);
+        sleep(pause).await;
     }
 }
 

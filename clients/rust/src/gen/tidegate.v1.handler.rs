@@ -119,7 +119,7 @@ pub struct HandleResult {
     /// OK, REJECTED or RETRY. Any other counts as RETRY.
     #[prost(enumeration = "Outcome", tag = "2")]
     pub outcome: i32,
-    /// INVALID_DATA, NOT_FOUND, ALREADY_EXISTS, VERSION_MISMATCH, FORBIDDEN or APPLICATION.
+    /// INVALID_DATA, UNSUPPORTED_ACTION, NOT_FOUND, ALREADY_EXISTS, VERSION_MISMATCH, FORBIDDEN or APPLICATION.
     #[prost(enumeration = "Reason", tag = "3")]
     pub reason: i32,
     /// For a person: what, where, and what would be right.
