@@ -294,7 +294,7 @@ export declare type HandleResult = Message<"tidegate.v1.HandleResult"> & {
   outcome: Outcome;
 
   /**
-   * INVALID_DATA, NOT_FOUND, ALREADY_EXISTS, VERSION_MISMATCH, FORBIDDEN or APPLICATION.
+   * INVALID_DATA, UNSUPPORTED_ACTION, NOT_FOUND, ALREADY_EXISTS, VERSION_MISMATCH, FORBIDDEN or APPLICATION.
    *
    * @generated from field: tidegate.v1.Reason reason = 3;
    */
