@@ -1853,7 +1853,7 @@ const file_tidegate_v1_admin_proto_rawDesc = "" +
 	"\x10RetryDeadLetters\x12$.tidegate.v1.RetryDeadLettersRequest\x1a%.tidegate.v1.RetryDeadLettersResponse\x12e\n" +
 	"\x12DiscardDeadLetters\x12&.tidegate.v1.DiscardDeadLettersRequest\x1a'.tidegate.v1.DiscardDeadLettersResponse\x12D\n" +
 	"\aStreams\x12\x1b.tidegate.v1.StreamsRequest\x1a\x1c.tidegate.v1.StreamsResponse\x12>\n" +
-	"\x05Drain\x12\x19.tidegate.v1.DrainRequest\x1a\x1a.tidegate.v1.DrainResponseb\x06proto3"
+	"\x05Drain\x12\x19.tidegate.v1.DrainRequest\x1a\x1a.tidegate.v1.DrainResponseB Z\x1etidegate/clients/go/tidegatev1b\x06proto3"
 
 var (
 	file_tidegate_v1_admin_proto_rawDescOnce sync.Once
