@@ -62,8 +62,9 @@ lint: tools ## formatting, clippy, buf lint, generated code, go vet, licences, b
 	cd examples/handlers/go && go vet . && test -z "$$(gofmt -l .)"
 	cargo deny --log-level error check licenses bans sources
 
-generate: tools ## the clients' code from proto/; Rust's: UPDATE_GENERATED=1 cargo test --test it generated
+generate: tools ## write the clients' committed code from proto/
 	BUF=$(BUF_BIN) PYTHON=$(PYTHON) sh scripts/generate.sh write
+	UPDATE_GENERATED=1 cargo test --locked --test it generated
 
 STAMPS := grpcurl-$(GRPCURL) buf-$(BUF) cargo-deny-$(CARGO_DENY) nats-server-$(NATS_SERVER) \
 	protoc-gen-go-$(PROTOC_GEN_GO) protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) python-$(GRPCIO)

@@ -16,6 +16,9 @@ impl ItemId {
     /// The first bit tells the two kinds apart.
     const PASSING: u128 = 1 << 127;
 
+    /// What no item is called: for an answer under something that is no id.
+    pub(crate) const NONE: Self = Self(u128::MAX);
+
     /// Of a packet that is kept nowhere. `start` is random for each start of the process.
     pub(crate) fn passing(start: u64, number: u64) -> Self {
         Self(Self::PASSING | u128::from(start) << 64 | u128::from(number))

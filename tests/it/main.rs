@@ -8,6 +8,7 @@
     missing_debug_implementations
 )]
 
+mod admin;
 mod bad_input;
 mod bench_table;
 mod clean_clone;

@@ -4,6 +4,7 @@
 mod call;
 mod commit;
 mod publish;
+mod tally;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tracing::error;
 use self::call::call;
 use self::commit::{Domains, DomainsOf, Failure, Part, domain_of_queue, part};
 use self::publish::asked;
+pub(crate) use self::tally::{Fate, Tally};
 use super::core::{Completed, Done, Run, RunItem, RunKind, Took};
 use crate::handler::{CallError, Drive, Planner, Registry};
 use crate::store::{self, Effect, Finish, Judged, Origin, Owed, Place, ReqIdScope, Store, Unit};
@@ -26,12 +28,21 @@ use crate::types::{Answer, Outcome, Packet, Reason};
 pub(crate) struct Applier {
     store: Arc<dyn Store>,
     domains: Domains,
+    tally: Tally,
 }
 
 impl Applier {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        let domains = Domains::new(store.clone());
-        Self { store, domains }
+        let tally = Tally::default();
+        Self {
+            domains: Domains::new(store.clone(), tally.clone()),
+            store,
+            tally,
+        }
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// Never fails and never panics: whatever goes wrong is what became of an item.
@@ -79,7 +90,7 @@ impl Applier {
         match (run.kind, run.settings.drive.clone()) {
             (RunKind::Call, Drive::Called(handler)) => {
                 let (settings, asked) = (run.settings.clone(), asked(&*handler, &run.items));
-                let mut called = call(&*handler, &self.domains, run).await;
+                let mut called = call(&*handler, &self.domains, &self.tally, run).await;
                 if !called.messages.is_empty() {
                     Box::pin(self.publish(&settings, &asked, &mut called)).await;
                 }

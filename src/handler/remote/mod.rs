@@ -131,21 +131,16 @@ impl Remote {
 
     fn handled(&self, response: proto::HandleResponse) -> Vec<Handled> {
         let mut handled = Vec::with_capacity(response.results.len());
-        let (mut unknown, mut dropped) = (0, Dropped::default());
+        let mut dropped = Dropped::default();
         for mut result in response.results {
-            let Some(id) = ItemId::parse(&result.id) else {
-                unknown += 1;
-                continue;
-            };
+            // What is no id at all is an answer that nobody asked for, as others are.
+            let id = ItemId::parse(&result.id).unwrap_or(ItemId::NONE);
             let publications = std::mem::take(&mut result.publish);
             handled.push(Handled {
                 id,
                 answer: handling::answer(result),
                 messages: self.publishing.drafts(id, publications, &mut dropped),
             });
-        }
-        if unknown > 0 {
-            warn!(handler = %self.name, unknown, "the handler answered under ids that no item has");
         }
         dropped.tell(&self.name);
         handled
