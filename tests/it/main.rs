@@ -17,6 +17,7 @@ mod crashes;
 mod events;
 mod full_disk;
 mod generated;
+mod metrics;
 mod named_cases;
 mod readme;
 mod remote;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tidegate::app::{App, RunError};
 use tidegate::config::{Config, Engine};
 use tidegate::handler::{BatchLimits, Drive, Handler, HandlerSettings, Kind, Ordering};
+use tidegate::metrics::Registry;
 use tidegate::types::{Action, Content, HandlerName, Packet, Retry};
 use tidegate_client::Client;
 use tidegate_client::proto::gateway_client::GatewayClient;
@@ -71,13 +72,14 @@ impl Builder {
             config.store.path = data;
         }
         let app = App::build(config, self.custom).await.unwrap();
-        let address = app.address();
+        let (address, metrics) = (app.address(), app.metrics());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
         Gateway {
             address,
+            metrics,
             stop,
             running,
         }
@@ -122,6 +124,7 @@ pub fn small(handler: &str, text: &str) -> Packet {
 /// A gateway that runs.
 pub struct Gateway {
     address: SocketAddr,
+    metrics: Arc<Registry>,
     /// Dropped: it is told to stop.
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), RunError>>,
@@ -130,6 +133,10 @@ pub struct Gateway {
 impl Gateway {
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub fn metrics(&self) -> &Registry {
+        &self.metrics
     }
 
     pub fn uri(&self) -> String {
