@@ -4,6 +4,7 @@ mod apply;
 mod core;
 mod figures;
 mod fit;
+mod lanes;
 mod recall;
 mod restore;
 mod settings;
@@ -18,7 +19,9 @@ use bytestring::ByteString;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
+pub use self::core::Class;
 pub use figures::Figures;
+pub use lanes::{Amount, CircuitView, Cleared, Counts, Flushed, LaneView, Selection};
 pub use settings::Settings;
 pub use worker::Worker;
 
@@ -155,12 +158,29 @@ impl Broker {
         self.recalls.recall(client).await;
     }
 
-    /// Everything that is ready leaves now, whatever the size of its batches.
-    pub async fn flush(&self) -> Result<(), Stopping> {
-        self.commands
-            .send(Command::Flush)
-            .await
-            .map_err(|_| Stopping)
+    /// The lanes that are named.
+    pub async fn lanes(&self, selection: Selection) -> Result<Vec<LaneView>, Stopping> {
+        self.ask(|reply| Command::Lanes { selection, reply }).await
+    }
+
+    /// Everything that is ready in these lanes leaves now, whatever the size of its batches.
+    pub async fn flush(&self, selection: Selection) -> Result<Flushed, Stopping> {
+        self.ask(|reply| Command::Flush { selection, reply }).await
+    }
+
+    /// What is named, and waits, gets its final answer. Ends when everyone is told. Dropping the future takes nothing back.
+    pub async fn clear(&self, selection: Selection) -> Result<Cleared, Stopping> {
+        self.ask(|reply| Command::Clear { selection, reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Stopping> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.commands.send(command(reply)).await;
+        sent.map_err(|_| Stopping)?;
+        answer.await.map_err(|_| Stopping)
     }
 
     /// Takes no more requests, lets nothing wait for company, and ends when every packet that is here has its answer.

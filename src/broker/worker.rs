@@ -12,7 +12,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::apply::Applier;
-use super::core::{BatchId, CallId, Completed, Core, Snapshot, Step, Turned};
+use super::core::{BatchId, CallId, ClearNo, Completed, Core, Snapshot, Step, Turned};
+use super::lanes::{Cleared, Flushed, LaneView, Selection};
 use super::restore::restored;
 use super::{Request, Response};
 use crate::store::OpenRun;
@@ -32,7 +33,19 @@ pub(super) enum Command {
         /// Room in the intake, given back once the packets are counted in their lanes.
         room: OwnedSemaphorePermit,
     },
-    Flush,
+    Lanes {
+        selection: Selection,
+        reply: oneshot::Sender<Vec<LaneView>>,
+    },
+    Flush {
+        selection: Selection,
+        reply: oneshot::Sender<Flushed>,
+    },
+    /// Answers when everyone is told.
+    Clear {
+        selection: Selection,
+        reply: oneshot::Sender<Cleared>,
+    },
     /// What there is to see.
     Look(oneshot::Sender<Seen>),
     /// Takes nothing more; answers when nothing is left.
@@ -60,6 +73,8 @@ pub struct Worker {
     commands: mpsc::Receiver<Command>,
     replies: HashMap<CallId, oneshot::Sender<Response>>,
     running: FuturesUnordered<Work>,
+    /// Who asked that something be cleared, and what that was.
+    clears: HashMap<ClearNo, (Cleared, oneshot::Sender<Cleared>)>,
     drained: Vec<oneshot::Sender<()>>,
     alarm: Alarm,
     requests: u64,
@@ -74,6 +89,7 @@ impl Worker {
             commands,
             replies: HashMap::new(),
             running: FuturesUnordered::new(),
+            clears: HashMap::new(),
             drained: Vec::new(),
             alarm: Alarm::default(),
             requests: 0,
@@ -145,14 +161,21 @@ impl Worker {
                 drop(room);
                 self.replies.insert(call, reply);
             }
-            Command::Flush => self.core.flush(),
+            // Whoever asked may have given up.
+            Command::Lanes { selection, reply } => {
+                drop(reply.send(self.core.lanes(Instant::now(), &selection)));
+            }
+            Command::Flush { selection, reply } => drop(reply.send(self.core.flush(&selection))),
+            Command::Clear { selection, reply } => {
+                let (no, cleared) = self.core.clear_lanes(Instant::now(), &selection);
+                self.clears.insert(no, (cleared, reply));
+            }
             Command::Look(reply) => {
                 let seen = Seen {
                     core: self.core.snapshot(Instant::now()),
                     requests: self.requests,
                     told: self.told.clone(),
                 };
-                // Whoever asked may have given up.
                 let _ = reply.send(seen);
             }
             Command::Drain(done) => {
@@ -187,6 +210,12 @@ impl Worker {
                     reason = dead.verdict.message(),
                     "a packet that was taken is given up"
                 ),
+                Step::Cleared(no) => {
+                    if let Some((cleared, reply)) = self.clears.remove(&no) {
+                        // The same.
+                        let _ = reply.send(cleared);
+                    }
+                }
                 Step::Turned(Turned {
                     handler,
                     why: Some(why),

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::Semaphore;
 
+use super::about::StreamsView;
 use super::cursor::{Cursor, Place};
 use super::figures::{Levels, Sent};
 use super::live::{Found, Live, StreamId, Wakers};
@@ -74,9 +75,9 @@ impl Hub {
             .map(Cursor::parse)
             .transpose()?;
         let epoch = epoch(&*store);
-        let (stream, told) = self.0.live.lock().join(&subscription, epoch);
+        let joined = self.0.live.lock().join(&subscription, epoch);
         // The ring has everything after `told`; the store may have more than the hub was told since it was made.
-        let tail = told.max(store.tail());
+        let tail = joined.told.max(store.tail());
         let origin = match cursor {
             Some(cursor) if is_known(&*store, cursor, tail) => Origin::Resumed(cursor.place),
             Some(_) => Origin::Lost,
@@ -90,7 +91,7 @@ impl Hub {
         );
         Ok(Session::new(
             self.clone(),
-            stream,
+            joined,
             epoch,
             reader,
             subscription,
@@ -110,6 +111,16 @@ impl Hub {
     /// How many streams there are.
     pub fn streams(&self) -> usize {
         self.0.live.lock().streams()
+    }
+
+    /// The streams of a higher number than this, so many at most, the lowest first.
+    pub fn look_at(&self, store: &dyn Store, number: u64, limit: usize) -> StreamsView {
+        let tail = store.tail();
+        let live = self.0.live.lock();
+        StreamsView {
+            streams: live.after(number, limit, tail),
+            open: live.streams(),
+        }
     }
 
     pub(super) fn levels(&self) -> Levels {

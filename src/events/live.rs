@@ -8,8 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use slab::Slab;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::Subscription;
+use super::about::{About, StreamView};
 use super::cursor::{Cursor, Place};
 use super::figures::Levels;
 use super::interest::{InterestId, Interests, Met};
@@ -37,6 +39,8 @@ pub(super) struct Live {
     ring: Ring,
     interests: Interests,
     streams: Slab<Slot>,
+    /// How many streams there were.
+    numbers: u64,
     /// The newest entry that was told.
     tail: Position,
     /// Of the store, known since the first stream.
@@ -50,6 +54,7 @@ pub(super) struct Live {
 /// One stream, as the committer sees it.
 #[derive(Debug)]
 struct Slot {
+    about: Arc<About>,
     wants: SmallVec<[Want; 1]>,
     /// The client whose own messages it skips.
     own: Option<Arc<ClientKey>>,
@@ -67,6 +72,15 @@ struct Want {
     interest: InterestId,
     /// Ephemeral messages that were told and not read.
     ephemeral: u64,
+}
+
+/// A stream that has begun.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) stream: StreamId,
+    pub(super) about: Arc<About>,
+    /// The newest entry that was told before.
+    pub(super) told: Position,
 }
 
 /// What a stream found in the ring.
@@ -90,6 +104,7 @@ impl Live {
             ring: Ring::new(max_items, max_bytes),
             interests: Interests::default(),
             streams: Slab::new(),
+            numbers: 0,
             tail: Position(0),
             epoch: 0,
             draining: None,
@@ -100,8 +115,10 @@ impl Live {
 
     /// From here on everything that the stream wants is counted for it. Its wants are those of its patterns, in order, and
     /// then its client's results.
-    pub(super) fn join(&mut self, subscription: &Subscription, epoch: u64) -> (StreamId, Position) {
+    pub(super) fn join(&mut self, subscription: &Subscription, epoch: u64) -> Joined {
         self.epoch = epoch;
+        self.numbers += 1;
+        let about = Arc::new(About::new(self.numbers, subscription));
         let slots = self.streams.vacant_entry();
         let stream = slots.key();
         let tenant = &subscription.principal.tenant;
@@ -123,6 +140,7 @@ impl Live {
             });
         }
         slots.insert(Slot {
+            about: about.clone(),
             wants,
             own: subscription
                 .client
@@ -133,7 +151,11 @@ impl Live {
             results: Position(0),
             waker: None,
         });
-        (stream, self.tail)
+        Joined {
+            stream,
+            about,
+            told: self.tail,
+        }
     }
 
     pub(super) fn leave(&mut self, stream: StreamId) {
@@ -240,6 +262,18 @@ impl Live {
 
     pub(super) fn streams(&self) -> usize {
         self.streams.len()
+    }
+
+    /// The streams of a higher number than this, so many at most, the lowest first.
+    pub(super) fn after(&self, number: u64, limit: usize, tail: Position) -> Vec<StreamView> {
+        let slots = self.streams.iter().map(|(_, slot)| slot);
+        let mut later: Vec<&Slot> = slots.filter(|slot| slot.about.number > number).collect();
+        later.sort_unstable_by_key(|slot| slot.about.number);
+        let (now, tail) = (Instant::now(), self.tail.max(tail));
+        let first = later.iter().take(limit);
+        first
+            .map(|slot| slot.about.view(now, tail, slot.unread.is_some()))
+            .collect()
     }
 
     /// Looks at every stream.

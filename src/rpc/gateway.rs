@@ -1,5 +1,6 @@
 //! `tidegate.v1.Gateway`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -54,7 +55,9 @@ impl gateway_server::Gateway for Gateway {
     ) -> Result<Response<EventStream>, Status> {
         let principal = principal(request.extensions());
         let slot = request.extensions_mut().remove::<Arc<Slot>>();
-        let stream = self.open(request.into_inner(), slot, &principal).await;
+        let peer = request.remote_addr();
+        let request = request.into_inner();
+        let stream = self.open(request, slot, &principal, peer).await;
         stream
             .map(Response::new)
             .map_err(|refusal| self.told("Events", &principal, refusal))
@@ -112,9 +115,10 @@ impl Gateway {
         request: proto::EventsRequest,
         slot: Option<Arc<Slot>>,
         principal: &Arc<Principal>,
+        peer: Option<SocketAddr>,
     ) -> Result<EventStream, Refusal> {
         self.check_running()?;
-        let subscription = subscription(request, principal)?;
+        let subscription = subscription(request, principal, peer)?;
         if let Some(client) = &subscription.client {
             self.broker.recall(client).await;
         }

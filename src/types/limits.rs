@@ -40,3 +40,6 @@ pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Without a configuration file, how many collections come into being by being named.
 pub const COLLECTIONS: usize = 1_000;
+
+/// How long a token of `Admin` is: not short enough to be guessed, nor longer than what metadata has room for.
+pub const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=512;

@@ -400,6 +400,7 @@ impl Core {
     /// Gives back the room that a packet took.
     fn release(&mut self, id: Id<Job>) {
         let job = self.desk.jobs.remove(id);
+        self.clears.gone(id);
         self.bytes -= job.packet.size;
         if job.at != job.lane {
             self.lanes[job.at].passing -= 1;

@@ -29,16 +29,16 @@ pub(crate) struct LaneKey {
 }
 
 /// Which of a handler's packets.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Class {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// What is on its way to be taken, before its handler is called.
+    Intake,
     /// All of them; for a handler in the store, all that write.
     Mixed,
     /// What reads from the store: writes do not wait for it.
     Reads,
     Action(Action),
     Method(ByteString),
-    /// What is on its way to be taken, before its handler is called.
-    Intake,
 }
 
 impl Class {
@@ -143,7 +143,7 @@ pub(crate) struct Lane {
     /// The last call that it made while the circuit was open.
     pub(crate) probed: u64,
     /// How long the handler took of late; `None` until its first call is back.
-    latency: Option<Duration>,
+    pub(crate) latency: Option<Duration>,
     /// Until nothing is ready any more, batches leave whatever their size.
     pub(crate) flushing: bool,
     /// What clients are done with: leaves with the next batch. Ordered, so that the same inputs give the same batch.

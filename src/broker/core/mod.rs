@@ -13,12 +13,14 @@ mod arena;
 mod arrival;
 mod backend;
 mod chain;
+mod clear;
 mod complete;
 mod fair;
 mod fill;
 mod find;
 mod job;
 mod lane;
+mod look;
 mod meter;
 mod offer;
 mod owed;
@@ -44,6 +46,7 @@ use tokio::time::Instant;
 use self::arena::{Arena, Id};
 use self::backend::Backend;
 use self::chain::{Chain, KeyChain};
+use self::clear::Clears;
 use self::fill::InFlight;
 use self::job::{Desk, Job, Slot, State};
 use self::lane::{Lane, LaneKey, Next};
@@ -51,6 +54,7 @@ use self::queue::Queue;
 use self::search::Search;
 use self::snapshot::Gone;
 use self::taken::Resume;
+use super::lanes::Selection;
 use super::settings::Settings;
 use super::{Response, fit};
 use crate::handler::Registry;
@@ -58,10 +62,12 @@ use crate::store::{QueueKey, ReqIdScope};
 use crate::types::{Answer, ClientKey, HandlerName, Outcome, Reason};
 
 pub(crate) use self::backend::{CircuitState, Turned};
+pub(crate) use self::clear::ClearNo;
 pub(crate) use self::complete::{Completed, Done, Messages, Took};
 #[cfg(test)]
 pub(crate) use self::fill::RunFinish;
 pub(crate) use self::fill::{Run, RunItem, RunKind};
+pub use self::lane::Class;
 pub(crate) use self::meter::{Fate, Meter, Why};
 pub(crate) use self::restore::Restored;
 pub(crate) use self::snapshot::Snapshot;
@@ -111,6 +117,8 @@ pub(crate) struct Core {
     expiring: BTreeSet<(Instant, Id<Job>)>,
     /// What was taken and goes on after a pause.
     resuming: BTreeSet<(Instant, Resume)>,
+    /// What a person cleared.
+    clears: Clears,
     /// Batches that are ready whatever their lane does: answers on their way to the disk.
     outgoing: VecDeque<Run>,
     /// Of all packets that are here.
@@ -135,6 +143,8 @@ pub(crate) enum Step {
     Overdue(CallId),
     /// A packet that was taken is given up; its answer is on its way.
     Dead(DeadLetter),
+    /// Nothing of what was cleared is here any more: everyone is told, and the answer of what was taken is on disk.
+    Cleared(ClearNo),
     /// The circuit of a handler has opened or closed.
     Turned(Turned),
     /// A batch leaves. [`Core::complete`] brings its answers.
@@ -170,6 +180,7 @@ impl Core {
             calls_due: BTreeSet::new(),
             expiring: BTreeSet::new(),
             resuming: BTreeSet::new(),
+            clears: Clears::default(),
             outgoing: VecDeque::new(),
             bytes: 0,
             last_request: 0,
@@ -192,6 +203,9 @@ impl Core {
         }
         if let Some(dead) = self.dead.pop_front() {
             return Some(Step::Dead(dead));
+        }
+        if let Some(no) = self.clears.next_done() {
+            return Some(Step::Cleared(no));
         }
         if let Some(turned) = self.turned.pop_front() {
             return Some(Step::Turned(turned));
@@ -264,18 +278,10 @@ impl Core {
         self.forget_call(call);
     }
 
-    /// Everything that is ready leaves now, whatever the size of its batches.
-    pub(crate) fn flush(&mut self) {
-        for lane in self.lanes.ids() {
-            self.lanes[lane].flushing = self.draining || !self.lanes[lane].oldest.is_empty();
-            self.notice(lane);
-        }
-    }
-
     /// From now on nothing waits for company.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
-        self.flush();
+        self.flush(&Selection::default());
     }
 
     /// Whether nothing is to be done here. What was taken, and waits to be called again, does not hold up a stop: it is on

@@ -300,6 +300,7 @@ impl World {
                     self.figures.dead += 1;
                     self.note(|| format!("gives up {dead:?}"));
                 }
+                Step::Cleared(_) => unreachable!("nobody clears anything"),
                 Step::Turned(turned) => self.note(|| format!("sees {turned:?}")),
                 Step::Run(run) => {
                     let later = MS * self.rng.random_range(0..15);

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::broker::core::{
-    BatchId, CallId, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took,
+    BatchId, CallId, ClearNo, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took,
 };
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
@@ -162,6 +162,8 @@ pub(super) struct Bench {
     pub(super) answers: Vec<(CallId, Response)>,
     /// Packets that were given up.
     pub(super) dead: Vec<DeadLetter>,
+    /// What was cleared, and has gone.
+    pub(super) cleared: Vec<ClearNo>,
     /// Circuits that opened (true) and closed.
     pub(super) turned: Vec<bool>,
     /// So many packets were taken.
@@ -185,6 +187,7 @@ impl Bench {
             runs: Vec::new(),
             answers: Vec::new(),
             dead: Vec::new(),
+            cleared: Vec::new(),
             turned: Vec::new(),
             taken: 0,
         }
@@ -269,6 +272,7 @@ impl Bench {
                     self.answers.push((call, response));
                 }
                 Step::Dead(dead) => self.dead.push(dead),
+                Step::Cleared(no) => self.cleared.push(no),
                 Step::Turned(turned) => self.turned.push(turned.why.is_some()),
                 Step::Run(run) => self.runs.push(run),
             }
