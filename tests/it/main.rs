@@ -31,6 +31,7 @@ mod stop;
 mod store_command;
 mod support;
 mod taken;
+mod telemetry;
 mod tidy;
 mod traces;
 mod unheard;

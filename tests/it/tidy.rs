@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 7] = [
     &["rpc", "layers"],
     &["broker", "events", "uploads"],
     &["handler", "store", "wire"],
-    &["config", "error", "metrics"],
+    &["config", "error", "metrics", "telemetry"],
     &["types"],
 ];
 

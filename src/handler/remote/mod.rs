@@ -79,6 +79,7 @@ impl Remote {
     }
 
     async fn call(&self, batch: Batch) -> Result<Vec<Handled>, CallError> {
+        let trace = batch.trace.clone();
         let request = request::of(batch);
         let at = self.balance.lock().begin();
         let turn = Turn {
@@ -86,7 +87,11 @@ impl Remote {
             at,
         };
         let peer = &self.peers[at];
-        let called = timeout(self.call_timeout, peer.handle(request, self.call_timeout)).await;
+        let called = timeout(
+            self.call_timeout,
+            peer.handle(request, trace.as_deref(), self.call_timeout),
+        )
+        .await;
         drop(turn);
         match called {
             Ok(Ok(response)) => {
