@@ -152,11 +152,6 @@ impl App {
         (self.admin.address, &self.key.rule.found)
     }
 
-    /// What there is to see of it, also while it runs.
-    pub fn metrics(&self) -> Arc<metrics::Registry> {
-        self.metrics.clone()
-    }
-
     /// Serves until `stop` ends, then drains. Dropping it ends everything at once.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
         let health = Health::serving().await;

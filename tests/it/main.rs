@@ -8,6 +8,7 @@
     missing_debug_implementations
 )]
 
+mod admin;
 mod bad_input;
 mod bench_table;
 mod clean_clone;
@@ -31,6 +32,7 @@ mod stop;
 mod store_command;
 mod support;
 mod taken;
+mod telemetry;
 mod telemetry;
 mod tidy;
 mod traces;

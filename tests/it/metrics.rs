@@ -5,19 +5,29 @@ mod exposition;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tidegate::metrics::CONTENT_TYPE;
 use tidegate::wire::proto::HandleResult;
 use tidegate_client::proto::{BatchRequest, EventsRequest, Outcome, Packet};
 use tokio::time::timeout;
 use tonic::Status;
 
 use self::exposition::Scrape;
-use crate::support::{Gateway, Service, answers, echoed, gateway, said};
+use crate::support::{ADMIN_TOKEN, Gateway, Service, Wire, answers, echoed, gateway, said};
 
 /// More than any of these needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn scrape(gateway: &Gateway) -> Scrape {
-    let text = gateway.metrics().render().await;
+    let mut wire = Wire::open(gateway.admin()).await;
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {ADMIN_TOKEN}\r\n\r\n",
+        gateway.admin()
+    );
+    wire.send(request.as_bytes()).await;
+    let answer = timeout(PATIENCE, wire.answer()).await.unwrap();
+    let kind = answer.header("content-type");
+    assert_eq!((answer.status, kind), (200, Some(CONTENT_TYPE)));
+    let text = String::from_utf8(answer.body).unwrap();
     Scrape::read(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"))
 }
 

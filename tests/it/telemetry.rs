@@ -61,7 +61,11 @@ impl Collector {
 
     fn spans(&self, name: &str) -> Vec<Span> {
         let spans = self.0.lock();
-        spans.iter().filter(|span| span.name == name).cloned().collect()
+        spans
+            .iter()
+            .filter(|span| span.name == name)
+            .cloned()
+            .collect()
     }
 }
 
@@ -140,14 +144,22 @@ async fn an_items_span_and_its_batchs_are_linked_and_the_handler_goes_on_from_th
     let parent = format!("00-{TRACE}-{SPAN}-01");
     let request = BatchRequest::of(orders()).client_id("c");
     let answer = sync(&gateway, request, Some(&parent)).await;
-    assert!(answer.results.iter().all(|result| result.outcome() == Outcome::Ok));
+    assert!(
+        answer
+            .results
+            .iter()
+            .all(|result| result.outcome() == Outcome::Ok)
+    );
     gateway.stop().await.unwrap();
 
     let calls = collector.spans("tidegate.v1.Gateway/Sync");
     let [call] = &calls[..] else {
         panic!("{calls:?}")
     };
-    assert_eq!((&*hex(&call.trace_id), &*hex(&call.parent_span_id)), (TRACE, SPAN));
+    assert_eq!(
+        (&*hex(&call.trace_id), &*hex(&call.parent_span_id)),
+        (TRACE, SPAN)
+    );
     let batches = collector.spans("handle orders");
     assert_eq!(batches.len(), service.seen().len());
     let items = collector.spans("item orders");
@@ -170,14 +182,19 @@ async fn an_items_span_and_its_batchs_are_linked_and_the_handler_goes_on_from_th
 
     let told = said(&items[0]);
     let has = |name: &str, value: &str| told.contains(&(name.to_owned(), value.to_owned()));
-    assert!(has("tidegate.req_id", "r1") && has("tidegate.outcome", "OK"), "{told:?}");
+    assert!(
+        has("tidegate.req_id", "r1") && has("tidegate.outcome", "OK"),
+        "{told:?}"
+    );
     assert!(has("tidegate.item_id", &service.items()[0].id), "{told:?}");
     let everything = format!("{:?}", collector.0.lock());
     assert!(!everything.contains("secret"), "content is in a span");
 
     // What each item goes on from: the call's, or its own.
     let headers = service.items().into_iter();
-    let headers: Vec<_> = headers.map(|item| item.headers["traceparent"].clone()).collect();
+    let headers: Vec<_> = headers
+        .map(|item| item.headers["traceparent"].clone())
+        .collect();
     assert_eq!(headers[0], traceparent(call));
     assert!(headers[1].contains(&"a".repeat(32)) && headers[2].ends_with("-00"));
 }
@@ -193,7 +210,9 @@ async fn without_telemetry_a_trace_is_handed_on_as_it_came() {
         sync(&gateway, BatchRequest::of(one(seq)).client_id("c"), parent).await;
     }
     let items = service.items().into_iter();
-    let told: Vec<_> = items.map(|item| item.headers.get("traceparent").cloned()).collect();
+    let told: Vec<_> = items
+        .map(|item| item.headers.get("traceparent").cloned())
+        .collect();
     assert_eq!(told, [Some(parent), None, None]);
     assert_eq!(service.traces(), [None, None, None]);
 }

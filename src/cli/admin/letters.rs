@@ -11,11 +11,12 @@ use super::{Options, calling, calling_with, confirm, json as value, show};
 use crate::cli::Failure;
 use crate::wire::proto;
 
+/// So many are listed where nobody says it.
+const LIMIT: usize = 1000;
+
 /// Packets that were taken and given up: lists them, tries them once more, or gives them up for good
 #[derive(Debug, clap::Args)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_help = "\
+#[command(after_help = "\
 Examples:
   tidegate dead-letters                        the first thousand, the oldest first
   tidegate dead-letters list --handler orders --content --json
@@ -24,13 +25,10 @@ Examples:
   tidegate dead-letters discard 17 --yes       never again
 
 A retry of one that its chain waits for (held) calls it again where it stands. Of any other a new packet is made, at the end of its
-chain. Where nobody can be asked, discard needs --yes."
-)]
+chain. Where nobody can be asked, discard needs --yes.")]
 pub(crate) struct DeadLetters {
     #[command(subcommand)]
     command: Option<Command>,
-    #[command(flatten)]
-    list: List,
     #[command(flatten)]
     options: Options,
 }
@@ -51,11 +49,21 @@ struct List {
     #[arg(long, value_name = "NAME")]
     handler: Option<String>,
     /// So many at most
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = LIMIT)]
     limit: usize,
     /// With what they carry; with --json as base64 where it is not text
     #[arg(long)]
     content: bool,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            handler: None,
+            limit: LIMIT,
+            content: false,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,7 +89,7 @@ struct Discard {
 impl DeadLetters {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         match &self.command {
-            None => self.list(&self.list),
+            None => self.list(&List::default()),
             Some(Command::List(list)) => self.list(list),
             Some(Command::Retry(which)) => self.retry(which),
             Some(Command::Discard(discard)) => self.discard(discard),

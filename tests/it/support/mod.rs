@@ -13,7 +13,7 @@ mod watch;
 mod web;
 
 pub use example::Example;
-pub use gateway::{Gateway, custom, gateway, small};
+pub use gateway::{ADMIN_TOKEN, Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
 pub use postgres::Postgres;
 pub use process::{Process, Setup};

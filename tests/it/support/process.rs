@@ -14,6 +14,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
+use super::gateway::ADMIN_TOKEN;
+
 /// More than a start needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -51,10 +53,12 @@ impl Process {
     /// In memory.
     pub async fn start() -> Self {
         let args = ["--ephemeral", "--listen", "127.0.0.1:0"];
-        Self::spawn(
+        Self::of(
             Command::new(env!("CARGO_BIN_EXE_tidegate"))
                 .args(["serve"])
-                .args(args),
+                .args(args)
+                // So that nothing is left where others find it.
+                .env("TIDEGATE_ADMIN__TOKEN", ADMIN_TOKEN),
         )
         .await
     }
@@ -78,9 +82,11 @@ impl Process {
         Self::spawn(command.envs(variables.iter().copied())).await
     }
 
-    /// Any program that says where it listens, as the examples' handlers do.
+    /// Any program that says where it listens, as the gateway and the examples' handlers do; a gateway has Admin on a port that is
+    /// free if nothing else says where.
     pub async fn spawn(command: &mut Command) -> Self {
         let mut child = command
+            .env("TIDEGATE_ADMIN__LISTEN", "127.0.0.1:0")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::broker::core::{
-    BatchId, CallId, ClearNo, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took,
+    BatchId, CallId, ClearNo, Core, DeadLetter, Done, Run, RunFinish, RunKind, Snapshot, Step, Took,
 };
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
@@ -289,6 +289,10 @@ impl Bench {
         self.poll();
     }
 
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.core.snapshot(self.now)
+    }
+
     /// Takes the batch that left first.
     pub(super) fn run(&mut self) -> Run {
         assert!(!self.runs.is_empty(), "no batch has left");
@@ -310,19 +314,26 @@ impl Bench {
         self.take(run)
     }
 
-    /// Takes everything in a batch.
+    /// Takes everything in a batch, but for what is refused.
     pub(super) fn take(&mut self, run: Run) -> Vec<String> {
         assert_eq!(run.kind, RunKind::Take);
-        let took = run.items.iter().map(|_| {
+        let took = run.items.iter().map(|item| {
+            let name = self.next_taken();
             self.taken += 1;
-            Took::Taken(TakenId {
-                run: 7,
-                at: self.taken,
-            })
+            match &item.packet.refusal {
+                Some(refusal) => Took::Answered((**refusal).clone()),
+                None => Took::Taken(name),
+            }
         });
         let took = took.collect();
         self.complete_with(run.batch, Done::Took(took));
         ids(&run)
+    }
+
+    /// What the packet that is taken next is called.
+    pub(super) fn next_taken(&self) -> TakenId {
+        let at = self.taken + 1;
+        TakenId { run: 7, at }
     }
 
     /// Makes the answers in the first batch durable, and gives them.
