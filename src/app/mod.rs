@@ -114,7 +114,7 @@ impl App {
         worker.restore(open.map_err(|error| BuildError::Restore(error.to_string()))?);
         let refused = Refused::default();
         let mut metrics = metrics::Registry::default();
-        metrics.add(broker::Figures::new(&broker, &registry));
+        metrics.add(broker::Figures::new(&broker, registry.clone()));
         metrics.add(hub.clone());
         metrics.add(StoreSource(store.clone()));
         metrics.add(refused.clone());

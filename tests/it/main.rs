@@ -33,7 +33,6 @@ mod store_command;
 mod support;
 mod taken;
 mod telemetry;
-mod telemetry;
 mod tidy;
 mod traces;
 mod unheard;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidegate::metrics::CONTENT_TYPE;
-use tidegate::wire::proto::HandleResult;
+use tidegate::wire::proto::{HandleResult, Publication};
 use tidegate_client::proto::{BatchRequest, EventsRequest, Outcome, Packet};
 use tokio::time::timeout;
 use tonic::Status;
@@ -134,6 +134,10 @@ async fn what_a_handler_answers_against_the_contract_is_counted() {
         if request.items.iter().any(|item| item.attempt == 1) {
             results.retain(|result| said_by(result) != "c");
             results.push(results[0].clone());
+            results[0].publish.push(Publication {
+                topic: "nowhere.allowed".into(),
+                ..Publication::default()
+            });
             for id in ["0123456789abcdef0123456789abcdef", "not an id"] {
                 let nobody = HandleResult {
                     id: id.into(),
@@ -166,6 +170,7 @@ async fn what_a_handler_answers_against_the_contract_is_counted() {
     assert_eq!(seen.value("tidegate_answers_missing_total", &of), 1.0);
     assert_eq!(seen.value("tidegate_answers_ignored_total", &of), 3.0);
     assert_eq!(seen.value("tidegate_answers_overtaking_total", &of), 1.0);
+    assert_eq!(seen.value("tidegate_dropped_messages_total", &of), 1.0);
     assert_eq!(seen.value("tidegate_retried_packets_total", &lane), 1.0);
     assert_eq!(seen.value("tidegate_batch_packets_sum", &lane), 5.0);
     assert_eq!(seen.value("tidegate_packet_wait_seconds_count", &lane), 4.0);

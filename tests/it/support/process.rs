@@ -53,7 +53,7 @@ impl Process {
     /// In memory.
     pub async fn start() -> Self {
         let args = ["--ephemeral", "--listen", "127.0.0.1:0"];
-        Self::of(
+        Self::spawn(
             Command::new(env!("CARGO_BIN_EXE_tidegate"))
                 .args(["serve"])
                 .args(args)
