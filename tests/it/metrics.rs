@@ -134,10 +134,6 @@ async fn what_a_handler_answers_against_the_contract_is_counted() {
         if request.items.iter().any(|item| item.attempt == 1) {
             results.retain(|result| said_by(result) != "c");
             results.push(results[0].clone());
-            results[0].publish.push(Publication {
-                topic: "nowhere.allowed".into(),
-                ..Publication::default()
-            });
             for id in ["0123456789abcdef0123456789abcdef", "not an id"] {
                 let nobody = HandleResult {
                     id: id.into(),
@@ -145,6 +141,10 @@ async fn what_a_handler_answers_against_the_contract_is_counted() {
                 };
                 results.push(nobody);
             }
+            results[0].publish.push(Publication {
+                topic: "nowhere.allowed".into(),
+                ..Publication::default()
+            });
         }
         Ok(answers(results))
     });
