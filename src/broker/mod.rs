@@ -86,7 +86,7 @@ pub fn build(
     settings: Settings,
 ) -> (Broker, Worker) {
     let (commands, inbox) = mpsc::channel(COMMANDS);
-    let applier = Applier::new(store.clone());
+    let applier = Applier::new(store.clone()).traced(settings.traces.clone());
     let broker = Broker {
         commands,
         intake: Arc::new(Semaphore::new(permits(settings.intake_bytes))),

@@ -21,6 +21,7 @@ pub(crate) use self::tally::{Fate, Tally};
 use super::core::{Completed, Done, Run, RunItem, RunKind, Took};
 use crate::handler::{CallError, Drive, Planner, Registry};
 use crate::store::{self, Effect, Finish, Judged, Origin, Owed, Place, ReqIdScope, Store, Unit};
+use crate::telemetry::Traces;
 use crate::types::{Answer, Outcome, Packet, Reason};
 
 /// What carrying out a batch needs. Cheap to clone.
@@ -29,6 +30,7 @@ pub(crate) struct Applier {
     store: Arc<dyn Store>,
     domains: Domains,
     tally: Tally,
+    traces: Traces,
 }
 
 impl Applier {
@@ -38,7 +40,13 @@ impl Applier {
             domains: Domains::new(store.clone(), tally.clone()),
             store,
             tally,
+            traces: Traces::off(),
         }
+    }
+
+    /// What it calls has spans.
+    pub(crate) fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     pub(crate) fn tally(&self) -> Tally {
@@ -90,7 +98,7 @@ impl Applier {
         match (run.kind, run.settings.drive.clone()) {
             (RunKind::Call, Drive::Called(handler)) => {
                 let (settings, asked) = (run.settings.clone(), asked(&*handler, &run.items));
-                let mut called = call(&*handler, &self.domains, &self.tally, run).await;
+                let mut called = call(&*handler, &self, run).await;
                 if !called.messages.is_empty() {
                     Box::pin(self.publish(&settings, &asked, &mut called)).await;
                 }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::broker::core::{
-    BatchId, CallId, ClearNo, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took,
+    BatchId, CallId, ClearNo, Core, DeadLetter, Done, Run, RunFinish, RunKind, Snapshot, Step, Took,
 };
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
@@ -287,6 +287,10 @@ impl Bench {
     pub(super) fn advance(&mut self, by: Duration) {
         self.now += by;
         self.poll();
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.core.snapshot(self.now)
     }
 
     /// Takes the batch that left first.
