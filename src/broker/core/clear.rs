@@ -131,6 +131,10 @@ impl Core {
             by_lane.entry(job.lane).or_default().push(id);
         }
         for (lane, jobs) in by_lane {
+            // Another lane of the handler may have waited for this one to try whether calls go through.
+            if let Some(backend) = self.lanes[lane].backend {
+                self.notice_all(backend);
+            }
             for some in jobs.chunks(TOGETHER) {
                 self.finish(lane, some.to_vec(), now);
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, called, durable, ids, packet, planned};
-use super::service::{batch_of, fail};
+use super::service::{batch_of, fail, wait};
 use crate::broker::core::{Class, Done, RunKind};
 use crate::broker::lanes::{Amount, CircuitView, Cleared, Flushed};
 use crate::broker::{Ack, Selection};
@@ -193,7 +193,7 @@ fn what_is_searched_is_cleared_but_for_what_is_being_called() {
     fail(&mut bench, Failure::Items);
     let run = bench.run();
     assert_eq!(ids(&run), ["0", "1", "2", "3"]);
-    assert_eq!(bench.core.lanes(bench.now, &of("h"))[0].searches, 1);
+    assert_eq!(bench.core.lanes(bench.now, &of("h"))[1].searches, 1);
     assert_eq!(bench.clear(&of("h")), (4, 4));
     assert_eq!(bench.run_finish().len(), 4);
     bench.complete(run.batch, vec![Answer::ok(); 4]);
@@ -275,6 +275,25 @@ fn a_backlog_behind_an_open_circuit_can_be_cleared() {
     assert_eq!(bench.clear(&of("h")), (50, 0));
     assert_eq!(bench.run_finish().len(), 50);
     assert!(bench.core.is_idle());
+}
+
+#[test]
+fn who_waited_for_what_is_cleared_to_be_tried_goes_on() {
+    let mut bench = Bench::new(vec![durable("h")]);
+    for (client, action) in [("a", Action::Create), ("b", Action::Update)] {
+        let packets = vec![packet("h", client).action(action)];
+        bench.offer_as(client, client, Ack::Accepted, packets);
+        let take = bench.runs.iter().position(|run| run.kind == RunKind::Take);
+        let take = bench.runs.remove(take.expect("it is to be taken"));
+        bench.take(take);
+    }
+    assert_eq!(fail(&mut bench, Failure::Handler), ["a"]);
+    assert_eq!(fail(&mut bench, Failure::Handler), ["b"]);
+    assert!(bench.runs.is_empty(), "the circuit is open");
+    assert_eq!(bench.clear(&of_action("h", Action::Create)), (1, 0));
+    bench.run_finish();
+    wait(&mut bench);
+    assert_eq!(bench.run_ok(), ["b"]);
 }
 
 #[test]
