@@ -397,7 +397,7 @@ async fn where_everything_is_in_memory_the_token_is_in_a_directory_of_the_users_
             .kill_on_drop(true);
         command
     };
-    let gateway = Process::of(
+    let gateway = Process::spawn(
         tidegate()
             .args(["serve", "--ephemeral", "--listen", "127.0.0.1:0"])
             .args(["--admin-listen", &address])

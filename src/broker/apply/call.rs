@@ -9,7 +9,7 @@ use tracing::warn;
 use super::commit::Domains;
 use super::in_doubt;
 use super::tally::{Odd, Tally};
-use crate::broker::core::{Done, Run};
+use crate::broker::core::{Completed, Done, Messages, Run};
 use crate::handler::{Batch, CallError, Failure, Handled, Handler, HandlerSettings, Item, ItemId};
 use crate::types::{Answer, Content, Outcome, Reason, beginning, limits};
 
@@ -25,7 +25,7 @@ pub(super) async fn call(
     domains: &Domains,
     tally: &Tally,
     run: Run,
-) -> Done {
+) -> Completed {
     let (now, time) = (Instant::now(), SystemTime::now());
     let mut chains = Vec::with_capacity(run.items.len());
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(run.items.len());
@@ -53,7 +53,7 @@ pub(super) async fn call(
         }
         answers.push(refusal);
     }
-    let mut failed = None;
+    let (mut messages, mut failed) = (Vec::new(), None);
     if !items.is_empty() {
         let batch = Batch {
             handler: run.settings.name.clone(),
@@ -67,10 +67,11 @@ pub(super) async fn call(
         };
         match called {
             Ok(results) => {
-                let ignored = fill_in(results, &handed, &mut answers);
+                let ignored;
+                (messages, ignored) = fill_in(results, &handed, &mut answers);
                 let odd = Odd {
                     missing: answers.iter().filter(|answer| answer.is_none()).count() as u64,
-                    ignored: ignored as u64,
+                    ignored,
                     overtaking: overtaking(&chains, &answers) as u64,
                 };
                 tell_odd(&run.settings, odd);
@@ -90,9 +91,13 @@ pub(super) async fn call(
     let answers = answers
         .map(|answer| answer.unwrap_or_else(missing))
         .collect();
-    match failed {
+    let done = match failed {
         Some(error) => Done::Failed(error, answers),
         None => Done::Answered(answers),
+    };
+    Completed {
+        messages,
+        ..done.into()
     }
 }
 
@@ -160,13 +165,14 @@ fn overtaking(chains: &[u32], answers: &[Option<Answer>]) -> usize {
     overtaking
 }
 
-/// Puts results where their items were, by id: handlers may answer in any order, twice, or for nobody. Gives how many it left
-/// out.
+/// Puts results where their items were, by id: handlers may answer in any order, twice, or for nobody. Gives the messages of
+/// those that are final (of an item that comes again, the attempt that finishes it publishes), and how many it left out.
 fn fill_in(
     results: Vec<Handled>,
     handed: &[(ItemId, usize)],
     answers: &mut [Option<Answer>],
-) -> usize {
+) -> (Vec<Messages>, u64) {
+    let mut messages = Vec::new();
     let mut ignored = 0;
     let mut by_id = None;
     for (position, result) in results.into_iter().enumerate() {
@@ -179,11 +185,17 @@ fn fill_in(
             }
         };
         match at {
-            Some(at) if answers[at].is_none() => answers[at] = Some(bounded(result.answer)),
+            Some(at) if answers[at].is_none() => {
+                let drafts = result.messages;
+                if result.answer.outcome.is_final() && !drafts.is_empty() {
+                    messages.push(Messages { at, drafts });
+                }
+                answers[at] = Some(bounded(result.answer));
+            }
             _ => ignored += 1,
         }
     }
-    ignored
+    (messages, ignored)
 }
 
 /// What a handler answers is bounded here, before it is kept or told: what is too large comes without content, with the

@@ -3,6 +3,7 @@
 
 mod call;
 mod commit;
+mod publish;
 mod tally;
 
 use std::panic::AssertUnwindSafe;
@@ -15,6 +16,7 @@ use tracing::error;
 
 use self::call::call;
 use self::commit::{Domains, DomainsOf, Failure, Part, domain_of_queue, part};
+use self::publish::asked;
 pub(crate) use self::tally::{Fate, Tally};
 use super::core::{Completed, Done, Run, RunItem, RunKind, Took};
 use crate::handler::{CallError, Drive, Planner, Registry};
@@ -87,9 +89,12 @@ impl Applier {
     async fn carry_out(self, run: Run) -> Completed {
         match (run.kind, run.settings.drive.clone()) {
             (RunKind::Call, Drive::Called(handler)) => {
-                call(&*handler, &self.domains, &self.tally, run)
-                    .await
-                    .into()
+                let (settings, asked) = (run.settings.clone(), asked(&*handler, &run.items));
+                let mut called = call(&*handler, &self.domains, &self.tally, run).await;
+                if !called.messages.is_empty() {
+                    Box::pin(self.publish(&settings, &asked, &mut called)).await;
+                }
+                called
             }
             // Boxed, so that what only calls a handler is small: it is moved for each batch.
             (RunKind::Take, _) => Box::pin(self.take(run)).await,
@@ -126,8 +131,8 @@ impl Applier {
             Err(failure) => answer_to(&failure),
         });
         Completed {
-            done: Done::Answered(answers.collect()),
             owed,
+            ..Done::Answered(answers.collect()).into()
         }
     }
 
@@ -149,8 +154,8 @@ impl Applier {
         }
         let took = took.into_iter().flatten().collect();
         Completed {
-            done: Done::Took(took),
             owed,
+            ..Done::Took(took).into()
         }
     }
 
@@ -209,7 +214,7 @@ impl Applier {
             part.finishes.push(Finish {
                 taken: finish.taken,
                 answer: finish.answer,
-                messages: Vec::new(),
+                messages: finish.messages,
                 awaited: finish.awaited,
             });
         }
@@ -235,8 +240,11 @@ impl Applier {
 
 impl From<Done> for Completed {
     fn from(done: Done) -> Self {
-        let owed = Vec::new();
-        Self { done, owed }
+        Self {
+            done,
+            messages: Vec::new(),
+            owed: Vec::new(),
+        }
     }
 }
 

@@ -63,7 +63,7 @@ use crate::types::{Answer, ClientKey, HandlerName, Outcome, Reason};
 
 pub(crate) use self::backend::{CircuitState, Turned};
 pub(crate) use self::clear::ClearNo;
-pub(crate) use self::complete::{Completed, Done, Took};
+pub(crate) use self::complete::{Completed, Done, Messages, Took};
 #[cfg(test)]
 pub(crate) use self::fill::RunFinish;
 pub(crate) use self::fill::{Run, RunItem, RunKind};

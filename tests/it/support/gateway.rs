@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tidegate::app::{App, RunError};
 use tidegate::config::{Config, Engine};
 use tidegate::handler::{BatchLimits, Drive, Handler, HandlerSettings, Kind, Ordering};
+use tidegate::metrics::Registry;
 use tidegate::types::{Action, Content, HandlerName, Packet, Retry, Token};
 use tidegate_client::Client;
 use tidegate_client::proto::gateway_client::GatewayClient;
@@ -77,7 +78,7 @@ impl Builder {
             config.store.path = data;
         }
         let app = App::build(config, self.custom).await.unwrap();
-        let (address, admin) = (app.address(), app.admin().0);
+        let (address, admin, metrics) = (app.address(), app.admin().0, app.metrics());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
@@ -85,6 +86,7 @@ impl Builder {
         Gateway {
             address,
             admin,
+            metrics,
             stop,
             running,
         }
@@ -130,6 +132,7 @@ pub fn small(handler: &str, text: &str) -> Packet {
 pub struct Gateway {
     address: SocketAddr,
     admin: SocketAddr,
+    metrics: Arc<Registry>,
     /// Dropped: it is told to stop.
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), RunError>>,
@@ -143,6 +146,10 @@ impl Gateway {
     /// Where those come in who run it.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    pub fn metrics(&self) -> &Registry {
+        &self.metrics
     }
 
     pub fn uri(&self) -> String {

@@ -1,4 +1,4 @@
-//! The built gateway, as a process of its own.
+//! The built gateway, as a process of its own, and other programs that say where they listen.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -53,7 +53,7 @@ impl Process {
     /// In memory.
     pub async fn start() -> Self {
         let args = ["--ephemeral", "--listen", "127.0.0.1:0"];
-        Self::of(
+        Self::spawn(
             Command::new(env!("CARGO_BIN_EXE_tidegate"))
                 .args(["serve"])
                 .args(args)
@@ -79,23 +79,24 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
         command.arg(directory).stderr(Stdio::piped());
-        Self::of(command.envs(variables.iter().copied())).await
+        Self::spawn(command.envs(variables.iter().copied())).await
     }
 
-    /// As this command starts it, with Admin on a port that is free if nothing else says where.
-    pub async fn of(command: &mut Command) -> Self {
+    /// Any program that says where it listens, as the examples' handlers do; of a gateway, Admin is on a port that is free if
+    /// nothing else says where.
+    pub async fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .env("TIDEGATE_ADMIN__LISTEN", "127.0.0.1:0")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("cargo built it");
+            .expect("it was built");
         let stdout = child.stdout.take().expect("it is piped");
         let log = child.stderr.take();
         let mut lines = BufReader::new(stdout).lines();
         let address = timeout(PATIENCE, announced(&mut lines)).await;
         Self {
-            address: address.expect("the gateway says in time where it listens"),
+            address: address.expect("it says in time where it listens"),
             child,
             _stdout: lines,
             log: log.map(|log| BufReader::new(log).lines()),
@@ -215,7 +216,7 @@ impl Setup {
         if let Some(config) = &self.config {
             command.arg("--config").arg(config.path());
         }
-        Process::of(command.args(&self.args)).await
+        Process::spawn(command.args(&self.args)).await
     }
 }
 
@@ -236,5 +237,5 @@ async fn announced(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
         return format!("127.0.0.1:{port}");
     }
-    panic!("the gateway ended without saying where it listens");
+    panic!("it ended without saying where it listens");
 }
