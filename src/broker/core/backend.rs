@@ -11,6 +11,7 @@ use super::fill::InFlight;
 use super::lane::{Class, Lane, Next};
 use super::meter::Fate;
 use super::search::Search;
+use super::verdict::Deaths;
 use crate::handler::{CallError, Failure, HandlerSettings};
 use crate::types::{HandlerName, Retry};
 
@@ -36,6 +37,19 @@ pub(crate) struct Backend {
     /// How often it opened.
     pub(super) opened: u64,
     quiet: Option<Quiet>,
+    /// Packets that were given up.
+    pub(crate) deaths: Deaths,
+    /// Packets that wait for a person.
+    pub(crate) held: u64,
+    /// Those and what is behind them, as far as they are not counted in their lanes.
+    pub(super) aside: Aside,
+}
+
+/// What takes no room in the lanes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Aside {
+    pub(super) packets: usize,
+    pub(super) bytes: usize,
 }
 
 /// What there is to see of a circuit.
@@ -89,6 +103,9 @@ impl Backend {
             circuit: Circuit::Closed,
             opened: 0,
             quiet: None,
+            deaths: Deaths::default(),
+            held: 0,
+            aside: Aside::default(),
         }
     }
 

@@ -91,6 +91,10 @@ impl Core {
             if !named || job.state == State::Gone || job.packet.refusal.is_some() {
                 continue;
             }
+            // A person decides about each of these by itself.
+            if job.held {
+                continue;
+            }
             let size = job.packet.size;
             // Whether one in doubt is taken is being found out from the store.
             if in_flight.contains(&id) || job.taken.is_none() && job.doubted {
@@ -101,7 +105,7 @@ impl Core {
             if job.taken.is_some() {
                 taken.push(id);
                 leaving.push(id);
-            } else if job.packet.seq == 0 || !self.lanes[job.lane].settings.is_durable() {
+            } else if self.is_told_at_once(job) {
                 self.desk.tell(id, cleared_answer(job.doubted));
                 self.withdraw(id);
             } else {
@@ -112,6 +116,12 @@ impl Core {
         }
         self.clear_taken(taken, now);
         (self.clears.begin(leaving), cleared)
+    }
+
+    /// Whether it has no place that would be used up.
+    fn is_told_at_once(&self, job: &Job) -> bool {
+        let durable = self.lanes[job.lane].settings.is_durable();
+        job.packet.seq == 0 || job.letter.is_some() || !durable
     }
 
     fn clear_taken(&mut self, mut jobs: Vec<Id<Job>>, now: Instant) {
@@ -153,8 +163,9 @@ impl Core {
                 self.detach(id, ready);
             }
             let chain = &mut self.chains[id];
-            // It is its head that a chain is held for.
-            if chain.held && chain.jobs.front().is_some_and(|head| set.contains(head)) {
+            // It pauses for its head, which may have gone behind a dead letter that waits for a person.
+            let mut heads = chain.jobs.iter().filter(|id| !self.desk.jobs[**id].held);
+            if chain.held && heads.next().is_some_and(|head| set.contains(head)) {
                 chain.held = false;
                 resumed.push(id);
             }

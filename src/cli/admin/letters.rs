@@ -16,8 +16,7 @@ const LIMIT: usize = 1000;
 
 /// Packets that were taken and given up: lists them, tries them once more, or gives them up for good
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "\
+#[command(after_help = "\
 Examples:
   tidegate dead-letters                        the first thousand, the oldest first
   tidegate dead-letters list --handler orders --content --json
@@ -26,8 +25,7 @@ Examples:
   tidegate dead-letters discard 17 --yes       never again
 
 A retry of one that its chain waits for (held) calls it again where it stands. Of any other a new packet is made, at the end of its
-chain. Where nobody can be asked, discard needs --yes."
-)]
+chain. Where nobody can be asked, discard needs --yes.")]
 pub(crate) struct DeadLetters {
     #[command(subcommand)]
     command: Option<Command>,

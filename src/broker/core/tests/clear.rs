@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::bench::{Bench, called, durable, ids, packet, planned};
+use super::letters::{hold_first, strict};
 use super::service::{batch_of, fail, wait};
-use crate::broker::core::{Class, Done, RunKind};
+use crate::broker::core::{Class, Decision, Done, RunKind};
 use crate::broker::lanes::{Amount, CircuitView, Cleared, Flushed};
 use crate::broker::{Ack, Selection};
 use crate::handler::{BatchLimits, Failure, HandlerSettings, Ordering};
-use crate::types::{Action, Answer, HandlerName, Outcome, Reason};
+use crate::types::{Action, Answer, HandlerName, OnDead, Outcome, Reason};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -114,9 +115,13 @@ fn what_was_taken_is_told_once_its_answer_is_on_disk_and_its_chain_waits_for_tha
     assert_eq!(cleared.kind, RunKind::Finish);
     let finishes = cleared.finishes.iter();
     let finishes: Vec<_> = finishes
-        .map(|finish| (finish.taken.at, told(&finish.answer), finish.awaited))
+        .map(|finish| {
+            let answer = finish.answer.as_ref().map(|answer| told(answer));
+            (finish.taken.at, answer, finish.awaited)
+        })
         .collect();
-    assert_eq!(finishes, [(2, CLEARED, false), (3, CLEARED, true)]);
+    let expected = [(2, Some(CLEARED), false), (3, Some(CLEARED), true)];
+    assert_eq!(finishes, expected);
     bench.complete(first.batch, vec![Answer::ok()]);
     bench.run_finish();
     bench.offer_as("a", "a", Ack::Accepted, vec![packet("h", "4").seq(4)]);
@@ -184,6 +189,30 @@ fn who_may_have_applied_it_is_told() {
     let answer = &bench.answers_to(call)[0];
     assert_eq!(told(answer), CLEARED);
     assert!(answer.message.contains("may have applied it"), "{answer:?}");
+}
+
+#[test]
+fn what_is_behind_a_dead_letter_that_is_held_is_cleared_and_the_letter_is_not() {
+    for decision in [Decision::Retry, Decision::Discard] {
+        let mut bench = Bench::new(vec![strict("h", OnDead::Stop)]);
+        let (_, letter) = hold_first(&mut bench, "a", 3);
+        assert_eq!(bench.clear(&of("h")), (2, 0));
+        assert_eq!(bench.run_finish().len(), 2);
+        assert_eq!(bench.cleared.len(), 1);
+        assert_eq!(bench.clear(&of("h")), (0, 0), "a person decides about it");
+        let decided = bench.core.decide(bench.now, letter, decision);
+        assert!(decided.is_ok(), "{decided:?}");
+        bench.poll();
+        bench.run_finish();
+        if decision == Decision::Retry {
+            assert_eq!(bench.run_ok(), ["a1"]);
+            bench.run_finish();
+        }
+        // Nothing is left of the pause that those behind it had.
+        bench.advance(Duration::from_secs(60));
+        assert!(bench.core.is_idle() && bench.core.chains.is_empty());
+        assert_eq!(bench.core.bytes, 0);
+    }
 }
 
 #[test]

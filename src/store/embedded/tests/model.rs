@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::{HANDLERS, Plan, PlannedEffect, PlannedFinish, PlannedUnit, Queue, TICKS};
+use super::plan::{
+    HANDLERS, Plan, PlannedEffect, PlannedFinish, PlannedLetter, PlannedUnit, Queue, TICKS,
+};
 use crate::store::{Op, Place, ReqIdScope};
 
-/// Ages in seconds, and how many queues there may be.
+/// Ages in seconds, and how many queues and dead letters there may be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ages {
     pub(super) result: u64,
@@ -13,6 +15,7 @@ pub(super) struct Ages {
     pub(super) place: u64,
     pub(super) deletion: u64,
     pub(super) places: usize,
+    pub(super) letters: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub(super) struct Model {
     pub(super) owed: BTreeMap<(Queue, u64, String), Kept>,
     pub(super) messages: Vec<Sent>,
     pub(super) open: Vec<Taken>,
+    /// In the order in which they were given up.
+    pub(super) letters: Vec<Dead>,
     /// The newest position of a result of each client that went before it was settled.
     pub(super) lost: BTreeMap<usize, u64>,
 }
@@ -80,6 +85,17 @@ pub(super) struct Taken {
     pub(super) req_id: String,
 }
 
+/// A dead letter.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Dead {
+    pub(super) name: u64,
+    pub(super) held: bool,
+    pub(super) client: Option<usize>,
+    pub(super) handler: usize,
+    pub(super) fingerprint: u64,
+    pub(super) req_id: String,
+}
+
 impl Model {
     pub(super) fn new(ages: Ages) -> Self {
         Self {
@@ -94,6 +110,7 @@ impl Model {
             owed: BTreeMap::new(),
             messages: Vec::new(),
             open: Vec::new(),
+            letters: Vec::new(),
             lost: BTreeMap::new(),
         }
     }
@@ -118,6 +135,9 @@ impl Model {
         }
         for finish in &plan.finishes {
             self.finish(finish);
+        }
+        for letter in &plan.letters {
+            self.decide(letter);
         }
         let tick = (Op::Put, "tick".to_owned(), None, plan.time.to_string());
         self.change(TICKS, &[tick]);
@@ -209,6 +229,21 @@ impl Model {
                     Some(Once::Done | Once::Settled(_)) => return "forgotten".to_owned(),
                     Some(Once::Kept(_, kept)) => {
                         return compare(kept.fingerprint, format!("repeat {}", kept.said));
+                    }
+                }
+            }
+            (Place::Letter(letter), _) => {
+                let its = |dead: &Dead| dead.name == letter.0 && !dead.held;
+                match self.letters.iter().position(its) {
+                    Some(at) => drop(self.letters.remove(at)),
+                    None => {
+                        let its = |taken: &&Taken| taken.place == unit.place;
+                        return match self.open.iter().find(its) {
+                            Some(taken) => {
+                                compare(taken.fingerprint, format!("open {}", taken.name))
+                            }
+                            None => "forgotten".to_owned(),
+                        };
                     }
                 }
             }
@@ -304,7 +339,46 @@ impl Model {
         if let Some((topic, text)) = &finish.message {
             self.publish(topic.clone(), text.clone());
         }
+        self.letters.retain(|dead| dead.name != finish.name);
         self.keep(&taken, &finish.said, finish.awaited);
+        if finish.death {
+            self.bury(taken, false);
+        }
+    }
+
+    fn bury(&mut self, taken: Taken, held: bool) {
+        self.letters.push(Dead {
+            name: taken.name,
+            held,
+            client: taken.client,
+            handler: taken.handler,
+            fingerprint: taken.fingerprint,
+            req_id: taken.req_id,
+        });
+        let kept = self.letters.iter().filter(|dead| !dead.held).count();
+        if kept > self.ages.letters
+            && let Some(oldest) = self.letters.iter().position(|dead| !dead.held)
+        {
+            self.letters.remove(oldest);
+        }
+    }
+
+    fn decide(&mut self, letter: &PlannedLetter) {
+        match *letter {
+            PlannedLetter::Hold(name) => {
+                let is_held = self.letters.iter().any(|dead| dead.name == name);
+                let open = self.open.iter().find(|taken| taken.name == name);
+                if let Some(taken) = open.filter(|_| !is_held).cloned() {
+                    self.bury(taken, true);
+                }
+            }
+            PlannedLetter::Release(name) => {
+                self.letters.retain(|dead| dead.name != name || !dead.held);
+            }
+            PlannedLetter::Discard(name) => {
+                self.letters.retain(|dead| dead.name != name || dead.held);
+            }
+        }
     }
 
     fn settle(&mut self, queue: Queue, through: u64) {
