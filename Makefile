@@ -1,7 +1,7 @@
 # What there is to do here. `make help` lists it.
 #
-# Needed on the machine: cargo (rustup), a C linker, and for the tests go, npm and python3. What the tests use beyond that is
-# installed under target/tools, in the versions named here.
+# Needed on the machine: cargo (rustup), a C linker, and for the tests go, npm, python3 and PostgreSQL, which is installed where
+# Debian's packages are. What the tests use beyond that is installed under target/tools, in the versions named here.
 
 GRPCURL := 1.9.4
 BUF := 1.75.0
@@ -27,7 +27,7 @@ LAST := shows_2_11
 
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help run test shows bench soak lint generate tools needs-cargo needs-go
+.PHONY: help run test shows bench soak lint generate tools needs-cargo needs-go needs-postgresql
 
 help: ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -62,13 +62,14 @@ lint: tools ## formatting, clippy, buf lint, generated code, go vet, licences, b
 	cd examples/handlers/go && go vet . && test -z "$$(gofmt -l .)"
 	cargo deny --log-level error check licenses bans sources
 
-generate: tools ## the clients' code from proto/; Rust's: UPDATE_GENERATED=1 cargo test --test it generated
+generate: tools ## write the clients' committed code from proto/
 	BUF=$(BUF_BIN) PYTHON=$(PYTHON) sh scripts/generate.sh write
+	UPDATE_GENERATED=1 cargo test --locked --test it generated
 
 STAMPS := grpcurl-$(GRPCURL) buf-$(BUF) cargo-deny-$(CARGO_DENY) nats-server-$(NATS_SERVER) \
 	protoc-gen-go-$(PROTOC_GEN_GO) protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) python-$(GRPCIO)
 
-tools: needs-cargo $(addprefix $(TOOLS)/,$(STAMPS)) ## install what the tests use
+tools: needs-cargo $(addprefix $(TOOLS)/,$(STAMPS)) needs-postgresql ## install what the tests use
 
 # Each stamp names a version, so that another version here installs that one.
 $(TOOLS)/grpcurl-$(GRPCURL): | needs-go
@@ -103,6 +104,12 @@ $(TOOLS)/python-$(GRPCIO):
 	python3 -m venv --clear $(TOOLS)/python
 	$(PYTHON) -m pip install --quiet grpcio==$(GRPCIO) grpcio-tools==$(GRPCIO) grpcio-health-checking==$(GRPCIO)
 	@touch $@
+
+# Whichever version Debian has: the tests start it themselves, on a directory of their own.
+needs-postgresql:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends postgresql; } || \
+		{ echo "make: PostgreSQL is missing, and cannot be installed here: as root, apt-get install postgresql" >&2; exit 1; }
 
 needs-go:
 	@command -v go >/dev/null || { echo "make: go is missing; tools of the tests are built with it: https://go.dev/doc/install" >&2; exit 1; }

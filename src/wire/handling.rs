@@ -149,6 +149,7 @@ fn reason(outcome: Outcome, number: i32) -> Reason {
     match (proto::Reason::try_from(number), outcome) {
         (Ok(proto::Reason::Unspecified), Outcome::Ok) => Reason::Unspecified,
         (Ok(proto::Reason::InvalidData), _) => Reason::InvalidData,
+        (Ok(proto::Reason::UnsupportedAction), _) => Reason::UnsupportedAction,
         (Ok(proto::Reason::NotFound), _) => Reason::NotFound,
         (Ok(proto::Reason::AlreadyExists), _) => Reason::AlreadyExists,
         (Ok(proto::Reason::VersionMismatch), _) => Reason::VersionMismatch,
@@ -207,6 +208,12 @@ mod tests {
     fn what_a_handler_may_not_say_is_brought_to_what_it_may() {
         use proto::{Outcome as O, Reason as R};
         let cases = [
+            (
+                O::Rejected,
+                R::UnsupportedAction,
+                Outcome::Rejected,
+                Reason::UnsupportedAction,
+            ),
             (O::Ok, R::Unspecified, Outcome::Ok, Reason::Unspecified),
             (O::Ok, R::Application, Outcome::Ok, Reason::Application),
             (

@@ -444,7 +444,7 @@ type HandleResult struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// OK, REJECTED or RETRY. Any other counts as RETRY.
 	Outcome Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=tidegate.v1.Outcome" json:"outcome,omitempty"`
-	// INVALID_DATA, NOT_FOUND, ALREADY_EXISTS, VERSION_MISMATCH, FORBIDDEN or APPLICATION.
+	// INVALID_DATA, UNSUPPORTED_ACTION, NOT_FOUND, ALREADY_EXISTS, VERSION_MISMATCH, FORBIDDEN or APPLICATION.
 	Reason Reason `protobuf:"varint,3,opt,name=reason,proto3,enum=tidegate.v1.Reason" json:"reason,omitempty"`
 	// For a person: what, where, and what would be right.
 	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
@@ -462,9 +462,12 @@ type HandleResult struct {
 	Headers map[string]string `protobuf:"bytes,10,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// With RETRY: not before this time from now, a day at most. Absent: a backoff of the gateway's.
 	RetryAfter *durationpb.Duration `protobuf:"bytes,11,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
-	// Not published yet, but left out and logged. Published in the same commit as the result: at most 64 and 2 MiB, on
-	// topics that the handler's configuration allows. What is beyond that is dropped, counted and logged, and the result
-	// stands.
+	// With OK and REJECTED, published in the same commit as the result, once, in the tenant of the item's principal: at
+	// most 64, and 2 MiB of topics, headers and contents together, on topics that the handler's configuration allows.
+	// What is beyond that, or on a wrong topic, is dropped, counted and logged, and the result stands. A result that is
+	// kept nowhere (a handler with `durable = false`; READ and LIST) is told only when its messages are durable. Where
+	// the store does not take them, its caller gets OUTCOME_IN_DOUBT, and OUTCOME_RETRY for READ and LIST, with
+	// REASON_STORE_UNAVAILABLE, although the handler did its work.
 	Publish       []*Publication `protobuf:"bytes,12,rep,name=publish,proto3" json:"publish,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -588,13 +591,14 @@ func (x *HandleResult) GetPublish() []*Publication {
 type Publication struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where. At most 16 tokens and 512 bytes; `@user.<subject>` where the configuration allows it, nothing else that
-	// starts with `@` or `records.`.
+	// starts with `@` or `records.`. In the subject every byte outside A-Z a-z 0-9 _ - is percent-encoded: `a@b` has
+	// the inbox `@user.a%40b`. On an ephemeral topic it is told to those who listen now, and kept nowhere.
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
 	// The content as bytes.
 	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	// The content as text, instead of `data`.
 	Text string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
-	// For subscribers: at most 64, 16 KiB together.
+	// For subscribers: at most 64, 16 KiB together. What is beyond that, in the order of the names, is left out.
 	Headers       map[string]string `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

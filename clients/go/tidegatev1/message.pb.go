@@ -33,7 +33,7 @@ type Message struct {
 	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	// The content, when it was published as text.
 	Text string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
-	// Those of the packet that published it.
+	// Those of the packet that published it, or those that a handler gave it.
 	Headers map[string]string `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Unique, and equal when the same publication is repeated. Opaque.
 	Id string `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`

@@ -1,12 +1,13 @@
--- The id of a packet is the key of its row: however often the packet comes, there is one row.
+-- The id of the item that brought a row is its key: however often that comes, there is one row.
 CREATE TABLE readings (
     id text PRIMARY KEY,
+    tenant text NOT NULL,
     sensor text NOT NULL,
-    value double precision NOT NULL,
-    sent_by text NOT NULL
+    at double precision NOT NULL,
+    value double precision NOT NULL
 );
 
--- The highest term seen for each domain of a handler.
+-- The highest term that was seen of each domain of a handler.
 CREATE TABLE terms (
     handler text,
     domain bigint,

@@ -11,7 +11,9 @@ use super::NAME;
 use crate::support::Trace;
 
 /// What one request has.
-const TOGETHER: usize = 4_000;
+const TOGETHER: usize = 2_000;
+/// Every request whose first place is one above a multiple of this is sent again when it is done.
+const AGAIN: usize = 10 * TOGETHER;
 
 /// Sends each patch as an UPDATE of one document. The `req_id` and the place of a packet are its number in the trace, from 1.
 pub struct Writer {
@@ -29,7 +31,7 @@ pub struct Tally {
     pub not: usize,
     /// The first of these.
     pub refused: Option<PacketResult>,
-    /// Results that were told again.
+    /// Packets that were sent again after that, and told the same.
     pub again: usize,
 }
 
@@ -54,7 +56,16 @@ impl Writer {
             });
             let request = BatchRequest::of(packets).client_id(self.client_id);
             let request = request.settle(NAME, done as u64);
-            let results = until_final(&self.client, request).await;
+            let results = until_final(&self.client, request.clone()).await;
+            if done.is_multiple_of(AGAIN) {
+                let again = until_final(&self.client, request).await;
+                let outcomes = |results: &[PacketResult]| -> Vec<_> {
+                    results.iter().map(PacketResult::outcome).collect()
+                };
+                assert_eq!(outcomes(&again), outcomes(&results), "final is final");
+                assert!(again.iter().all(|result| result.replayed));
+                tally.again += again.len();
+            }
             assert_eq!(results.len(), patches.len());
             for (result, place) in results.into_iter().zip(done + 1..) {
                 assert_eq!(result.req_id, place.to_string());
@@ -67,7 +78,6 @@ impl Writer {
 
 impl Tally {
     fn count(&mut self, result: PacketResult) {
-        self.again += usize::from(result.replayed);
         if result.outcome() == Outcome::Ok {
             self.ok += 1;
         } else {
@@ -77,27 +87,32 @@ impl Tally {
     }
 }
 
-/// Sends the whole request again while some of it is open. What was final once stays so.
-pub async fn until_final(client: &Client, request: BatchRequest) -> Vec<PacketResult> {
-    let mut before: Vec<PacketResult> = Vec::new();
+/// Sends what is open again, until nothing is.
+pub async fn until_final(client: &Client, mut request: BatchRequest) -> Vec<PacketResult> {
+    let mut done: Vec<Option<PacketResult>> = vec![None; request.packets.len()];
+    let mut open: Vec<usize> = (0..request.packets.len()).collect();
     loop {
         let results = client.sync(request.clone()).await.unwrap().results;
-        for (result, known) in results.iter().zip(&before) {
-            if !is_open(known) {
-                assert_eq!(result.outcome(), known.outcome(), "{known:?}, {result:?}");
+        assert_eq!(results.len(), open.len());
+        let mut pause = Duration::ZERO;
+        let mut still = Vec::new();
+        let mut packets = Vec::new();
+        for ((result, at), packet) in results.into_iter().zip(open).zip(request.packets) {
+            if is_open(&result) {
+                // What the contract asks of a client.
+                let told = result.retry_after.and_then(|told| told.try_into().ok());
+                pause = pause.max(told.unwrap_or_default());
+                still.push(at);
+                packets.push(packet);
+            } else {
+                done[at] = Some(result);
             }
         }
-        let open: Vec<_> = results.iter().filter(|result| is_open(result)).collect();
-        if open.is_empty() {
-            return results;
+        if still.is_empty() {
+            return done.into_iter().flatten().collect();
         }
-        // What the contract asks of a client.
-        let pauses = open.iter().filter_map(|result| result.retry_after);
-        let longest = pauses
-            .filter_map(|pause| Duration::try_from(pause).ok())
-            .max();
-        sleep(longest.unwrap_or_default()).await;
-        before = results;
+        (open, request.packets) = (still, packets);
+        sleep(pause).await;
     }
 }
 

@@ -12,17 +12,19 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::Process;
 use super::process::free_address;
+use super::{Postgres, Process};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// An example to be, as often as it is started: on one file, and always at one address.
+/// An example to be, as often as it is started: on one file or database, and always at one address.
 pub struct Example {
     /// The program, and what it is called with before the options that all of them have.
     command: Vec<PathBuf>,
     address: String,
     data: TempDir,
+    /// Where it keeps everything, if that is no file.
+    database: Option<String>,
 }
 
 impl Example {
@@ -54,11 +56,37 @@ impl Example {
         Self::of([python, root.join("examples/handlers/python/readings.py")])
     }
 
+    /// Over a PostgreSQL that has its tables. It is built with cargo; these tests are chosen beside it, so that what both are made of
+    /// is built in one way, and not once more.
+    pub fn rust(postgres: &Postgres) -> Self {
+        static BUILT: OnceLock<PathBuf> = OnceLock::new();
+        let program = BUILT.get_or_init(|| {
+            let mut cargo = std::process::Command::new(env!("CARGO"));
+            cargo.current_dir(ROOT);
+            cargo.args(["build", "--quiet", "--locked", "--workspace"]);
+            cargo.args(["--bin", "readings", "--test", "it"]);
+            // What cargo says of the package that is tested: build scripts that ask for it would run again, here and next time.
+            let of_ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"];
+            let names = std::env::vars().map(|(name, _)| name);
+            for name in names.filter(|name| of_ours.iter().any(|ours| name.starts_with(ours))) {
+                cargo.env_remove(name);
+            }
+            let built = cargo.status().unwrap();
+            assert!(built.success(), "cargo build: {built}");
+            Path::new(env!("CARGO_BIN_EXE_tidegate")).with_file_name("readings")
+        });
+        Self {
+            database: Some(postgres.url()),
+            ..Self::of([program.clone()])
+        }
+    }
+
     fn of(command: impl Into<Vec<PathBuf>>) -> Self {
         Self {
             command: command.into(),
             address: free_address(),
             data: TempDir::new().unwrap(),
+            database: None,
         }
     }
 
@@ -66,8 +94,11 @@ impl Example {
     pub async fn start(&self) -> Process {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]);
-        command.args(["--listen", &self.address, "--data"]);
-        command.arg(self.data());
+        command.args(["--listen", &self.address]);
+        match &self.database {
+            Some(url) => command.env("DATABASE_URL", url),
+            None => command.arg("--data").arg(self.data()),
+        };
         command.env("PYTHONPATH", Path::new(ROOT).join("clients/python"));
         Process::spawn(&mut command).await
     }

@@ -119,7 +119,7 @@ pub struct HandleResult {
     /// OK, REJECTED or RETRY. Any other counts as RETRY.
     #[prost(enumeration = "Outcome", tag = "2")]
     pub outcome: i32,
-    /// INVALID_DATA, NOT_FOUND, ALREADY_EXISTS, VERSION_MISMATCH, FORBIDDEN or APPLICATION.
+    /// INVALID_DATA, UNSUPPORTED_ACTION, NOT_FOUND, ALREADY_EXISTS, VERSION_MISMATCH, FORBIDDEN or APPLICATION.
     #[prost(enumeration = "Reason", tag = "3")]
     pub reason: i32,
     /// For a person: what, where, and what would be right.
@@ -149,9 +149,12 @@ pub struct HandleResult {
     /// With RETRY: not before this time from now, a day at most. Absent: a backoff of the gateway's.
     #[prost(message, optional, tag = "11")]
     pub retry_after: ::core::option::Option<::prost_types::Duration>,
-    /// Not published yet, but left out and logged. Published in the same commit as the result: at most 64 and 2 MiB, on
-    /// topics that the handler's configuration allows. What is beyond that is dropped, counted and logged, and the result
-    /// stands.
+    /// With OK and REJECTED, published in the same commit as the result, once, in the tenant of the item's principal: at
+    /// most 64, and 2 MiB of topics, headers and contents together, on topics that the handler's configuration allows.
+    /// What is beyond that, or on a wrong topic, is dropped, counted and logged, and the result stands. A result that is
+    /// kept nowhere (a handler with `durable = false`; READ and LIST) is told only when its messages are durable. Where
+    /// the store does not take them, its caller gets OUTCOME_IN_DOUBT, and OUTCOME_RETRY for READ and LIST, with
+    /// REASON_STORE_UNAVAILABLE, although the handler did its work.
     #[prost(message, repeated, tag = "12")]
     pub publish: ::prost::alloc::vec::Vec<Publication>,
 }
@@ -159,7 +162,8 @@ pub struct HandleResult {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Publication {
     /// Where. At most 16 tokens and 512 bytes; `@user.<subject>` where the configuration allows it, nothing else that
-    /// starts with `@` or `records.`.
+    /// starts with `@` or `records.`. In the subject every byte outside A-Z a-z 0-9 _ - is percent-encoded: `a@b` has
+    /// the inbox `@user.a%40b`. On an ephemeral topic it is told to those who listen now, and kept nowhere.
     #[prost(string, tag = "1")]
     pub topic: ::prost::alloc::string::String,
     /// The content as bytes.
@@ -168,7 +172,7 @@ pub struct Publication {
     /// The content as text, instead of `data`.
     #[prost(string, tag = "3")]
     pub text: ::prost::alloc::string::String,
-    /// For subscribers: at most 64, 16 KiB together.
+    /// For subscribers: at most 64, 16 KiB together. What is beyond that, in the order of the names, is left out.
     #[prost(map = "string, string", tag = "4")]
     pub headers: ::std::collections::HashMap<
         ::prost::alloc::string::String,

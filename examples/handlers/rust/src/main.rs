@@ -1,6 +1,6 @@
-//! Keeps the readings of sensors in PostgreSQL: a batch of the gateway is one transaction with one INSERT.
+//! A handler in Rust: readings of sensors, each batch of them one statement into PostgreSQL.
 //!
-//! A packet is a CREATE with the sensor as its key and a number as its content. docs/handlers.md leads through this file.
+//! A packet is a CREATE: its key is the sensor, and its content is `{"at": 1767225600, "value": 21.5}`, with Unix seconds.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::error::Error;
@@ -8,29 +8,37 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use deadpool_postgres::{Manager, Pool, PoolError, Transaction};
+use serde::Deserialize;
 use tidegate_client::proto::handler_server::{Handler, HandlerServer};
-use tidegate_client::proto::{
-    Action, HandleItem, HandleRequest, HandleResponse, HandleResult, Reason,
-};
+use tidegate_client::proto::{Action, HandleItem, HandleRequest, HandleResponse};
+use tidegate_client::proto::{HandleResult, Reason};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::{Config, NoTls};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-/// Sorted by domain, so that two batches never wait for each other's rows. Those that share a domain go one after the other.
-const RAISE_TERMS: &str = "
+/// A column each, so it is the same statement for any number of rows.
+const WRITE: &str = "
+    INSERT INTO readings
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::float8[])
+    ON CONFLICT (id) DO NOTHING";
+
+/// Locks the rows until the transaction ends: what shares a domain is done one after the other.
+const RAISE: &str = "
     INSERT INTO terms AS seen SELECT $1, * FROM unnest($2::bigint[], $3::bigint[])
     ON CONFLICT (handler, domain) DO UPDATE SET term = greatest(seen.term, excluded.term)
     RETURNING domain, term";
 
-const INSERT_READINGS: &str = "
-    INSERT INTO readings SELECT * FROM unnest($1::text[], $2::text[], $3::float8[], $4::text[])
-    ON CONFLICT (id) DO NOTHING";
-
 #[derive(Debug)]
 struct Readings {
     pool: Pool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reading {
+    at: f64,
+    value: f64,
 }
 
 #[tonic::async_trait]
@@ -39,132 +47,131 @@ impl Handler for Readings {
         &self,
         batch: Request<HandleRequest>,
     ) -> Result<Response<HandleResponse>, Status> {
-        let applied = self.apply(batch.get_ref()).await;
-        let results = applied.map_err(|error| status(&error))?;
+        let done = self.write(batch.get_ref()).await;
+        let results = done.map_err(|error| status(&error))?;
         Ok(Response::new(HandleResponse { results }))
     }
 }
 
 impl Readings {
-    /// Nothing of a batch that fails, or that the gateway waits for no longer, is there: it comes again as a whole.
-    async fn apply(&self, batch: &HandleRequest) -> Result<Vec<HandleResult>, PoolError> {
+    /// Does a batch in one transaction: the readings, under the ids that brought them, and the terms. Nothing of it is there
+    /// when it fails, or when the gateway no longer waits.
+    async fn write(&self, batch: &HandleRequest) -> Result<Vec<HandleResult>, PoolError> {
         let mut connection = self.pool.get().await?;
         let transaction = connection.transaction().await?;
         let terms = raise_terms(&transaction, batch).await?;
 
-        let (mut ids, mut sensors, mut values, mut senders) = (vec![], vec![], vec![], vec![]);
+        let (mut ids, mut tenants, mut sensors) = (vec![], vec![], vec![]);
+        let (mut times, mut values) = (vec![], vec![]);
         let mut stopped = HashSet::new();
         let mut results = Vec::with_capacity(batch.items.len());
         for item in &batch.items {
-            // Of an owner that has a successor, which sends the item again if it is still to be done.
+            // The domain has another owner by now, which sends the item itself if it is still to be done.
             let is_late = item.term.cast_signed() < terms[&item.domain.into()];
             if is_late || stopped.contains(&item.chain) {
-                // What is behind it in its order waits with it; chain 0 is no order.
-                if item.chain != 0 {
-                    stopped.insert(item.chain);
-                }
+                // What stands behind it in its chain does not go past it; 0 is no chain.
+                stopped.extend((item.chain != 0).then_some(item.chain));
                 results.push(item.retry());
                 continue;
             }
-            match value(item) {
-                Ok(value) => {
+            match reading(item) {
+                Ok(reading) => {
                     ids.push(&*item.id);
+                    tenants.push(item.principal.as_ref().map_or("", |who| &who.tenant));
                     sensors.push(&*item.key);
-                    values.push(value);
-                    senders.push(item.principal.as_ref().map_or("", |who| &who.subject));
+                    times.push(reading.at);
+                    values.push(reading.value);
                     results.push(item.ok());
                 }
-                Err(wrong) => results.push(item.rejected(Reason::InvalidData, wrong)),
+                Err(refusal) => results.push(refusal),
             }
         }
-        let insert = transaction.prepare_cached(INSERT_READINGS).await?;
+        let write = transaction.prepare_cached(WRITE).await?;
         transaction
-            .execute(&insert, &[&ids, &sensors, &values, &senders])
+            .execute(&write, &[&ids, &tenants, &sensors, &times, &values])
             .await?;
         transaction.commit().await?;
         Ok(results)
     }
 }
 
-/// The highest term of each domain in the batch, seen now or before. No other batch raises one until this one is over.
+/// The highest term that was seen of each domain in the batch.
 async fn raise_terms(
     transaction: &Transaction<'_>,
     batch: &HandleRequest,
 ) -> Result<HashMap<i64, i64>, PoolError> {
-    let mut highest = BTreeMap::<i64, i64>::new();
+    // Sorted, so that of two batches neither waits for the other.
+    let mut here = BTreeMap::<i64, i64>::new();
     for item in &batch.items {
-        let term = highest.entry(item.domain.into()).or_default();
+        let term = here.entry(item.domain.into()).or_default();
         *term = item.term.cast_signed().max(*term);
     }
-    let (domains, terms): (Vec<i64>, Vec<i64>) = highest.into_iter().unzip();
-    let raise = transaction.prepare_cached(RAISE_TERMS).await?;
+    let (domains, terms): (Vec<i64>, Vec<i64>) = here.into_iter().unzip();
+    let raise = transaction.prepare_cached(RAISE).await?;
     let rows = transaction
         .query(&raise, &[&batch.handler, &domains, &terms])
         .await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-fn value(item: &HandleItem) -> Result<f64, &'static str> {
+/// What the item brings, or what it is told.
+fn reading(item: &HandleItem) -> Result<Reading, HandleResult> {
     if item.action() != Action::Create {
-        return Err("readings are only created");
+        let message = "a reading is created, and nothing else";
+        return Err(item.rejected(Reason::UnsupportedAction, message));
     }
-    let [content] = &*item.data else {
-        return Err("a reading is one item of content");
+    let reading = match &*item.data {
+        [content] => serde_json::from_slice(content).ok(),
+        _ => None,
     };
-    let value = str::from_utf8(content)
-        .ok()
-        .and_then(|text| text.parse().ok());
-    value
-        .filter(|value: &f64| value.is_finite())
-        .ok_or("a reading is a number such as 21.5")
+    let message = r#"a reading is {"at": 1767225600, "value": 21.5}"#;
+    reading.ok_or_else(|| item.rejected(Reason::InvalidData, message))
 }
 
-/// PostgreSQL's classes 22 and 23 are about the data: the gateway looks for the item in ever smaller batches. All others are about
-/// the database: the same items come again later.
+/// PostgreSQL's classes 22 and 23 are about the data: the gateway looks for the item. All others are about the database: no item
+/// is to blame, and the gateway calls again with all of them.
 fn status(error: &PoolError) -> Status {
     let said = match error {
         PoolError::Backend(error) => error.as_db_error(),
         _ => None,
     };
-    match said {
-        Some(said) if matches!(said.code().code().get(..2), Some("22" | "23")) => {
-            Status::invalid_argument(said.to_string())
-        }
-        Some(said) => Status::unavailable(said.to_string()),
-        None => Status::unavailable(error.to_string()),
+    let Some(said) = said else {
+        return Status::unavailable(error.to_string());
+    };
+    match said.code().code().get(..2) {
+        Some("22" | "23") => Status::invalid_argument(said.to_string()),
+        _ => Status::unavailable(said.to_string()),
     }
 }
 
 #[derive(Debug, Parser)]
 struct Options {
-    /// Where the gateway calls; port 0 is one that is free.
-    #[arg(long, default_value = "127.0.0.1:7001")]
+    /// Where the gateway finds it; port 0 is one that is free.
+    #[arg(long, default_value = "127.0.0.1:7004")]
     listen: SocketAddr,
-    /// As in "postgresql://user@host/database". The tables of schema.sql are there.
+    /// As in "postgresql://user@host/database": where the tables of schema.sql are.
     #[arg(long, env = "DATABASE_URL")]
     database: Config,
 }
 
-// Whoever started it reads there where it listens.
+// Whoever starts it reads there where it listens.
 #[allow(clippy::print_stdout)]
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let pool = Pool::builder(Manager::new(options.database, NoTls)).build()?;
-    let (mut terminated, mut interrupted) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // The gateway asks an address that was away whether it is back.
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<HandlerServer<Readings>>().await;
-    // Answers are small and waited for.
     let incoming = TcpIncoming::bind(options.listen)?.with_nodelay(Some(true));
     println!("listening on {}", incoming.local_addr()?);
     Server::builder()
         .add_service(health_service)
         .add_service(HandlerServer::new(Readings { pool }))
         .serve_with_incoming_shutdown(incoming, async {
-            tokio::select! { _ = terminated.recv() => {} _ = interrupted.recv() => {} }
+            tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
         })
         .await?;
     Ok(())
