@@ -1,5 +1,7 @@
 //! Judges the units of a commit against the rows of an engine: what every engine shares.
 
+mod message;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 use std::vec::IntoIter;
@@ -7,15 +9,13 @@ use std::vec::IntoIter;
 use bytes::Bytes;
 use bytestring::ByteString;
 use smallvec::SmallVec;
-use xxhash_rust::xxh3::xxh3_128;
 
+use self::message::{message_about, message_of, message_of_handler};
 use super::{
     Change, Commit, Death, Draft, Effect, Error, Finish, Judged, Letter, LetterId, LetterState, Op,
     Origin, Owed, Place, ReqIdScope, Settle, TakenId, Unit,
 };
-use crate::types::{
-    Answer, ClientKey, HandlerName, Message, MessageBody, MessageId, Reason, Record, Topic,
-};
+use crate::types::{Answer, ClientKey, HandlerName, Message, Reason, Record};
 
 /// What makes a packet known.
 #[derive(Debug, Clone, Copy)]
@@ -460,54 +460,4 @@ fn refusal(change: &Change, present: Option<&Record>) -> Option<Answer> {
         }
         _ => None,
     }
-}
-
-fn message_of(draft: Draft, origin: &Origin, now: SystemTime) -> Message {
-    Message {
-        tenant: origin.principal.tenant.clone(),
-        topic: draft.topic,
-        id: draft.id,
-        time: now,
-        publisher: origin.principal.subject.clone(),
-        client_id: client_id(origin),
-        headers: draft.headers,
-        body: MessageBody::Content(draft.form, draft.data),
-    }
-}
-
-/// Whoever sent the packet did not publish what its handler did: nobody's `skip_own` leaves it out.
-fn message_of_handler(draft: Draft, origin: &Origin, now: SystemTime) -> Message {
-    Message {
-        publisher: ByteString::new(),
-        client_id: ByteString::new(),
-        ..message_of(draft, origin, now)
-    }
-}
-
-fn message_about(record: Record, collection: &str, origin: &Origin, now: SystemTime) -> Message {
-    Message {
-        tenant: origin.principal.tenant.clone(),
-        topic: Topic::of_record(origin.handler.as_str(), &record.key),
-        id: id_of_version(collection, &record.key, record.version),
-        time: now,
-        publisher: origin.principal.subject.clone(),
-        client_id: client_id(origin),
-        headers: Vec::new(),
-        body: MessageBody::Record(record),
-    }
-}
-
-fn client_id(origin: &Origin) -> ByteString {
-    let client = origin.client.as_ref();
-    client.map_or_else(ByteString::new, |client| client.client_id.clone())
-}
-
-/// A version is never used again, so it names its message for good.
-fn id_of_version(collection: &str, key: &str, version: u64) -> MessageId {
-    let mut name: SmallVec<[u8; 256]> = SmallVec::new();
-    name.extend_from_slice(&version.to_le_bytes());
-    name.extend_from_slice(&(collection.len() as u64).to_le_bytes());
-    name.extend_from_slice(collection.as_bytes());
-    name.extend_from_slice(key.as_bytes());
-    MessageId(xxh3_128(&name))
 }

@@ -11,7 +11,6 @@ use super::fill::InFlight;
 use super::lane::{Class, Lane, Next};
 use super::meter::Fate;
 use super::search::Search;
-use super::verdict::Deaths;
 use crate::handler::{CallError, Failure, HandlerSettings};
 use crate::types::{HandlerName, Retry};
 
@@ -37,8 +36,6 @@ pub(crate) struct Backend {
     /// How often it opened.
     pub(super) opened: u64,
     quiet: Option<Quiet>,
-    /// Packets that were given up.
-    pub(crate) deaths: Deaths,
     /// Packets that wait for a person.
     pub(crate) held: u64,
     /// Those and what is behind them, as far as they are not counted in their lanes.
@@ -103,7 +100,6 @@ impl Backend {
             circuit: Circuit::Closed,
             opened: 0,
             quiet: None,
-            deaths: Deaths::default(),
             held: 0,
             aside: Aside::default(),
         }

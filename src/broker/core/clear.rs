@@ -125,6 +125,12 @@ impl Core {
     }
 
     fn clear_taken(&mut self, mut jobs: Vec<Id<Job>>, now: Instant) {
+        for &id in &jobs {
+            // Nobody has to decide about it any more.
+            if self.desk.jobs[id].held {
+                self.let_go(id);
+            }
+        }
         let set: HashSet<_> = jobs.iter().copied().collect();
         let chains = self.take_out_of_chains(&set);
         self.take_out_of_searches(&set, now);

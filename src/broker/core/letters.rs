@@ -211,7 +211,7 @@ impl Core {
         }
     }
 
-    fn let_go(&mut self, id: Id<Job>) {
+    pub(super) fn let_go(&mut self, id: Id<Job>) {
         let job = &mut self.desk.jobs[id];
         job.held = false;
         job.deciding = None;

@@ -304,13 +304,6 @@ impl Core {
         self.desk.jobs.is_empty() || self.draining && jobs.all(|job| job.taken.is_some())
     }
 
-    /// Packets that were taken and given up since the start.
-    #[cfg(test)]
-    pub(crate) fn dead_letters(&self) -> u64 {
-        let deaths = self.backends.iter().map(|backend| backend.deaths);
-        deaths.map(|deaths| deaths.poison + deaths.spent).sum()
-    }
-
     /// What a lane does next: by itself, and as far as its handler's other lanes and its circuit let it.
     fn next(&mut self, id: Id<Lane>, now: Instant) -> Next {
         let (chains, search) = self.next_of_each(id, now);

@@ -225,7 +225,7 @@ impl Core {
         for &id in jobs {
             let job = &mut self.desk.jobs[id];
             let awaited = !job.waiters.is_empty();
-            job.awaited |= awaited;
+            job.awaited |= awaited && job.answer.is_some();
             finishes.push(RunFinish {
                 taken: job.taken.expect("only what was taken is finished"),
                 origin: job.origin.clone(),

@@ -44,13 +44,6 @@ pub(crate) struct GivenUp {
     pub(crate) held: bool,
 }
 
-/// How many packets of a handler were given up since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Deaths {
-    pub(crate) poison: u64,
-    pub(crate) spent: u64,
-}
-
 /// For the client, and for a log.
 pub(crate) fn reason(cause: Cause) -> &'static str {
     match cause {
@@ -128,13 +121,6 @@ impl Core {
             message,
             held,
         }));
-        if let Some(backend) = lane.backend {
-            let deaths = &mut self.backends[backend].deaths;
-            match cause {
-                Cause::Poison => deaths.poison += 1,
-                Cause::Spent => deaths.spent += 1,
-            }
-        }
         if let (Some(search), Some(chain)) = (search, self.order_of(id)) {
             let later = self.take_chain(search, chain);
             let later: Vec<_> = later.into_iter().filter(|&other| other != id).collect();

@@ -7,7 +7,7 @@ use super::bench::{Bench, called, durable, ids, packet};
 use crate::broker::core::{
     Anew, Decision, Restored, RestoredPacket, RunFinish, RunKind, Undecided,
 };
-use crate::broker::{Ack, Settings};
+use crate::broker::{Ack, Selection, Settings};
 use crate::handler::{HandlerSettings, ItemId, Ordering};
 use crate::store::{Cause, LetterId, Origin, TakenId};
 use crate::types::{
@@ -81,7 +81,7 @@ fn what_is_given_up_is_kept_with_its_answer() {
         (told[0].outcome, told[1].outcome),
         (Outcome::Rejected, Outcome::Ok)
     );
-    assert_eq!(bench.core.dead_letters(), 1);
+    assert_eq!(bench.dead.len(), 1);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn what_is_held_and_fails_again_is_held_again() {
         assert_eq!(death.attempts, 1, "a budget of its own");
         assert!(finishes[0].answer.is_none());
     }
-    assert_eq!(bench.core.dead_letters(), 4);
+    assert_eq!(bench.dead.len(), 4);
 }
 
 #[test]
@@ -180,6 +180,24 @@ fn what_is_discarded_is_rejected_and_its_chain_goes_on() {
         .collect();
     let rejected = (Outcome::Rejected, Reason::HandlerFailed);
     assert_eq!(told, [rejected, (Outcome::Ok, Reason::Unspecified)]);
+    assert!(bench.core.is_idle());
+}
+
+#[test]
+fn what_is_held_is_cleared_with_its_lane() {
+    let mut bench = Bench::new(vec![strict("h", OnDead::Stop)]);
+    let (call, taken) = hold_first(&mut bench, "a", 2);
+    let (_, cleared) = bench.core.clear_lanes(bench.now, &Selection::default());
+    bench.poll();
+    assert_eq!(cleared.cleared.packets, 2);
+    let finishes = bench.run_finish();
+    let outcomes: Vec<_> = finishes.iter().map(outcome).collect();
+    assert_eq!(outcomes, [Some(Outcome::Rejected); 2]);
+    let told = bench.answers_to(call);
+    assert!(told.iter().all(|answer| answer.reason == Reason::Cleared));
+    assert_eq!(bench.cleared.len(), 1);
+    let gone = bench.core.decide(bench.now, taken, Decision::Retry);
+    assert_eq!(gone, Err(Undecided::NotHere));
     assert!(bench.core.is_idle());
 }
 

@@ -1,10 +1,13 @@
 //! What a store must be, said plainly: maps, and nothing of a disk.
 
+mod letters;
+mod results;
+
 use std::collections::BTreeMap;
 
-use super::plan::{
-    HANDLERS, Plan, PlannedEffect, PlannedFinish, PlannedLetter, PlannedUnit, Queue, TICKS,
-};
+pub(super) use self::letters::Dead;
+
+use super::plan::{HANDLERS, Plan, PlannedEffect, PlannedFinish, PlannedUnit, Queue, TICKS};
 use crate::store::{Op, Place, ReqIdScope};
 
 /// Ages in seconds, and how many queues and dead letters there may be.
@@ -81,17 +84,6 @@ pub(super) struct Taken {
     pub(super) client: Option<usize>,
     pub(super) handler: usize,
     pub(super) place: Place,
-    pub(super) fingerprint: u64,
-    pub(super) req_id: String,
-}
-
-/// A dead letter.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Dead {
-    pub(super) name: u64,
-    pub(super) held: bool,
-    pub(super) client: Option<usize>,
-    pub(super) handler: usize,
     pub(super) fingerprint: u64,
     pub(super) req_id: String,
 }
@@ -233,18 +225,12 @@ impl Model {
                 }
             }
             (Place::Letter(letter), _) => {
-                let its = |dead: &Dead| dead.name == letter.0 && !dead.held;
-                match self.letters.iter().position(its) {
-                    Some(at) => drop(self.letters.remove(at)),
-                    None => {
-                        let its = |taken: &&Taken| taken.place == unit.place;
-                        return match self.open.iter().find(its) {
-                            Some(taken) => {
-                                compare(taken.fingerprint, format!("open {}", taken.name))
-                            }
-                            None => "forgotten".to_owned(),
-                        };
-                    }
+                if !self.send_anew(letter.0) {
+                    let its = |taken: &&Taken| taken.place == unit.place;
+                    return match self.open.iter().find(its) {
+                        Some(taken) => compare(taken.fingerprint, format!("open {}", taken.name)),
+                        None => "forgotten".to_owned(),
+                    };
                 }
             }
             _ => {}
@@ -343,41 +329,6 @@ impl Model {
         self.keep(&taken, &finish.said, finish.awaited);
         if finish.death {
             self.bury(taken, false);
-        }
-    }
-
-    fn bury(&mut self, taken: Taken, held: bool) {
-        self.letters.push(Dead {
-            name: taken.name,
-            held,
-            client: taken.client,
-            handler: taken.handler,
-            fingerprint: taken.fingerprint,
-            req_id: taken.req_id,
-        });
-        let kept = self.letters.iter().filter(|dead| !dead.held).count();
-        if kept > self.ages.letters
-            && let Some(oldest) = self.letters.iter().position(|dead| !dead.held)
-        {
-            self.letters.remove(oldest);
-        }
-    }
-
-    fn decide(&mut self, letter: &PlannedLetter) {
-        match *letter {
-            PlannedLetter::Hold(name) => {
-                let is_held = self.letters.iter().any(|dead| dead.name == name);
-                let open = self.open.iter().find(|taken| taken.name == name);
-                if let Some(taken) = open.filter(|_| !is_held).cloned() {
-                    self.bury(taken, true);
-                }
-            }
-            PlannedLetter::Release(name) => {
-                self.letters.retain(|dead| dead.name != name || !dead.held);
-            }
-            PlannedLetter::Discard(name) => {
-                self.letters.retain(|dead| dead.name != name || dead.held);
-            }
         }
     }
 
@@ -534,28 +485,6 @@ impl Model {
             let is_owed = owed.keys().any(|(of, seq, _)| of == queue && *seq > 0);
             !old(known.used, ages.place) || has_open || is_owed || !known.kept.is_empty()
         });
-    }
-
-    /// What a client's streams get: position, req_id and answer.
-    pub(super) fn results(&self, client: usize) -> Vec<(u64, String, String)> {
-        let places = self.queues.iter().filter(|(queue, _)| queue.0 == client);
-        let places = places.flat_map(|(_, known)| known.kept.values());
-        let once = self.once.iter().filter(|((of, _), _)| *of == Some(client));
-        let once = once.filter_map(|(_, once)| match once {
-            Once::Kept(_, kept) => Some(kept),
-            _ => None,
-        });
-        let owed = self
-            .owed
-            .iter()
-            .filter(|((queue, ..), _)| queue.0 == client);
-        let all = places.chain(once).chain(owed.map(|(_, kept)| kept));
-        let mut all: Vec<_> = all
-            .filter(|kept| kept.position > 0)
-            .map(|kept| (kept.position, kept.req_id.clone(), kept.said.clone()))
-            .collect();
-        all.sort();
-        all
     }
 }
 

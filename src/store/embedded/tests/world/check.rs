@@ -8,8 +8,8 @@ use super::super::words::{result_of, said, text, text_of};
 use super::{CLIENTS, World};
 use crate::store::conformance::{ALL, at, client};
 use crate::store::{
-    Commit, Domain, Filter, LetterId, LetterState, LossCause, Place, Position, ReqIdScope, Store,
-    Which,
+    Commit, DeadLetter, Domain, Filter, LetterId, LetterState, LossCause, Place, Position,
+    ReqIdScope, Store, Which,
 };
 use crate::types::{HandlerName, Pattern};
 
@@ -88,13 +88,27 @@ impl World {
         }
     }
 
-    /// All of them, in their order, each as it was given up; their numbers are learnt.
+    /// All dead letters, of all handlers and of one.
     pub(super) async fn check_letters(&mut self) {
         let seed = self.seed;
         let page = self.store.dead_letters(None, LetterId(0), ALL).await;
-        let found = page.unwrap().items;
+        self.same_letters(&page.unwrap().items);
+        let counts = self.store.letter_counts();
+        let letters = &self.model.letters;
+        let held = letters.iter().filter(|dead| dead.held).count() as u64;
+        let expected = (letters.len() as u64 - held, held);
+        assert_eq!((counts.kept, counts.held), expected, "seed {seed}");
+        let one = &HandlerName::new(HANDLERS[0]).unwrap();
+        let page = self.store.dead_letters(Some(one), LetterId(0), ALL).await;
+        let of_one = letters.iter().filter(|dead| dead.handler == 0);
+        assert_eq!(page.unwrap().items.len(), of_one.count(), "seed {seed}");
+    }
+
+    /// In their order, each as it was given up. Their numbers are learnt.
+    pub(super) fn same_letters(&mut self, found: &[DeadLetter]) {
+        let seed = self.seed;
         let mut letters = Vec::with_capacity(found.len());
-        for letter in &found {
+        for letter in found {
             let packet = text_of(&letter.death.packet);
             let name: u64 = packet.trim_start_matches("packet ").parse().unwrap();
             let before = self.letters.insert(name, letter.id);
@@ -118,17 +132,6 @@ impl World {
             }
         }
         same(&letters, &self.model.letters, seed, "dead letters");
-        let counts = self.store.letter_counts();
-        let held = letters.iter().filter(|dead| dead.held).count() as u64;
-        assert_eq!(
-            (counts.kept, counts.held),
-            (letters.len() as u64 - held, held),
-            "seed {seed}"
-        );
-        let one = &HandlerName::new(HANDLERS[0]).unwrap();
-        let page = self.store.dead_letters(Some(one), LetterId(0), ALL).await;
-        let of_one = letters.iter().filter(|dead| dead.handler == 0);
-        assert_eq!(page.unwrap().items.len(), of_one.count(), "seed {seed}");
     }
 
     /// All that is kept, at its position, and told where something is not.

@@ -68,8 +68,9 @@ impl World {
             if !self.letters.contains_key(&dead.name) {
                 continue;
             }
-            // Its number is known, unless it went and came again by what is in flight.
-            let known = self.flight.is_empty();
+            // Its number is known, unless it went and comes again by this commit, or by what is in flight.
+            let ended = plan.finishes.iter().any(|finish| finish.name == dead.name);
+            let known = self.flight.is_empty() && !ended;
             match random.random_range(0..10) {
                 0 if known => plan.letters.push(PlannedLetter::Discard(dead.name)),
                 1 => plan.letters.push(PlannedLetter::Release(dead.name)),
