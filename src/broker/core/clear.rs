@@ -91,10 +91,6 @@ impl Core {
             if !named || job.state == State::Gone || job.packet.refusal.is_some() {
                 continue;
             }
-            // A person decides about each of these by itself.
-            if job.held {
-                continue;
-            }
             let size = job.packet.size;
             // Whether one in doubt is taken is being found out from the store.
             if in_flight.contains(&id) || job.taken.is_none() && job.doubted {

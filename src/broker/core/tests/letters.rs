@@ -47,7 +47,7 @@ fn fail_first(bench: &mut Bench, client: &str, count: u64) -> crate::broker::cor
 }
 
 /// The same, and it is held.
-pub(super) fn hold_first(
+fn hold_first(
     bench: &mut Bench,
     client: &str,
     count: u64,
