@@ -1,4 +1,5 @@
 use super::*;
+use crate::types::OnDead;
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
@@ -200,6 +201,9 @@ fn a_remote_handler_has_addresses_and_is_durable() {
         ..Retry::default()
     };
     assert_eq!(orders.retry, expected);
+    let text = text.replace("continue", "stop");
+    let stopping = handler(&parse(&text, &[]).unwrap()).retry;
+    assert_eq!(stopping.on_dead, OnDead::Stop);
     let list = [
         ("TIDEGATE_HANDLERS__A__KIND", "grpc"),
         ("TIDEGATE_HANDLERS__A__ADDRESSES", "[\"http://a:1\"]"),
@@ -289,8 +293,8 @@ fn what_a_remote_handler_cannot_have_is_told_with_what_would_be_right() {
             "handlers.orders.retry.max is less than initial",
         ),
         (
-            with("on_dead = \"stop\""),
-            "handlers.orders.on_dead is \"stop\", which comes with a later version",
+            with("on_dead = \"wait\""),
+            "handlers.orders.on_dead is \"wait\": \"continue\" or \"stop\" would be right",
         ),
         (
             "kind = \"echo\"\naddresses = [\"http://a:1\"]".into(),
