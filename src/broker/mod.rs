@@ -89,13 +89,13 @@ pub fn build(
     settings: Settings,
 ) -> (Broker, Worker) {
     let (commands, inbox) = mpsc::channel(COMMANDS);
-    let applier = Applier::new(store.clone());
+    let applier = Applier::new(store.clone()).traced(settings.traces.clone());
     let broker = Broker {
         commands,
         intake: Arc::new(Semaphore::new(permits(settings.intake_bytes))),
         intake_permits: permits(settings.intake_bytes),
-        shelf: Arc::new(Shelf::new(store.clone(), applier.clone(), registry.clone())),
         tally: applier.tally(),
+        shelf: Arc::new(Shelf::new(store.clone(), applier.clone(), registry.clone())),
         recalls: Arc::new(Recalls::new(store, applier.clone(), registry.clone())),
     };
     let worker = Worker::new(Core::new(registry, settings), applier, inbox);
@@ -132,8 +132,8 @@ pub struct Broker {
     /// Bounds the bytes of requests that the worker has not looked at yet.
     intake: Arc<Semaphore>,
     intake_permits: usize,
-    shelf: Arc<Shelf>,
     tally: Tally,
+    shelf: Arc<Shelf>,
     recalls: Arc<Recalls>,
 }
 

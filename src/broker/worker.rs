@@ -253,6 +253,21 @@ impl Worker {
                     held = dead.held,
                     "a packet that was taken is given up: it is a dead letter"
                 ),
+                Step::Cleared(no) => {
+                    if let Some((cleared, reply)) = self.clears.remove(&no) {
+                        // The same.
+                        let _ = reply.send(cleared);
+                    }
+                }
+                Step::Turned(Turned {
+                    handler,
+                    why: Some(why),
+                }) => {
+                    warn!(%handler, why, "its circuit is open: new packets for it are refused, and those taken wait while one call at a time shows whether it is back");
+                }
+                Step::Turned(Turned { handler, why: None }) => {
+                    info!(%handler, "its circuit is closed: a call went through");
+                }
                 Step::Finished(Finished {
                     letter,
                     origin,
@@ -268,21 +283,6 @@ impl Worker {
                         // The same.
                         let _ = reply.send(Ok(()));
                     }
-                }
-                Step::Cleared(no) => {
-                    if let Some((cleared, reply)) = self.clears.remove(&no) {
-                        // The same.
-                        let _ = reply.send(cleared);
-                    }
-                }
-                Step::Turned(Turned {
-                    handler,
-                    why: Some(why),
-                }) => {
-                    warn!(%handler, why, "its circuit is open: new packets for it are refused, and those taken wait while one call at a time shows whether it is back");
-                }
-                Step::Turned(Turned { handler, why: None }) => {
-                    info!(%handler, "its circuit is closed: a call went through");
                 }
                 Step::Run(run) => {
                     let (batch, applier) = (run.batch, self.applier.clone());

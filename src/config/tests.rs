@@ -315,3 +315,27 @@ fn what_a_remote_handler_cannot_have_is_told_with_what_would_be_right() {
         );
     }
 }
+
+#[test]
+fn where_traces_go_is_said_by_the_file_or_by_the_standard_variables() {
+    let otlp =
+        |text: &str, environment: &[(&str, &str)]| parse(text, environment).unwrap().telemetry.otlp;
+    let standard = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
+    let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://traces:4317");
+    let file = "[telemetry]\notlp = \"http://file:4317\"\nratio = 0.25";
+    assert_eq!(otlp("", &[]), None);
+    assert_eq!(otlp("", &[standard]), Some(standard.1.into()));
+    assert_eq!(otlp("", &[standard, traces]), Some(traces.1.into()));
+    assert_eq!(otlp(file, &[standard]), Some("http://file:4317".into()));
+    assert_eq!(otlp("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), None);
+    assert_eq!(parse(file, &[]).unwrap().telemetry.ratio, 0.25);
+    for (text, environment) in [
+        ("[telemetry]\notlp = \"collector\"", &[][..]),
+        ("[telemetry]\nratio = 1.5", &[]),
+        ("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")]),
+    ] {
+        let problems = parse(text, environment).unwrap_err().0;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains("would be right"), "{problems:?}");
+    }
+}

@@ -164,6 +164,11 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// for what is held.
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>>;
 
+    /// How it stands, for those who look. Cheap: it is asked often.
+    fn figures(&self) -> BoxFuture<'_, Figures> {
+        std::future::ready(Figures::default()).boxed()
+    }
+
     /// Dead letters that are durable, of one handler or of all, after this one: the oldest first.
     fn dead_letters<'a>(
         &'a self,
@@ -174,11 +179,6 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// How many there are. Cheap: for whoever watches. What is on its way to the disk may be counted.
     fn letter_counts(&self) -> LetterCounts;
-
-    /// How it stands, for those who look. Cheap: it is asked often.
-    fn figures(&self) -> BoxFuture<'_, Figures> {
-        std::future::ready(Figures::default()).boxed()
-    }
 
     /// Everything that was accepted is durable when this ends, and nothing is accepted any more.
     fn close(&self) -> BoxFuture<'_, ()>;

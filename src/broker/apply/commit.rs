@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::tally::{Fate, Tally};
-
 use crate::handler::{Fence, HandlerSettings, Item, Kind, Ordering, Registry};
 use crate::store::{
     Commit, Domain, Error, Finish, Judged, Letter, Origin, Owed, QueueKey, Settle, Store, Term,

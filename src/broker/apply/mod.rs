@@ -24,6 +24,7 @@ use crate::store::{
     self, DeadLetter, Effect, Finish, Judged, Letter, Origin, Owed, Place, ReqIdScope, Store,
     TakenId, Unit,
 };
+use crate::telemetry::Traces;
 use crate::types::{Answer, Outcome, Packet, Reason};
 
 /// What carrying out a batch needs. Cheap to clone.
@@ -32,6 +33,7 @@ pub(crate) struct Applier {
     store: Arc<dyn Store>,
     domains: Domains,
     tally: Tally,
+    traces: Traces,
 }
 
 impl Applier {
@@ -41,7 +43,13 @@ impl Applier {
             domains: Domains::new(store.clone(), tally.clone()),
             store,
             tally,
+            traces: Traces::off(),
         }
+    }
+
+    /// What it calls has spans.
+    pub(crate) fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     pub(crate) fn tally(&self) -> Tally {
@@ -132,7 +140,7 @@ impl Applier {
         match (run.kind, run.settings.drive.clone()) {
             (RunKind::Call, Drive::Called(handler)) => {
                 let (settings, asked) = (run.settings.clone(), asked(&*handler, &run.items));
-                let mut called = call(&*handler, &self.domains, &self.tally, run).await;
+                let mut called = call(&*handler, &self, run).await;
                 if !called.messages.is_empty() {
                     Box::pin(self.publish(&settings, &asked, &mut called)).await;
                 }

@@ -316,7 +316,7 @@ impl Core {
         })
     }
 
-    fn notice_all(&mut self, backend: Id<Backend>) {
+    pub(super) fn notice_all(&mut self, backend: Id<Backend>) {
         for lane in self.lanes.ids() {
             if self.lanes[lane].backend == Some(backend) {
                 self.notice(lane);

@@ -290,6 +290,10 @@ impl Core {
         }
         let owed = std::mem::take(&mut self.lanes[lane].owed);
         if filling.jobs.is_empty() && settles.is_empty() && owed.is_empty() {
+            // Another lane of the handler may have waited for this one to try whether calls go through.
+            if let Some(backend) = self.lanes[lane].backend {
+                self.notice_all(backend);
+            }
             return None;
         }
         if !filling.jobs.is_empty() {

@@ -99,6 +99,10 @@ pub(crate) struct Core {
     backend_index: HashMap<HandlerName, Id<Backend>>,
     /// What failed as a whole, and may have a packet in it that is to blame.
     searches: Arena<Search>,
+    /// Circuits that opened or closed, and were not told yet.
+    turned: VecDeque<Turned>,
+    /// What lanes did that are gone.
+    gone: Gone,
     /// What is only to be told.
     notes: VecDeque<Step>,
     /// Packets that wait for a person. Ordered, so that the same inputs give the same steps.
@@ -106,10 +110,6 @@ pub(crate) struct Core {
     /// Dead letters that are sent anew and are under way.
     letters: HashMap<LetterId, Id<Job>>,
     last_decision: u64,
-    /// Circuits that opened or closed, and were not told yet.
-    turned: VecDeque<Turned>,
-    /// What lanes did that are gone.
-    gone: Gone,
     /// Packets without a place that are under way, by what makes a repeat known.
     req_ids: HashMap<ReqIdKey, Id<Job>>,
     /// Lanes that something happened to.
@@ -177,12 +177,12 @@ impl Core {
             backends: Arena::default(),
             backend_index: HashMap::new(),
             searches: Arena::default(),
+            turned: VecDeque::new(),
+            gone: Gone::default(),
             notes: VecDeque::new(),
             held: BTreeMap::new(),
             letters: HashMap::new(),
             last_decision: 0,
-            turned: VecDeque::new(),
-            gone: Gone::default(),
             req_ids: HashMap::new(),
             noticed: VecDeque::new(),
             lanes_due: BTreeSet::new(),

@@ -95,11 +95,12 @@ impl Core {
     ) {
         self.clear(id);
         let job = &mut self.desk.jobs[id];
-        let lane = &mut self.lanes[job.lane];
+        let meter = &mut self.lanes[job.lane].meter;
         match cause {
-            Cause::Poison => lane.meter.poison += 1,
-            Cause::Spent => lane.meter.spent += 1,
+            Cause::Poison => meter.poison += 1,
+            Cause::Spent => meter.spent += 1,
         }
+        let lane = &self.lanes[job.lane];
         let held = lane.settings.retry.on_dead == OnDead::Stop;
         let message = ByteString::from(beginning(why, MESSAGE_BYTES));
         if !held {

@@ -82,10 +82,10 @@ pub(super) struct Shared {
     pub(super) levels: RwLock<Levels>,
     pub(super) table: Table,
     pub(super) damages: Damages,
-    /// A lock and not a task: held to write or read three numbers.
-    pub(super) letters: Mutex<LetterCounts>,
     /// A lock and not a task: held for a few additions, once a frame.
     pub(super) meter: Mutex<Meter>,
+    /// A lock and not a task: held to write or read three numbers.
+    pub(super) letters: Mutex<LetterCounts>,
 }
 
 /// Rows in the order of their keys, and whether there may be more.

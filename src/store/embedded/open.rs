@@ -303,8 +303,8 @@ pub(super) fn find(
         }),
         table,
         damages,
-        letters: Mutex::default(),
         meter: Mutex::default(),
+        letters: Mutex::default(),
     };
     Ok(Found {
         disk,

@@ -8,7 +8,8 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::broker::core::{
-    BatchId, CallId, ClearNo, Core, Done, Finished, GivenUp, Run, RunFinish, RunKind, Step, Took,
+    BatchId, CallId, ClearNo, Core, Done, Finished, GivenUp, Run, RunFinish, RunKind, Snapshot,
+    Step, Took,
 };
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
@@ -191,10 +192,10 @@ impl Bench {
             runs: Vec::new(),
             answers: Vec::new(),
             dead: Vec::new(),
-            finished: Vec::new(),
-            decided: Vec::new(),
             cleared: Vec::new(),
             turned: Vec::new(),
+            finished: Vec::new(),
+            decided: Vec::new(),
             taken: 0,
         }
     }
@@ -278,10 +279,10 @@ impl Bench {
                     self.answers.push((call, response));
                 }
                 Step::Dead(dead) => self.dead.push(dead),
-                Step::Finished(finished) => self.finished.push(finished),
-                Step::Decided(number) => self.decided.push(number),
                 Step::Cleared(no) => self.cleared.push(no),
                 Step::Turned(turned) => self.turned.push(turned.why.is_some()),
+                Step::Finished(finished) => self.finished.push(finished),
+                Step::Decided(number) => self.decided.push(number),
                 Step::Run(run) => self.runs.push(run),
             }
         }
@@ -295,6 +296,10 @@ impl Bench {
     pub(super) fn advance(&mut self, by: Duration) {
         self.now += by;
         self.poll();
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.core.snapshot(self.now)
     }
 
     /// Takes the batch that left first.

@@ -17,7 +17,7 @@ use crate::types::{
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Gives up at the first failure.
-fn strict(name: &str, on_dead: OnDead) -> HandlerSettings {
+pub(super) fn strict(name: &str, on_dead: OnDead) -> HandlerSettings {
     let retry = Retry {
         attempts: 1,
         budget: Duration::ZERO,

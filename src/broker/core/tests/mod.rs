@@ -9,6 +9,7 @@ mod clear_random;
 mod failure;
 mod failure_random;
 mod letters;
+mod meter;
 mod owed;
 mod random;
 mod service;
