@@ -740,7 +740,7 @@ const file_tidegate_v1_handler_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012L\n" +
 	"\aHandler\x12A\n" +
-	"\x06Handle\x12\x1a.tidegate.v1.HandleRequest\x1a\x1b.tidegate.v1.HandleResponseb\x06proto3"
+	"\x06Handle\x12\x1a.tidegate.v1.HandleRequest\x1a\x1b.tidegate.v1.HandleResponseB Z\x1etidegate/clients/go/tidegatev1b\x06proto3"
 
 var (
 	file_tidegate_v1_handler_proto_rawDescOnce sync.Once

@@ -931,7 +931,7 @@ const file_tidegate_v1_packet_proto_rawDesc = "" +
 	"\x0fREASON_DRAINING\x10\x14\x12\x10\n" +
 	"\fREASON_MOVED\x10\x15\x12\x1d\n" +
 	"\x19REASON_RESPONSE_TOO_LARGE\x10\x16\x12\x16\n" +
-	"\x12REASON_APPLICATION\x10\x17b\x06proto3"
+	"\x12REASON_APPLICATION\x10\x17B Z\x1etidegate/clients/go/tidegatev1b\x06proto3"
 
 var (
 	file_tidegate_v1_packet_proto_rawDescOnce sync.Once

@@ -22,7 +22,7 @@ use crate::store::{Origin, QueueKey, Settle};
 use crate::types::{Answer, Packet, Reason, limits};
 
 /// What becomes of an offered packet.
-enum Entry {
+pub(super) enum Entry {
     Answered(Answer),
     /// Another sending of a packet that is under way.
     Joined(Id<Job>),
@@ -60,19 +60,7 @@ impl Core {
         for slot in 0..count {
             let packet = self.desk.calls[call].packets[slot].clone();
             let entry = self.enter(&mut arrival, packet);
-            let waiter = Waiter {
-                call,
-                slot: slot as u32,
-            };
-            let slot = match entry {
-                Entry::Answered(answer) => Slot::Done(answer),
-                Entry::Joined(job) | Entry::LetIn(job) => {
-                    self.desk.jobs[job].waiters.push(waiter);
-                    self.desk.calls[call].open += 1;
-                    Slot::Open(job)
-                }
-            };
-            self.desk.calls[call].slots.push(slot);
+            self.fill_slot(call, entry);
         }
         for part in &arrival.parts {
             self.forget_queue_if_empty(part.queue);
@@ -81,6 +69,23 @@ impl Core {
             self.desk.finished.push(call);
         }
         call
+    }
+
+    /// What became of the next packet of a call.
+    pub(super) fn fill_slot(&mut self, call: CallId, entry: Entry) {
+        let waiter = Waiter {
+            call,
+            slot: self.desk.calls[call].slots.len() as u32,
+        };
+        let slot = match entry {
+            Entry::Answered(answer) => Slot::Done(answer),
+            Entry::Joined(job) | Entry::LetIn(job) => {
+                self.desk.jobs[job].waiters.push(waiter);
+                self.desk.calls[call].open += 1;
+                Slot::Open(job)
+            }
+        };
+        self.desk.calls[call].slots.push(slot);
     }
 
     /// What a client is done with goes to the store with the next batch of the handler, ahead of its packets.
@@ -247,7 +252,7 @@ impl Core {
         Entry::LetIn(job)
     }
 
-    fn join(&mut self, job: Id<Job>, packet: &Packet, ack: Ack) -> Entry {
+    pub(super) fn join(&mut self, job: Id<Job>, packet: &Packet, ack: Ack) -> Entry {
         let pending = &self.desk.jobs[job];
         if pending.packet.fingerprint != packet.fingerprint {
             return Entry::Answered(Answer::reused(
@@ -270,7 +275,7 @@ impl Core {
     }
 
     /// Finds the packet's lane and its place in the bounds.
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         arrival: &mut Arrival,
         at: usize,
@@ -304,7 +309,7 @@ impl Core {
         Err(answer)
     }
 
-    fn lane_of(
+    pub(super) fn lane_of(
         &mut self,
         arrival: &mut Arrival,
         at: usize,
@@ -334,7 +339,7 @@ impl Core {
     }
 
     /// `lanes`: in which it is counted, and in which it becomes ready first.
-    fn let_in(
+    pub(super) fn let_in(
         &mut self,
         arrival: &mut Arrival,
         at: usize,
@@ -389,6 +394,11 @@ impl Core {
             awaited: false,
             answer: None,
             messages: Vec::new(),
+            death: None,
+            held: false,
+            deciding: None,
+            aside: false,
+            letter: None,
         });
         if let Some(expires) = expires {
             self.expiring.insert((expires, job));
@@ -397,7 +407,11 @@ impl Core {
     }
 
     /// The part of the request for this handler.
-    fn part(&mut self, arrival: &mut Arrival, name: &ByteString) -> Result<usize, String> {
+    pub(super) fn part(
+        &mut self,
+        arrival: &mut Arrival,
+        name: &ByteString,
+    ) -> Result<usize, String> {
         // Most requests name one handler: the last one first.
         if let Some(at) = arrival.parts.iter().rposition(|part| part.name == *name) {
             return Ok(at);

@@ -296,6 +296,7 @@ impl World {
                         self.waiting.remove(&call);
                     }
                 }
+                Step::Finished(_) | Step::Decided(_) => {}
                 Step::Dead(dead) => {
                     self.figures.dead += 1;
                     self.note(|| format!("gives up {dead:?}"));
@@ -426,6 +427,7 @@ fn registry(rng: &mut StdRng, jobs: Arc<Jobs>) -> Registry {
         budget: Duration::from_secs(10),
         initial: 10 * MS,
         max: Duration::from_secs(1),
+        ..Retry::default()
     };
     let mut handler = |name, kind, drive| HandlerSettings {
         name: HandlerName::new(name).unwrap(),

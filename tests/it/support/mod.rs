@@ -2,6 +2,7 @@
 //! it calls, a browser by hand, and real input.
 
 mod example;
+mod faults;
 mod gateway;
 mod notes;
 mod postgres;
@@ -9,10 +10,12 @@ mod process;
 mod service;
 mod small_disk;
 mod trace;
+mod until_final;
 mod watch;
 mod web;
 
 pub use example::Example;
+pub use faults::{Faults, Ids};
 pub use gateway::{ADMIN_TOKEN, Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
 pub use postgres::Postgres;
@@ -20,5 +23,6 @@ pub use process::{Process, Setup};
 pub use service::{Line, Running, Service, answers, echoed, said};
 pub use small_disk::SmallDisk;
 pub use trace::Trace;
+pub use until_final::until_final;
 pub use watch::{Watched, event, message, messages_until, watch};
 pub use web::{Answer, Wire, frame, frames, post};

@@ -42,6 +42,11 @@ fn a_wrong_handler_opens_the_circuit_and_no_packet_is_to_blame() {
     }
     assert_eq!((through.len(), rest.len()), (1, 2), "all of them go out");
     assert!(bench.dead.is_empty());
+    assert_eq!(
+        bench.turned,
+        [true, false],
+        "told once each, however many probes fail"
+    );
 }
 
 #[test]

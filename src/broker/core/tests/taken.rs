@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bench::{Bench, called, durable, ids, packet};
-use crate::broker::core::{Completed, Done, Messages, Restored, RunFinish, RunKind, Took};
+use crate::broker::core::{
+    Completed, Done, Messages, Restored, RestoredPacket, RunFinish, RunKind, Took,
+};
 use crate::broker::{Ack, Settings};
 use crate::handler::testing::draft;
 use crate::handler::{HandlerSettings, ItemId, Ordering};
@@ -306,7 +308,7 @@ fn what_expires_after_it_was_taken_is_finished_in_its_turn() {
     bench.run_finish();
     assert_eq!(bench.runs.len(), 1, "3 waits until that is on disk");
     let finishes = bench.run_finish();
-    let ended = (finishes.len(), finishes[0].answer.outcome);
+    let ended = (finishes.len(), finishes[0].answer.as_ref().unwrap().outcome);
     assert_eq!(ended, (1, Outcome::Expired), "its handler does not get it");
     assert_eq!(bench.run_ok(), ["3"]);
     bench.run_finish();
@@ -438,7 +440,12 @@ fn what_was_open_at_the_start_is_called_first_and_in_order() {
                     at: seq as u32,
                 };
                 let packet = packet(handler, seq.to_string()).seq(seq).ttl(100 * MS);
-                (taken, Arc::new(packet.0))
+                RestoredPacket {
+                    taken,
+                    packet: Arc::new(packet.0),
+                    letter: None,
+                    held: false,
+                }
             })
             .collect(),
     };
