@@ -158,7 +158,7 @@ pub(super) struct Drain {
     options: Options,
 }
 
-/// What all of them take.
+// What all of them take. No doc comment, which would be told as what the command does.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// For programs: one JSON object
