@@ -24,6 +24,8 @@ mod owed;
 mod queue;
 mod restore;
 mod search;
+#[cfg(test)]
+mod sizes;
 mod taken;
 #[cfg(test)]
 mod tests;
@@ -59,6 +61,8 @@ pub(crate) use self::complete::{Completed, Done, Took};
 pub(crate) use self::fill::RunFinish;
 pub(crate) use self::fill::{Run, RunItem, RunKind};
 pub(crate) use self::restore::Restored;
+#[cfg(test)]
+pub(crate) use self::sizes::Sizes;
 pub(crate) use self::verdict::DeadLetter;
 #[cfg(test)]
 pub(crate) use self::verdict::Verdict;

@@ -1,17 +1,16 @@
 //! Who sees everything that is told, and everything that is run.
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::check::Name;
-use super::jobs::Effects;
 use crate::store::{Entry, EntryKind, KeptResult, Tail};
 use crate::types::MessageBody;
 
-/// Whoever follows the store.
+/// Whoever follows the store and the services: what they saw since they were asked last.
 #[derive(Debug, Default)]
 pub(super) struct Witness {
-    pub(super) applied: Mutex<Vec<Name>>,
-    pub(super) results: Mutex<Vec<KeptResult>>,
+    applied: Mutex<Vec<Bytes>>,
+    results: Mutex<Vec<KeptResult>>,
 }
 
 impl Tail for Witness {
@@ -25,7 +24,7 @@ impl Tail for Witness {
                             &record.content.as_ref().expect("nothing is deleted").1
                         }
                     };
-                    self.applied(content);
+                    self.applied.lock().push(content.clone());
                 }
                 EntryKind::Result(result) => self.results.lock().push(result.clone()),
             }
@@ -35,16 +34,11 @@ impl Tail for Witness {
 
 impl Witness {
     /// What is applied says whose it is.
-    fn applied(&self, content: &[u8]) {
-        let text = std::str::from_utf8(content).unwrap();
-        let (queue, seq) = text.split_once(':').expect("the model's own content");
-        let name = (queue.parse().unwrap(), seq.parse().unwrap());
-        self.applied.lock().push(name);
+    pub(super) fn take_applied(&self) -> Vec<Bytes> {
+        std::mem::take(&mut self.applied.lock())
     }
-}
 
-impl Effects for Witness {
-    fn applied(&self, content: &[u8]) {
-        self.applied(content);
+    pub(super) fn take_results(&self) -> Vec<KeptResult> {
+        std::mem::take(&mut self.results.lock())
     }
 }
