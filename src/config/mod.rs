@@ -107,6 +107,8 @@ pub struct RemoteConfig {
     pub call_timeout: Duration,
     /// What the file of certificates has that alone are trusted. `None`: those of the system.
     pub ca: Option<Vec<u8>>,
+    /// What its results may publish.
+    pub publish: Vec<Pattern>,
 }
 
 /// The kinds that a configuration can name.

@@ -106,7 +106,6 @@ fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
         ("key", Ordering::Key),
         ("none", Ordering::None),
     ];
-    section.later(&["publish"]);
     let is_topics = name == "topics";
     let default = if is_topics {
         HandlerKind::Topics

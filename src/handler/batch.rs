@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::store::{Domain, Origin, TakenId, Term};
+use crate::store::{Domain, Draft, Origin, TakenId, Term};
 use crate::types::{Action, Answer, HandlerName, Packet};
 
 /// Unique across all clients and starts, made by the gateway: two clients that both count 1, 2, 3 never get each other's
@@ -23,6 +23,11 @@ impl ItemId {
 
     pub(crate) fn of_taken(taken: TakenId) -> Self {
         Self(u128::from(taken.run) << 32 | u128::from(taken.at))
+    }
+
+    /// Whether it is of a packet that was taken.
+    pub(crate) fn is_of_taken(self) -> bool {
+        self.0 & Self::PASSING == 0
     }
 
     /// As it is written; `None` for what no item is called.
@@ -83,6 +88,19 @@ pub struct Handled {
     pub id: ItemId,
     /// OK, REJECTED or RETRY.
     pub answer: Answer,
+    /// Published in the commit of the answer; of one that is not final none are.
+    pub messages: Vec<Draft>,
+}
+
+impl Handled {
+    /// An answer that publishes nothing.
+    pub fn new(id: ItemId, answer: Answer) -> Self {
+        Self {
+            id,
+            answer,
+            messages: Vec::new(),
+        }
+    }
 }
 
 /// The call failed as a whole.

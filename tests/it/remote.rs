@@ -1,6 +1,7 @@
 //! Handlers in other processes: what they are sent, and what becomes of what they answer.
 
 mod away;
+mod published;
 
 use std::collections::HashSet;
 use std::io::Write as _;

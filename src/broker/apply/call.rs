@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::commit::Domains;
 use super::in_doubt;
-use crate::broker::core::{Done, Run};
+use crate::broker::core::{Completed, Done, Messages, Run};
 use crate::handler::{Batch, CallError, Failure, Handled, Handler, HandlerSettings, Item, ItemId};
 use crate::types::{Answer, Content, Outcome, Reason, beginning, limits};
 
@@ -19,8 +19,10 @@ const FRAMING: usize = 64;
 const MESSAGE_BYTES: usize = 1 << 10;
 
 /// Items that were refused on the way are not handed over.
-pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> Done {
+pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> Completed {
     let (now, time) = (Instant::now(), SystemTime::now());
+    let takes_first = run.settings.takes_first();
+    let mut is_taken = Vec::with_capacity(run.items.len());
     let mut chains = Vec::with_capacity(run.items.len());
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(run.items.len());
     let mut items = Vec::with_capacity(run.items.len());
@@ -28,6 +30,7 @@ pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> 
     for (at, item) in run.items.into_iter().enumerate() {
         let refusal = item.packet.refusal.as_deref().cloned();
         chains.push(item.chain);
+        is_taken.push(takes_first && !item.packet.action.is_read());
         if refusal.is_none() {
             handed.push((item.id, at));
             items.push(Item {
@@ -47,7 +50,7 @@ pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> 
         }
         answers.push(refusal);
     }
-    let mut failed = None;
+    let (mut messages, mut failed) = (Vec::new(), None);
     if !items.is_empty() {
         let batch = Batch {
             handler: run.settings.name.clone(),
@@ -61,7 +64,7 @@ pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> 
         };
         match called {
             Ok(results) => {
-                fill_in(results, &handed, &mut answers);
+                messages = fill_in(results, &handed, &mut answers);
                 tell_overtaken(&run.settings, &chains, &answers);
             }
             Err(error) => {
@@ -73,14 +76,17 @@ pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> 
             }
         }
     }
-    let missing = || Answer::retry(Reason::HandlerFailed, "the handler gave no answer for it");
-    let answers = answers.into_iter();
+    let answers = answers.into_iter().zip(is_taken);
     let answers = answers
-        .map(|answer| answer.unwrap_or_else(missing))
+        .map(|(answer, is_taken)| answer.unwrap_or_else(|| missing(is_taken)))
         .collect();
-    match failed {
+    let done = match failed {
         Some(error) => Done::Failed(error, answers),
         None => Done::Answered(answers),
+    };
+    Completed {
+        messages,
+        ..done.into()
     }
 }
 
@@ -92,6 +98,15 @@ pub(super) fn answer_to(error: &CallError) -> Answer {
     } else {
         let message = "the handler cannot be reached: it was not applied";
         Answer::retry(Reason::HandlerUnavailable, message)
+    }
+}
+
+/// To an item that the handler did not answer: it is tried again. Where it is called again by us, it may have been applied.
+fn missing(is_taken: bool) -> Answer {
+    let message = "the handler gave no answer for it";
+    match is_taken {
+        true => in_doubt(Reason::HandlerFailed, message),
+        false => Answer::retry(Reason::HandlerFailed, message),
     }
 }
 
@@ -139,8 +154,14 @@ fn overtaken(chains: &[u32], answers: &[Option<Answer>]) -> usize {
     overtaken
 }
 
-/// Puts results where their items were, by id: handlers may answer in any order, twice, or for nobody.
-fn fill_in(results: Vec<Handled>, handed: &[(ItemId, usize)], answers: &mut [Option<Answer>]) {
+/// Puts results where their items were, by id: handlers may answer in any order, twice, or for nobody. Gives the messages of
+/// those that are final: of an item that comes again, the attempt that finishes it publishes.
+fn fill_in(
+    results: Vec<Handled>,
+    handed: &[(ItemId, usize)],
+    answers: &mut [Option<Answer>],
+) -> Vec<Messages> {
+    let mut messages = Vec::new();
     let mut ignored = 0;
     let mut by_id = None;
     for (position, result) in results.into_iter().enumerate() {
@@ -153,7 +174,13 @@ fn fill_in(results: Vec<Handled>, handed: &[(ItemId, usize)], answers: &mut [Opt
             }
         };
         match at {
-            Some(at) if answers[at].is_none() => answers[at] = Some(bounded(result.answer)),
+            Some(at) if answers[at].is_none() => {
+                let drafts = result.messages;
+                if result.answer.outcome.is_final() && !drafts.is_empty() {
+                    messages.push(Messages { at, drafts });
+                }
+                answers[at] = Some(bounded(result.answer));
+            }
             _ => ignored += 1,
         }
     }
@@ -163,6 +190,7 @@ fn fill_in(results: Vec<Handled>, handed: &[(ItemId, usize)], answers: &mut [Opt
             "the handler answered items that it did not get, or twice"
         );
     }
+    messages
 }
 
 /// What a handler answers is bounded here, before it is kept or told: what is too large comes without content, with the
@@ -208,6 +236,16 @@ mod tests {
         assert_eq!(
             count(&[(1, &retry), (1, &ok), (2, &None), (2, &no), (2, &ok)]),
             2
+        );
+    }
+
+    #[test]
+    fn what_is_not_answered_may_have_been_applied() {
+        assert_eq!(missing(true).outcome, Outcome::InDoubt);
+        assert_eq!(
+            missing(false).outcome,
+            Outcome::Retry,
+            "it is tried again by who sent it"
         );
     }
 

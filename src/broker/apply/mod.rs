@@ -3,6 +3,7 @@
 
 mod call;
 mod commit;
+mod publish;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tracing::error;
 
 use self::call::call;
 use self::commit::{Domains, DomainsOf, Failure, Part, domain_of_queue, part};
+use self::publish::asked;
 use super::core::{Completed, Done, Run, RunItem, RunKind, Took};
 use crate::handler::{CallError, Drive, Planner, Registry};
 use crate::store::{self, Effect, Finish, Judged, Origin, Owed, Place, ReqIdScope, Store, Unit};
@@ -76,7 +78,12 @@ impl Applier {
     async fn carry_out(self, run: Run) -> Completed {
         match (run.kind, run.settings.drive.clone()) {
             (RunKind::Call, Drive::Called(handler)) => {
-                call(&*handler, &self.domains, run).await.into()
+                let (settings, asked) = (run.settings.clone(), asked(&*handler, &run.items));
+                let mut called = call(&*handler, &self.domains, run).await;
+                if !called.messages.is_empty() {
+                    Box::pin(self.publish(&settings, &asked, &mut called)).await;
+                }
+                called
             }
             // Boxed, so that what only calls a handler is small: it is moved for each batch.
             (RunKind::Take, _) => Box::pin(self.take(run)).await,
@@ -113,8 +120,8 @@ impl Applier {
             Err(failure) => answer_to(&failure),
         });
         Completed {
-            done: Done::Answered(answers.collect()),
             owed,
+            ..Done::Answered(answers.collect()).into()
         }
     }
 
@@ -136,8 +143,8 @@ impl Applier {
         }
         let took = took.into_iter().flatten().collect();
         Completed {
-            done: Done::Took(took),
             owed,
+            ..Done::Took(took).into()
         }
     }
 
@@ -196,7 +203,7 @@ impl Applier {
             part.finishes.push(Finish {
                 taken: finish.taken,
                 answer: finish.answer,
-                messages: Vec::new(),
+                messages: finish.messages,
                 awaited: finish.awaited,
             });
         }
@@ -222,8 +229,11 @@ impl Applier {
 
 impl From<Done> for Completed {
     fn from(done: Done) -> Self {
-        let owed = Vec::new();
-        Self { done, owed }
+        Self {
+            done,
+            messages: Vec::new(),
+            owed: Vec::new(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::lane::{Class, Lane, cost};
 use super::search::Search;
 use super::{BatchId, Core, expired};
 use crate::handler::{Drive, HandlerSettings, ItemId};
-use crate::store::{Origin, Owed, Settle, TakenId};
+use crate::store::{Draft, Origin, Owed, Settle, TakenId};
 use crate::types::{Action, Answer, Packet};
 
 /// A batch that leaves.
@@ -50,6 +50,8 @@ pub(crate) struct RunFinish {
     pub(crate) taken: TakenId,
     pub(crate) origin: Arc<Origin>,
     pub(crate) answer: Arc<Answer>,
+    /// Published with it.
+    pub(crate) messages: Vec<Draft>,
     /// Whether a call waits for it.
     pub(crate) awaited: bool,
 }

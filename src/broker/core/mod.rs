@@ -56,7 +56,7 @@ use crate::handler::Registry;
 use crate::store::{QueueKey, ReqIdScope};
 use crate::types::{Answer, ClientKey, HandlerName, Outcome, Reason};
 
-pub(crate) use self::complete::{Completed, Done, Took};
+pub(crate) use self::complete::{Completed, Done, Messages, Took};
 #[cfg(test)]
 pub(crate) use self::fill::RunFinish;
 pub(crate) use self::fill::{Run, RunItem, RunKind};

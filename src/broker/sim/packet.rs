@@ -140,7 +140,11 @@ pub(super) fn packet(
             Manner::Flood { .. } => "".into(),
         },
         handler: target.name().into(),
-        seq: if manner.is_placed() { index as u64 + 1 } else { 0 },
+        seq: if manner.is_placed() {
+            index as u64 + 1
+        } else {
+            0
+        },
         action: match target {
             Target::Topics => Action::Create,
             Target::Orders => Action::Put,

@@ -17,10 +17,14 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::packet::{Kind, Name, read_label};
-use super::plan::MS;
+use super::plan::{MS, Target};
+use crate::handler::testing::draft;
 use crate::handler::{Batch, CallError, Failure, Handled, Handler, Item, ItemId};
 use crate::store::{Domain, Term};
-use crate::types::{Action, Answer, Content, Reason};
+use crate::types::{Action, Answer, Content, Outcome, Reason};
+
+/// Where it says with its answers what it has done.
+pub(super) const DONE: &str = "done";
 
 type Reply = Result<Vec<Handled>, CallError>;
 
@@ -51,6 +55,10 @@ impl Handler for Arc<Door> {
 
     fn actions(&self) -> &[Action] {
         &[Action::Create, Action::Put, Action::Read]
+    }
+
+    fn publishes(&self) -> bool {
+        true
     }
 
     fn is_fenced(&self) -> bool {
@@ -90,6 +98,7 @@ pub(super) struct Service {
     rng: StdRng,
     temper: Temper,
     hangs: bool,
+    publishes: bool,
     start: Instant,
     done: HashSet<ItemId>,
     /// Those of calls that failed though nothing is wrong with them: by chance an item has that once at most, and not after
@@ -116,11 +125,12 @@ struct Call {
 }
 
 impl Service {
-    pub(super) fn new(seed: u64, temper: Temper, hangs: bool, start: Instant) -> Self {
+    pub(super) fn new(seed: u64, temper: Temper, target: Target, start: Instant) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
             temper,
-            hangs,
+            hangs: target == Target::Hung,
+            publishes: target.keeps(),
             start,
             done: HashSet::new(),
             unlucky: HashSet::new(),
@@ -188,9 +198,13 @@ impl Service {
         match self.rng.random_range(0..240) {
             0..3 => return fails(false, unreached("the connection is gone")),
             3 => return fails(false, wrong_handler()),
-            4..8 if self.accident(batch) => return fails(false, CallError::passing("it is not there")),
+            4..8 if self.accident(batch) => {
+                return fails(false, CallError::passing("it is not there"));
+            }
             8..10 if self.accident(batch) => return fails(false, of_items("it is confused")),
-            10..14 if self.accident(batch) => return fails(true, CallError::passing("its answer was lost")),
+            10..14 if self.accident(batch) => {
+                return fails(true, CallError::passing("its answer was lost"));
+            }
             14 if self.accident(batch) => return fails(true, of_items("it failed after its work")),
             15..19 if !has(batch, Kind::Crash) && self.accident(batch) => {
                 return Fate {
@@ -295,25 +309,31 @@ impl Service {
         let mut stopped: Vec<u32> = Vec::new();
         for item in items {
             let id = item.id;
-            if item.packet.action.is_read() {
-                let answer = Answer::ok();
-                answers.push(Handled { id, answer });
+            let answer = if item.packet.action.is_read() {
+                Some(Answer::ok())
+            } else if stopped.contains(&item.chain) && item.chain != 0 {
+                Some(Answer::earlier_refused())
+            } else {
+                self.one(item, applied)
+            };
+            let Some(answer) = answer else {
+                stopped.push(item.chain);
                 continue;
+            };
+            if answer.outcome.ends_chain() {
+                stopped.push(item.chain);
             }
-            if stopped.contains(&item.chain) && item.chain != 0 {
-                let answer = Answer::earlier_refused();
-                answers.push(Handled { id, answer });
-                continue;
-            }
-            match self.one(item, applied) {
-                Some(answer) => {
-                    if answer.outcome.ends_chain() {
-                        stopped.push(item.chain);
-                    }
-                    answers.push(Handled { id, answer });
-                }
-                None => stopped.push(item.chain),
-            }
+            let content = item.packet.content.items.first();
+            let done = content.filter(|_| self.publishes && answer.outcome == Outcome::Ok);
+            answers.push(Handled {
+                id,
+                answer,
+                // Every time that it answers.
+                messages: done
+                    .map(|content| draft(DONE, content))
+                    .into_iter()
+                    .collect(),
+            });
         }
         answers
     }
@@ -350,7 +370,11 @@ impl Service {
             return None;
         }
         if self.done.insert(item.id) {
-            let mark = if label.impostor { usize::MAX } else { label.name.0 };
+            let mark = if label.impostor {
+                usize::MAX
+            } else {
+                label.name.0
+            };
             applied.push((mark, label.name.1));
         }
         if mood == 7 && self.may_put_off(item.id) {
@@ -373,7 +397,7 @@ impl Service {
         if self.rng.random_ratio(1, 8) {
             let answer = Answer::rejected(Reason::Application, "for nobody");
             let id = ItemId(self.rng.random());
-            answers.push(Handled { id, answer });
+            answers.push(without_messages(id, answer));
         }
         if self.rng.random_ratio(1, 3) {
             answers.shuffle(&mut self.rng);
@@ -383,8 +407,16 @@ impl Service {
         {
             let answer = Answer::rejected(Reason::Application, "twice");
             let id = first.id;
-            answers.push(Handled { id, answer });
+            answers.push(without_messages(id, answer));
         }
+    }
+}
+
+fn without_messages(id: ItemId, answer: Answer) -> Handled {
+    Handled {
+        id,
+        answer,
+        messages: Vec::new(),
     }
 }
 

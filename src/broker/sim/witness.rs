@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::service::DONE;
 use crate::store::{Entry, EntryKind, KeptResult, Tail};
 use crate::types::MessageBody;
 
@@ -10,6 +11,8 @@ use crate::types::MessageBody;
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     applied: Mutex<Vec<Bytes>>,
+    /// What services said of their work with their answers.
+    published: Mutex<Vec<Bytes>>,
     results: Mutex<Vec<KeptResult>>,
 }
 
@@ -24,7 +27,11 @@ impl Tail for Witness {
                             &record.content.as_ref().expect("nothing is deleted").1
                         }
                     };
-                    self.applied.lock().push(content.clone());
+                    let seen = match message.topic.as_str() {
+                        DONE => &self.published,
+                        _ => &self.applied,
+                    };
+                    seen.lock().push(content.clone());
                 }
                 EntryKind::Result(result) => self.results.lock().push(result.clone()),
             }
@@ -36,6 +43,10 @@ impl Witness {
     /// What is applied says whose it is.
     pub(super) fn take_applied(&self) -> Vec<Bytes> {
         std::mem::take(&mut self.applied.lock())
+    }
+
+    pub(super) fn take_published(&self) -> Vec<Bytes> {
+        std::mem::take(&mut self.published.lock())
     }
 
     pub(super) fn take_results(&self) -> Vec<KeptResult> {

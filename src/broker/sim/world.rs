@@ -118,8 +118,7 @@ impl World {
         }
         let called = Target::ALL.into_iter().filter(|target| target.is_called());
         let services = called.map(|target| {
-            let hangs = target == Target::Hung;
-            let service = Service::new(rng.random(), plan.temper, hangs, start);
+            let service = Service::new(rng.random(), plan.temper, target, start);
             (target, service)
         });
         let services = services.collect();
@@ -389,6 +388,10 @@ impl World {
             self.note(|| format!("applies {:?}", label.name));
             self.checker.applied(label.name, label.impostor);
         }
+        for content in self.witness.take_published() {
+            let label = read_label(&content).expect("the model's own content");
+            self.checker.published(label.name);
+        }
         for result in self.witness.take_results() {
             self.streamed(&result);
         }
@@ -450,8 +453,7 @@ impl World {
                 });
                 let told: Vec<_> = told.collect();
                 let asked = sent.packets.len();
-                self.checker
-                    .answered(at, arrived, sent.queue, &told, asked);
+                self.checker.answered(at, arrived, sent.queue, &told, asked);
             }
             What::Impostor => {
                 let name = (sent.queue, sent.indices[0]);
@@ -516,7 +518,8 @@ impl World {
         let queue = &self.queues[at];
         let told = queue.told();
         let call = self.last_call + 1;
-        let sent = if queue.plan.manner.is_placed() && told > 0 && self.rng.random() {
+        let is_judged = queue.plan.manner.is_placed() && queue.plan.target.keeps();
+        let sent = if is_judged && told > 0 && self.rng.random() {
             self.figures.count("impostors");
             let index = self.rng.random_range(told.saturating_sub(5)..told);
             let other = packet::impostor(&queue.packets[index], (at, index));

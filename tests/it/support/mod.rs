@@ -1,7 +1,10 @@
-//! The words that the tests speak: a gateway in this process or in its own, its clients, a browser by hand, and real input.
+//! The words that the tests speak: a gateway in this process or in its own, its clients, the handlers that
+//! it calls, a browser by hand, and real input.
 
+mod example;
 mod gateway;
 mod notes;
+mod postgres;
 mod process;
 mod service;
 mod small_disk;
@@ -9,10 +12,12 @@ mod trace;
 mod watch;
 mod web;
 
+pub use example::Example;
 pub use gateway::{Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
+pub use postgres::Postgres;
 pub use process::{Process, Setup};
-pub use service::{Line, Service, answers, echoed, said};
+pub use service::{Line, Running, Service, answers, echoed, said};
 pub use small_disk::SmallDisk;
 pub use trace::Trace;
 pub use watch::{Watched, event, message, messages_until, watch};

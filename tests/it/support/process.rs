@@ -1,4 +1,4 @@
-//! The built gateway, as a process of its own.
+//! The built gateway, as a process of its own, and other programs that say where they listen.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -78,18 +78,19 @@ impl Process {
         Self::spawn(command.envs(variables.iter().copied())).await
     }
 
-    async fn spawn(command: &mut Command) -> Self {
+    /// Any program that says where it listens, as the examples' handlers do.
+    pub async fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("cargo built it");
+            .expect("it was built");
         let stdout = child.stdout.take().expect("it is piped");
         let log = child.stderr.take();
         let mut lines = BufReader::new(stdout).lines();
         let address = timeout(PATIENCE, announced(&mut lines)).await;
         Self {
-            address: address.expect("the gateway says in time where it listens"),
+            address: address.expect("it says in time where it listens"),
             child,
             _stdout: lines,
             log: log.map(|log| BufReader::new(log).lines()),
@@ -230,5 +231,5 @@ async fn announced(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
         return format!("127.0.0.1:{port}");
     }
-    panic!("the gateway ended without saying where it listens");
+    panic!("it ended without saying where it listens");
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bench::{Bench, called, durable, ids, packet};
-use crate::broker::core::{Done, Restored, RunKind, Took};
+use crate::broker::core::{Completed, Done, Messages, Restored, RunFinish, RunKind, Took};
 use crate::broker::{Ack, Settings};
+use crate::handler::testing::draft;
 use crate::handler::{HandlerSettings, ItemId, Ordering};
 use crate::store::{Origin, TakenId};
 use crate::types::{Action, Answer, ClientKey, HandlerName, Outcome, Principal, Reason, Retry};
@@ -67,7 +68,9 @@ fn a_repeat_joins_what_is_taken() {
     bench.answers_to(first);
     let joined = bench.offer("a", packets());
     let other = bench.offer("a", vec![packet("h", "1").seq(1).content(2)]);
-    assert_eq!(bench.answers_to(other)[0].reason, Reason::ReqIdReused);
+    let answer = &bench.answers_to(other)[0];
+    let told = (answer.outcome, answer.reason);
+    assert_eq!(told, (Outcome::Rejected, Reason::ReqIdReused));
     bench.run_ok();
     assert!(bench.run_finish()[0].awaited, "the repeat waits for it");
     assert_eq!(outcomes(&bench.answers_to(joined)), [Outcome::Ok]);
@@ -314,6 +317,21 @@ fn what_expires_after_it_was_taken_is_finished_in_its_turn() {
 }
 
 #[test]
+fn what_its_handler_did_not_answer_never_expires() {
+    let mut bench = Bench::new(vec![durable("h")]);
+    let first = packet("h", "1").seq(1).ttl(50 * MS);
+    let call = bench.offer_as("a", "a", Ack::Applied, vec![first]);
+    bench.run_take();
+    let run = bench.run();
+    let unanswered = Answer::with(Outcome::InDoubt, Reason::HandlerFailed, "no answer");
+    bench.complete(run.batch, vec![unanswered]);
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.run_ok(), ["1"], "it may have been applied");
+    bench.run_finish();
+    assert_eq!(outcomes(&bench.answers_to(call)), [Outcome::Ok]);
+}
+
+#[test]
 fn what_expires_before_it_is_taken_is_not_taken() {
     let mut bench = Bench::new(vec![durable("h")]);
     bench.offer("a", vec![packet("h", "1")]);
@@ -328,6 +346,34 @@ fn what_expires_before_it_is_taken_is_not_taken() {
     bench.run_finish();
     let expected = [Outcome::Expired, Outcome::Ok];
     assert_eq!(outcomes(&bench.answers_to(call)), expected);
+}
+
+#[test]
+fn messages_go_with_their_answer_until_that_is_durable() {
+    let mut bench = Bench::new(vec![durable("h")]);
+    let call = bench.offer("a", vec![packet("h", "1").seq(1), packet("h", "2").seq(2)]);
+    bench.run_take();
+    let run = bench.run();
+    let published = Messages {
+        at: 1,
+        drafts: vec![draft("t", b"m")],
+    };
+    let completed = Completed {
+        messages: vec![published],
+        ..Done::Answered(vec![Answer::ok(); 2]).into()
+    };
+    bench.core.complete(bench.now, run.batch, completed);
+    bench.poll();
+    let count = |finishes: &[RunFinish]| -> Vec<usize> {
+        let messages = finishes.iter().map(|finish| finish.messages.len());
+        messages.collect()
+    };
+    let run = bench.run();
+    assert_eq!(count(&run.finishes), [0, 1]);
+    bench.complete_with(run.batch, Done::Finished(vec![true, false]));
+    bench.advance(100 * MS);
+    assert_eq!(count(&bench.run_finish()), [1]);
+    assert_eq!(outcomes(&bench.answers_to(call)), [Outcome::Ok; 2]);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(super) struct Fact {
     /// The final outcome that was told first.
     pub(super) end: Option<Outcome>,
     pub(super) applied: u32,
+    /// How often its service's answer brought a message.
+    pub(super) published: u32,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ impl Fact {
             known_since: None,
             end: None,
             applied: 0,
+            published: 0,
         }
     }
 }
@@ -72,10 +75,18 @@ impl QueueFacts {
         }
     }
 
+    fn expected_messages(&self, end: Outcome) -> u32 {
+        u32::from(self.target.takes_first() && end == Outcome::Ok)
+    }
+
     /// What is wrong with how one ended, and which promise that breaks.
     pub(super) fn ended(&self, index: usize) -> Option<(u32, String)> {
         let Fact {
-            kind, end, applied, ..
+            kind,
+            end,
+            applied,
+            published,
+            ..
         } = self.packets[index];
         let expected: &[Outcome] = match kind {
             Kind::Fine => &[Outcome::Ok],
@@ -98,6 +109,9 @@ impl QueueFacts {
             Some(Outcome::Ok) if applied == 0 => Some((1, "is OK and lost".to_owned())),
             Some(end) if end != Outcome::Ok && applied > 0 && self.target.keeps() => {
                 Some((1, format!("is {end:?} and was applied")))
+            }
+            Some(end) if published != self.expected_messages(end) => {
+                Some((3, format!("is {end:?} and was published {published} times")))
             }
             Some(_) => None,
         }

@@ -131,7 +131,9 @@ impl Checker {
         asked: usize,
     ) {
         if answers.len() != asked || answers.iter().any(|(is_its_own, ..)| !is_its_own) {
-            self.wrong(1, || format!("queue {queue}: not one answer for each packet"));
+            self.wrong(1, || {
+                format!("queue {queue}: not one answer for each packet")
+            });
         }
         if at > arrived.by {
             self.wrong(7, || {
@@ -150,9 +152,14 @@ impl Checker {
                 format!("queue {queue} waited {took:?}, and {within:?} is the most")
             });
         }
-        if let Some((_, index, answer)) = answers.iter().find(|(.., answer)| !answer.outcome.is_final()) {
+        if let Some((_, index, answer)) = answers
+            .iter()
+            .find(|(.., answer)| !answer.outcome.is_final())
+        {
             let index = *index;
-            self.wrong(6, || format!("{:?} was put off: {answer:?}", (queue, index)));
+            self.wrong(6, || {
+                format!("{:?} was put off: {answer:?}", (queue, index))
+            });
         }
     }
 
@@ -177,7 +184,9 @@ impl Checker {
         }
         if outcome == Outcome::Forgotten {
             if !is_settled {
-                self.wrong(3, || format!("{name:?} was forgotten before it was settled"));
+                self.wrong(3, || {
+                    format!("{name:?} was forgotten before it was settled")
+                });
             }
             return;
         }
@@ -186,7 +195,9 @@ impl Checker {
         if answer.reason == Reason::HandlerFailed && !fact.kind.is_given_up() {
             self.wrong(9, || format!("{name:?} was given up: {}", answer.message));
         } else if before != outcome {
-            self.wrong(1, || format!("{name:?} was {before:?} and then {outcome:?}"));
+            self.wrong(1, || {
+                format!("{name:?} was {before:?} and then {outcome:?}")
+            });
         }
     }
 
@@ -203,7 +214,9 @@ impl Checker {
 
     pub(super) fn applied(&mut self, name: Name, impostor: bool) {
         if impostor {
-            return self.wrong(3, || format!("other content in the place of {name:?} was applied"));
+            return self.wrong(3, || {
+                format!("other content in the place of {name:?} was applied")
+            });
         }
         let known = self.queues.get_mut(name.0);
         let Some(queue) = known.filter(|queue| name.1 < queue.packets.len()) else {
@@ -229,7 +242,18 @@ impl Checker {
         } else if let Some(last) = last
             && last > name.1
         {
-            self.wrong(2, || format!("{name:?} was applied after {last} of its order"));
+            self.wrong(2, || {
+                format!("{name:?} was applied after {last} of its order")
+            });
+        }
+    }
+
+    /// A service's answer brought a message.
+    pub(super) fn published(&mut self, name: Name) {
+        let queue = self.queues.get_mut(name.0);
+        match queue.and_then(|queue| queue.packets.get_mut(name.1)) {
+            Some(fact) => fact.published += 1,
+            None => self.wrong(3, || format!("{name:?} was published and never sent")),
         }
     }
 
@@ -281,7 +305,9 @@ impl Checker {
             self.wrong(7, || format!("something is left in the broker: {left:?}"));
         }
         if held > 0 {
-            self.wrong(7, || format!("{held} copies are held that were never settled"));
+            self.wrong(7, || {
+                format!("{held} copies are held that were never settled")
+            });
         }
         self.violations
     }

@@ -46,11 +46,12 @@ fn found(target: Target, does: impl FnOnce(&mut Checker)) -> Vec<u32> {
     does(&mut checker);
     for name in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         if checker.queues[name.0].packets[name.1].end.is_none() {
-            checker.told(MS, name, &Answer::ok());
+            checker.told(9 * MS, name, &Answer::ok());
         }
         if checker.queues[name.0].packets[name.1].applied == 0 {
             checker.applied(name, false);
         }
+        checker.published(name);
     }
     let violations = checker.end(sizes(), 0);
     violations
@@ -81,7 +82,10 @@ fn each_kind_of_violation_is_found() {
         }),
         none
     );
-    assert_eq!(jobs(&|checker| checker.told(MS, (0, 0), &named("0:1"))), [1]);
+    assert_eq!(
+        jobs(&|checker| checker.told(MS, (0, 0), &named("0:1"))),
+        [1]
+    );
     assert_eq!(jobs(&|checker| checker.told(MS, (0, 0), &rejected)), [9]);
     assert_eq!(
         jobs(&|checker| {
