@@ -60,6 +60,8 @@ pub(super) struct Queue {
     pub(super) packets: Vec<Arc<Packet>>,
     pub(super) kinds: Vec<Kind>,
     known: Vec<Known>,
+    /// Which are known to be taken.
+    taken: Vec<bool>,
     /// Up to here everything was told to be final.
     told: usize,
     /// The requests that it waits for, with the packets in each.
@@ -93,6 +95,7 @@ impl Queue {
             packets,
             kinds,
             known: vec![Known::Open { not_before: now }; plan.packets],
+            taken: vec![false; plan.packets],
             told: 0,
             calls: BTreeMap::new(),
             failures: 0,
@@ -207,6 +210,7 @@ impl Queue {
             if self.known[index] == Known::Final {
                 continue;
             }
+            self.taken[index] |= answer.outcome == Outcome::Accepted;
             let over = flood && answer.outcome != Outcome::Retry;
             self.known[index] = if answer.outcome.is_final() || over {
                 Known::Final
@@ -248,8 +252,11 @@ impl Queue {
         sent.what != What::Packets || self.calls.contains_key(&sent.call)
     }
 
-    pub(super) fn told(&self) -> usize {
-        self.told
+    /// Places near the first open one that are the client's for good.
+    pub(super) fn used(&self) -> Vec<usize> {
+        let near = self.told.saturating_sub(3)..(self.told + 20).min(self.packets.len());
+        near.filter(|&at| self.taken[at] || at < self.told)
+            .collect()
     }
 
     pub(super) fn is_done(&self) -> bool {

@@ -104,6 +104,11 @@ pub(super) struct Service {
     /// Those of calls that failed though nothing is wrong with them: by chance an item has that once at most, and not after
     /// the service was away, else nobody could tell it from one that is to blame.
     unlucky: HashSet<ItemId>,
+    /// Those of calls that failed while it was there.
+    failed: HashSet<ItemId>,
+    /// Packets of which a call failed, and then another one because the service was away: an outage that begins while the
+    /// one to blame is searched for looks as if they were.
+    pub(super) confused: Vec<Name>,
     /// How often by chance an item was to be tried again.
     put_off: HashMap<ItemId, u8>,
     /// The newest owner of each domain that it has heard of.
@@ -134,6 +139,8 @@ impl Service {
             start,
             done: HashSet::new(),
             unlucky: HashSet::new(),
+            failed: HashSet::new(),
+            confused: Vec::new(),
             put_off: HashMap::new(),
             terms: HashMap::new(),
             away: None,
@@ -189,7 +196,7 @@ impl Service {
             error: Some(error),
         };
         if let Some(away) = self.away.clone() {
-            self.mark(batch);
+            self.is_away_for(batch);
             return fails(away.works, away.error);
         }
         if now < self.down_until {
@@ -226,13 +233,21 @@ impl Service {
         let mut items = batch.items.iter();
         let spared = items.any(|item| self.unlucky.contains(&item.id));
         if !spared {
-            self.mark(batch);
+            self.unlucky.extend(batch.items.iter().map(|item| item.id));
+            self.failed.extend(batch.items.iter().map(|item| item.id));
         }
         !spared
     }
 
-    fn mark(&mut self, batch: &Batch) {
-        self.unlucky.extend(batch.items.iter().map(|item| item.id));
+    fn is_away_for(&mut self, batch: &Batch) {
+        for item in &batch.items {
+            self.unlucky.insert(item.id);
+            let content = item.packet.content.items.first();
+            let label = content.and_then(|content| read_label(content));
+            if let Some(label) = label.filter(|_| self.failed.contains(&item.id)) {
+                self.confused.push(label.name);
+            }
+        }
     }
 
     /// The work of a call is done. Gives what was applied. `Err`: it crashed, and these calls hear of that at once.
@@ -250,7 +265,10 @@ impl Service {
         }
         let mut applied = Vec::new();
         let answer = match has_kind(&items, Kind::Poison) {
-            true => Err(of_items("it cannot stand this")),
+            true => {
+                self.failed.extend(items.iter().map(|item| item.id));
+                Err(of_items("it cannot stand this"))
+            }
             false => {
                 let mut answers = self.work(&items, &mut applied);
                 if matches!(self.temper, Temper::Moody { .. }) {
@@ -283,6 +301,7 @@ impl Service {
                 heard.push(call);
             }
         }
+        self.failed.extend(hit.iter().copied());
         self.unlucky.extend(hit);
         heard
     }

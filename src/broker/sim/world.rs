@@ -339,6 +339,9 @@ impl World {
         });
         let service = self.services.get_mut(&target).expect("it is called");
         let fate = service.is_called(call, asked, self.now);
+        for name in std::mem::take(&mut service.confused) {
+            self.checker.confused(name);
+        }
         self.service_calls.insert(call, (target, work));
         if let Some(works) = fate.works {
             self.after(works, Event::Works(call));
@@ -516,12 +519,12 @@ impl World {
     fn meddle(&mut self) {
         let at = self.rng.random_range(0..self.queues.len());
         let queue = &self.queues[at];
-        let told = queue.told();
         let call = self.last_call + 1;
         let is_judged = queue.plan.manner.is_placed() && queue.plan.target.keeps();
-        let sent = if is_judged && told > 0 && self.rng.random() {
+        let used = queue.used();
+        let sent = if is_judged && !used.is_empty() && self.rng.random() {
             self.figures.count("impostors");
-            let index = self.rng.random_range(told.saturating_sub(5)..told);
+            let index = used[self.rng.random_range(0..used.len())];
             let other = packet::impostor(&queue.packets[index], (at, index));
             queue.aside(call, What::Impostor, index, other)
         } else {
@@ -562,6 +565,7 @@ impl World {
             }
         }
         figures.more("applied", self.checker.count_applied());
+        figures.more("taken for poison", self.checker.taken_for_poison());
         for service in self.services.values() {
             figures.more("late attempts", service.late);
             figures.more("refused for a newer owner", service.fenced);

@@ -28,6 +28,10 @@ pub(super) struct Fact {
     pub(super) applied: u32,
     /// How often its service's answer brought a message.
     pub(super) published: u32,
+    /// What became of calls with it cannot be told from what becomes of poison.
+    pub(super) confused: bool,
+    /// It was given up for that.
+    pub(super) taken_for_poison: bool,
 }
 
 #[derive(Debug)]
@@ -54,6 +58,8 @@ impl Fact {
             end: None,
             applied: 0,
             published: 0,
+            confused: false,
+            taken_for_poison: false,
         }
     }
 }
@@ -86,8 +92,12 @@ impl QueueFacts {
             end,
             applied,
             published,
+            taken_for_poison,
             ..
         } = self.packets[index];
+        if taken_for_poison {
+            return None;
+        }
         let expected: &[Outcome] = match kind {
             Kind::Fine => &[Outcome::Ok],
             Kind::Brief => &[Outcome::Ok, Outcome::Expired],

@@ -192,7 +192,9 @@ impl Checker {
         }
         let fact = &mut self.queues[name.0].packets[name.1];
         let before = *fact.end.get_or_insert(outcome);
-        if answer.reason == Reason::HandlerFailed && !fact.kind.is_given_up() {
+        let is_given_up = answer.reason == Reason::HandlerFailed && outcome == Outcome::Rejected;
+        fact.taken_for_poison |= is_given_up && fact.confused && !fact.kind.is_given_up();
+        if is_given_up && !fact.kind.is_given_up() && !fact.confused {
             self.wrong(9, || format!("{name:?} was given up: {}", answer.message));
         } else if before != outcome {
             self.wrong(1, || {
@@ -246,6 +248,19 @@ impl Checker {
                 format!("{name:?} was applied after {last} of its order")
             });
         }
+    }
+
+    /// A call with it failed, and then its service was away: what is tolerated is that it is taken for poison.
+    pub(super) fn confused(&mut self, (queue, index): Name) {
+        let queue = self.queues.get_mut(queue);
+        if let Some(fact) = queue.and_then(|queue| queue.packets.get_mut(index)) {
+            fact.confused = true;
+        }
+    }
+
+    pub(super) fn taken_for_poison(&self) -> u64 {
+        let packets = self.queues.iter().flat_map(|queue| &queue.packets);
+        packets.filter(|fact| fact.taken_for_poison).count() as u64
     }
 
     /// A service's answer brought a message.

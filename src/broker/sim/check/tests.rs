@@ -113,6 +113,11 @@ fn each_kind_of_violation_is_found() {
         [3]
     );
     assert_eq!(jobs(&|checker| checker.told(MS, (0, 0), &given_up))[0], 9);
+    let confused = jobs(&|checker| {
+        checker.confused((0, 0));
+        checker.told(MS, (0, 0), &given_up);
+    });
+    assert_eq!(confused, none, "it cannot be told from poison");
     let large = Sizes {
         lane_packets: 11,
         ..sizes()
