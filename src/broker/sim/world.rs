@@ -1,5 +1,8 @@
 //! The clock, and everything that happens on it.
 
+mod mishaps;
+mod works;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,16 +16,14 @@ use tokio::time::Instant;
 use super::check::{Arrived, Checker, Violation};
 use super::client::{Queue, Sent, What};
 use super::figures::Figures;
-use super::gateway::{Ending, Gateway, Looked};
+use super::gateway::Gateway;
 use super::network::{self, Network};
-use super::packet::{self, read_label};
 use super::plan::{MS, Mishap, Plan, Scale, Target};
 use super::service::{Door, Service};
 use super::store::{Places, Unsteady};
 use super::witness::Witness;
 use crate::broker::Response;
 use crate::broker::core::{BatchId, CallId, Completed, Step};
-use crate::store::KeptResult;
 use crate::store::hooked::Hooked;
 use crate::types::{Answer, Outcome, Reason};
 
@@ -309,122 +310,6 @@ impl World {
         }
     }
 
-    /// Goes on with what a gateway has in hand.
-    fn look(&mut self, work: u64) {
-        match self.gateway.look(work) {
-            Looked::Nothing => {}
-            Looked::Done(batch, done) => {
-                let later = self.part_of(self.commit);
-                let life = self.gateway.life;
-                self.after(later, Event::Completed(life, batch, done));
-            }
-            Looked::Calls => self.call(work),
-        }
-        self.see();
-    }
-
-    fn call(&mut self, work: u64) {
-        let Some(asked) = self.door.take() else {
-            return;
-        };
-        let target = Target::named(asked.batch.handler.as_str()).expect("it is of the model");
-        self.last_event += 1;
-        let call = self.last_event;
-        self.figures.count("calls");
-        self.note(|| {
-            let items = asked.batch.items.iter();
-            let labels = items.map(|item| item.packet.content.items.first().cloned());
-            let labels: Vec<_> = labels.map(Option::unwrap_or_default).collect();
-            format!("calls {} {call} {labels:?}", target.name())
-        });
-        let service = self.services.get_mut(&target).expect("it is called");
-        let fate = service.is_called(call, asked, self.now);
-        for name in std::mem::take(&mut service.confused) {
-            self.checker.confused(name);
-        }
-        self.service_calls.insert(call, (target, work));
-        if let Some(works) = fate.works {
-            self.after(works, Event::Works(call));
-        }
-        self.after(fate.replies, Event::Replies(call));
-    }
-
-    fn works(&mut self, call: u64) {
-        let Some(&(target, _)) = self.service_calls.get(&call) else {
-            return;
-        };
-        let service = self.services.get_mut(&target).expect("it is called");
-        match service.works(call, self.now) {
-            Ok(applied) => {
-                self.note(|| format!("{} {call} applies {applied:?}", target.name()));
-                for (queue, index) in applied {
-                    self.checker.applied((queue, index), queue == usize::MAX);
-                }
-            }
-            Err(calls) => {
-                self.note(|| format!("{} {call} crashes: {calls:?}", target.name()));
-                for call in calls {
-                    self.replies(call);
-                }
-            }
-        }
-    }
-
-    fn replies(&mut self, call: u64) {
-        let Some(&(target, work)) = self.service_calls.get(&call) else {
-            return;
-        };
-        self.note(|| format!("{} {call} is back", target.name()));
-        self.services
-            .get_mut(&target)
-            .expect("it is called")
-            .replies(call);
-        if let Looked::Done(batch, done) = self.gateway.look(work) {
-            self.gateway.core.complete(self.now, batch, done);
-        }
-    }
-
-    /// What the store told since it was looked at last.
-    fn see(&mut self) {
-        for content in self.witness.take_applied() {
-            let label = read_label(&content).expect("the model's own content");
-            self.note(|| format!("applies {:?}", label.name));
-            self.checker.applied(label.name, label.impostor);
-        }
-        for content in self.witness.take_published() {
-            let label = read_label(&content).expect("the model's own content");
-            self.checker.published(label.name);
-        }
-        for result in self.witness.take_results() {
-            self.streamed(&result);
-        }
-    }
-
-    fn streamed(&mut self, result: &KeptResult) {
-        let of = |queue: &&Queue| {
-            queue.client.as_deref() == Some(&*result.client)
-                && queue.plan.target.name() == result.handler.as_str()
-        };
-        let Some(queue) = self.queues.iter().position(|queue| of(&queue)) else {
-            return;
-        };
-        let known = &self.queues[queue].packets;
-        let index = match result.seq {
-            0 => known
-                .iter()
-                .position(|packet| packet.req_id == result.req_id),
-            seq => Some(seq as usize - 1),
-        };
-        let Some(index) = index else { return };
-        self.figures.count("results for streams");
-        self.checker
-            .told(self.now - self.start, (queue, index), &result.answer);
-        if self.rng.random_ratio(1, 4) {
-            let delay = network::delay(&mut self.rng);
-            self.after(delay, Event::Streamed(queue, index));
-        }
-    }
-
     fn answer(&mut self, call: CallId, response: Response) {
         let (sent, arrived) = self.waiting.remove(&call).expect("it was asked");
         if !self.queues[sent.queue].waits_for(&sent) && self.rng.random() {
@@ -473,67 +358,6 @@ impl World {
         for delay in fate.arrivals {
             self.after(delay, Event::Told(sent.clone(), answers.clone()));
         }
-    }
-
-    fn goes_wrong(&mut self, mishap: Mishap) {
-        if !matches!(mishap, Mishap::Meddle) {
-            self.note(|| format!("{mishap:?}"));
-        }
-        match mishap {
-            Mishap::Restart => self.restart(Ending::Killed),
-            Mishap::TakeOver => self.restart(Ending::Replaced),
-            Mishap::Usurped => {
-                self.figures.count("usurped");
-                let (from, count) = (self.rng.random_range(0..64), self.rng.random_range(1..64));
-                let domains = (from..from + count).map(|domain| domain % Gateway::DOMAINS);
-                self.gateway.usurp(domains);
-            }
-            Mishap::Away(target, away) => {
-                self.figures
-                    .more("times a handler was away", u64::from(away.is_some()));
-                let service = self.services.get_mut(&target);
-                service.expect("it is called").set_away(away);
-            }
-            Mishap::Disk(disk) => {
-                self.figures.count("times the disk went or came");
-                self.store.hook.set_disk(disk);
-            }
-            Mishap::Meddle => self.meddle(),
-        }
-    }
-
-    /// Everything but the store is gone. Who waited hears nothing.
-    fn restart(&mut self, ending: Ending) {
-        self.figures.count(match ending {
-            Ending::Killed => "restarts",
-            Ending::Replaced => "take-overs",
-        });
-        self.waiting.clear();
-        let seed = self.rng.random();
-        let restored = self.gateway.restart(ending, seed, self.now);
-        self.figures.more("taken and restored", restored);
-        self.checker.restored(self.gateway.core.sizes());
-    }
-
-    /// Somebody reads, or uses a place that is used.
-    fn meddle(&mut self) {
-        let at = self.rng.random_range(0..self.queues.len());
-        let queue = &self.queues[at];
-        let call = self.last_call + 1;
-        let is_judged = queue.plan.manner.is_placed() && queue.plan.target.keeps();
-        let used = queue.used();
-        let sent = if is_judged && !used.is_empty() && self.rng.random() {
-            self.figures.count("impostors");
-            let index = used[self.rng.random_range(0..used.len())];
-            let other = packet::impostor(&queue.packets[index], (at, index));
-            queue.aside(call, What::Impostor, index, other)
-        } else {
-            self.figures.count("reads");
-            let read = packet::read(queue.plan.target, call);
-            queue.aside(call, What::Read, 0, read)
-        };
-        self.last_call = call;
-        self.send(sent);
     }
 
     fn after(&mut self, delay: Duration, event: Event) {
