@@ -29,7 +29,7 @@ LAST := shows_2_11
 
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help run test shows bench soak lint generate tools needs-cargo needs-go needs-npm needs-postgresql
+.PHONY: help run test shows sim mutants bench soak lint generate tools needs-cargo needs-go needs-npm needs-postgresql
 
 help: ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,13 @@ test: tools lint ## set up what the tests need, and run everything
 
 shows: tools ## run the tests named shows_*, and print a line with its figure for each
 	@sh scripts/shows.sh $(SHOWN) $(LAST)
+
+sim: needs-cargo ## the simulation: 210 runs; SEED=n repeats one and prints everything that happens in it
+	cargo test --locked --lib shows_4_4_ -- --nocapture
+
+# Too long for every day: each is compiled.
+mutants: needs-cargo ## break promises one by one: the simulation must find each; MUTANT=name: one of tests/mutants
+	sh scripts/mutants.sh $(MUTANT)
 
 bench: needs-cargo ## measure the gateway against a bare tonic service (the floor)
 	cargo run --release --locked -- bench

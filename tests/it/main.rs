@@ -21,6 +21,7 @@ mod generated;
 mod go_handler;
 mod guide;
 mod metrics;
+mod mutants;
 mod named_cases;
 mod python_handler;
 mod readme;

@@ -213,7 +213,8 @@ const (
 	Reason_REASON_ALREADY_EXISTS Reason = 8
 	// `if_version` is not the present version. `records` has the present record, if there is one.
 	Reason_REASON_VERSION_MISMATCH Reason = 9
-	// The same req_id or seq came before with other content. Nothing that is recorded changed.
+	// The same req_id or seq came before with other content. Nothing that is recorded changed. With
+	// OUTCOME_RETRY: that one is under way, and which of the two has the place is known when it is done.
 	Reason_REASON_REQ_ID_REUSED Reason = 10
 	// A queue or table of the gateway is full. Slow down: `retry_after` says for how long.
 	Reason_REASON_OVERLOADED Reason = 11

@@ -25,6 +25,8 @@ const MESSAGE_BYTES: usize = 1 << 10;
 /// Items that were refused on the way are not handed over.
 pub(super) async fn call(handler: &dyn Handler, applier: &Applier, run: Run) -> Completed {
     let (now, time) = (Instant::now(), SystemTime::now());
+    let takes_first = run.settings.takes_first();
+    let mut is_taken = Vec::with_capacity(run.items.len());
     let mut chains = Vec::with_capacity(run.items.len());
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(run.items.len());
     let mut items = Vec::with_capacity(run.items.len());
@@ -32,6 +34,7 @@ pub(super) async fn call(handler: &dyn Handler, applier: &Applier, run: Run) -> 
     for (at, item) in run.items.into_iter().enumerate() {
         let refusal = item.packet.refusal.as_deref().cloned();
         chains.push(item.chain);
+        is_taken.push(takes_first && !item.packet.action.is_read());
         if refusal.is_none() {
             handed.push((item.id, at));
             items.push(Item {
@@ -92,10 +95,9 @@ pub(super) async fn call(handler: &dyn Handler, applier: &Applier, run: Run) -> 
             }
         }
     }
-    let missing = || Answer::retry(Reason::HandlerFailed, "the handler gave no answer for it");
-    let answers = answers.into_iter();
+    let answers = answers.into_iter().zip(is_taken);
     let answers = answers
-        .map(|answer| answer.unwrap_or_else(missing))
+        .map(|(answer, is_taken)| answer.unwrap_or_else(|| missing(is_taken)))
         .collect();
     let done = match failed {
         Some(error) => Done::Failed(error, answers),
@@ -146,6 +148,15 @@ pub(super) fn answer_to(error: &CallError) -> Answer {
     } else {
         let message = "the handler cannot be reached: it was not applied";
         Answer::retry(Reason::HandlerUnavailable, message)
+    }
+}
+
+/// To an item that the handler did not answer: it is tried again. Where it is called again by us, it may have been applied.
+fn missing(is_taken: bool) -> Answer {
+    let message = "the handler gave no answer for it";
+    match is_taken {
+        true => in_doubt(Reason::HandlerFailed, message),
+        false => Answer::retry(Reason::HandlerFailed, message),
     }
 }
 
@@ -278,6 +289,16 @@ mod tests {
         assert_eq!(
             count(&[(1, &retry), (1, &ok), (2, &None), (2, &no), (2, &ok)]),
             2
+        );
+    }
+
+    #[test]
+    fn what_is_not_answered_may_have_been_applied() {
+        assert_eq!(missing(true).outcome, Outcome::InDoubt);
+        assert_eq!(
+            missing(false).outcome,
+            Outcome::Retry,
+            "it is tried again by who sent it"
         );
     }
 

@@ -28,6 +28,8 @@ mod owed;
 mod queue;
 mod restore;
 mod search;
+#[cfg(test)]
+mod sizes;
 mod snapshot;
 mod taken;
 #[cfg(test)]
@@ -72,6 +74,8 @@ pub use self::lane::Class;
 pub(crate) use self::letters::{Anew, Decision, Finished, Undecided, discarded};
 pub(crate) use self::meter::{Fate, Meter, Why};
 pub(crate) use self::restore::{Restored, RestoredPacket};
+#[cfg(test)]
+pub(crate) use self::sizes::Sizes;
 pub(crate) use self::snapshot::Snapshot;
 pub(crate) use self::verdict::{GivenUp, reason};
 

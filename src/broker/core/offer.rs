@@ -21,6 +21,9 @@ use crate::handler::ItemId;
 use crate::store::{Origin, QueueKey, Settle};
 use crate::types::{Answer, Packet, Reason, limits};
 
+/// About how long it takes until it is known which of two packets has a place.
+const STORE_PAUSE: Duration = Duration::from_millis(100);
+
 /// What becomes of an offered packet.
 pub(super) enum Entry {
     Answered(Answer),
@@ -255,9 +258,16 @@ impl Core {
     pub(super) fn join(&mut self, job: Id<Job>, packet: &Packet, ack: Ack) -> Entry {
         let pending = &self.desk.jobs[job];
         if pending.packet.fingerprint != packet.fingerprint {
-            return Entry::Answered(Answer::reused(
-                "a packet with the same place or req_id and other content is under way",
-            ));
+            let message = "a packet with the same place or req_id and other content is under way";
+            // Until the store has judged it, that one may be the wrong one.
+            let is_judged =
+                pending.taken.is_some() || !self.lanes[pending.lane].settings.is_durable();
+            if is_judged {
+                return Entry::Answered(Answer::reused(message));
+            }
+            let mut answer = Answer::retry(Reason::ReqIdReused, message);
+            answer.retry_after = Some(self.later(STORE_PAUSE));
+            return Entry::Answered(answer);
         }
         if pending.taken.is_some() && ack == Ack::Accepted {
             return Entry::Answered(Answer::accepted());

@@ -70,7 +70,9 @@ fn a_repeat_joins_what_is_taken() {
     bench.answers_to(first);
     let joined = bench.offer("a", packets());
     let other = bench.offer("a", vec![packet("h", "1").seq(1).content(2)]);
-    assert_eq!(bench.answers_to(other)[0].reason, Reason::ReqIdReused);
+    let answer = &bench.answers_to(other)[0];
+    let told = (answer.outcome, answer.reason);
+    assert_eq!(told, (Outcome::Rejected, Reason::ReqIdReused));
     bench.run_ok();
     assert!(bench.run_finish()[0].awaited, "the repeat waits for it");
     assert_eq!(outcomes(&bench.answers_to(joined)), [Outcome::Ok]);
@@ -314,6 +316,21 @@ fn what_expires_after_it_was_taken_is_finished_in_its_turn() {
     bench.run_finish();
     let expected = [Outcome::Ok, Outcome::Expired, Outcome::Ok];
     assert_eq!(outcomes(&bench.answers_to(call)), expected);
+}
+
+#[test]
+fn what_its_handler_did_not_answer_never_expires() {
+    let mut bench = Bench::new(vec![durable("h")]);
+    let first = packet("h", "1").seq(1).ttl(50 * MS);
+    let call = bench.offer_as("a", "a", Ack::Applied, vec![first]);
+    bench.run_take();
+    let run = bench.run();
+    let unanswered = Answer::with(Outcome::InDoubt, Reason::HandlerFailed, "no answer");
+    bench.complete(run.batch, vec![unanswered]);
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.run_ok(), ["1"], "it may have been applied");
+    bench.run_finish();
+    assert_eq!(outcomes(&bench.answers_to(call)), [Outcome::Ok]);
 }
 
 #[test]
