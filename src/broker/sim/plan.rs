@@ -322,6 +322,7 @@ fn in_rough_weather(queues: Vec<QueuePlan>, settings: Settings, rng: &mut StdRng
             budget: BUDGET,
             initial: 10 * MS,
             max: Duration::from_secs(1),
+            ..Retry::default()
         },
         mishaps: Vec::new(),
     }
