@@ -232,7 +232,7 @@ async fn shows_4_10_dead_letters_through_the_command_line() {
     assert_eq!(seqs, [4, 8, 12]);
     assert_eq!(letters[0]["client_id"], "phone");
     assert_eq!(letters[0]["cause"], "poison");
-    assert_eq!(letters[0]["message"], "this one is too much");
+    assert_eq!(letters[0]["message"], "Internal: this one is too much");
     assert_eq!(
         letters[0]["text"],
         serde_json::json!([]),

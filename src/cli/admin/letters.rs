@@ -16,7 +16,9 @@ const LIMIT: usize = 1000;
 
 /// Packets that were taken and given up: lists them, tries them once more, or gives them up for good
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   tidegate dead-letters                        the first thousand, the oldest first
   tidegate dead-letters list --handler orders --content --json
@@ -25,12 +27,13 @@ Examples:
   tidegate dead-letters discard 17 --yes       never again
 
 A retry of one that its chain waits for (held) calls it again where it stands. Of any other a new packet is made, at the end of its
-chain. Where nobody can be asked, discard needs --yes.")]
+chain. Where nobody can be asked, discard needs --yes."
+)]
 pub(crate) struct DeadLetters {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    options: Options,
+    list: List,
 }
 
 #[derive(Debug, Subcommand)]
@@ -38,7 +41,7 @@ enum Command {
     /// Shows them, the oldest first
     List(List),
     /// Has them called once more
-    Retry(Which),
+    Retry(Retry),
     /// Gives them up for good
     Discard(Discard),
 }
@@ -54,16 +57,8 @@ struct List {
     /// With what they carry; with --json as base64 where it is not text
     #[arg(long)]
     content: bool,
-}
-
-impl Default for List {
-    fn default() -> Self {
-        Self {
-            handler: None,
-            limit: LIMIT,
-            content: false,
-        }
-    }
+    #[command(flatten)]
+    options: Options,
 }
 
 #[derive(Debug, clap::Args)]
@@ -78,40 +73,52 @@ struct Which {
 }
 
 #[derive(Debug, clap::Args)]
+struct Retry {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, clap::Args)]
 struct Discard {
     #[command(flatten)]
     which: Which,
     /// Ask nothing
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 impl DeadLetters {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         match &self.command {
-            None => self.list(&List::default()),
-            Some(Command::List(list)) => self.list(list),
-            Some(Command::Retry(which)) => self.retry(which),
-            Some(Command::Discard(discard)) => self.discard(discard),
+            None => self.list.run(),
+            Some(Command::List(list)) => list.run(),
+            Some(Command::Retry(retry)) => retry.run(),
+            Some(Command::Discard(discard)) => discard.run(),
         }
     }
+}
 
-    fn list(&self, list: &List) -> Result<(), Failure> {
+impl List {
+    fn run(&self) -> Result<(), Failure> {
         let (letters, more) = calling_with(&self.options, async |client| {
             let mut request = proto::DeadLettersRequest {
-                handler: list.handler.clone().unwrap_or_default(),
+                handler: self.handler.clone().unwrap_or_default(),
                 page_size: 1000,
                 page_token: String::new(),
-                content: list.content,
+                content: self.content,
             };
             let mut letters = Vec::new();
             loop {
                 let page = client.dead_letters(request.clone()).await?.into_inner();
                 letters.extend(page.letters);
                 request.page_token = page.next_page_token;
-                if request.page_token.is_empty() || letters.len() >= list.limit {
-                    let more = letters.len() > list.limit || !request.page_token.is_empty();
-                    letters.truncate(list.limit);
+                if request.page_token.is_empty() || letters.len() >= self.limit {
+                    let more = letters.len() > self.limit || !request.page_token.is_empty();
+                    letters.truncate(self.limit);
                     return Ok((letters, more));
                 }
             }
@@ -119,10 +126,13 @@ impl DeadLetters {
         let shown: Vec<Value> = letters.iter().map(letter).collect();
         let shown = json!({ "letters": shown, "more": more });
         self.options
-            .write(&shown, |out| write(&letters, more, list.content, out))
+            .write(&shown, |out| write(&letters, more, self.content, out))
     }
+}
 
-    fn retry(&self, which: &Which) -> Result<(), Failure> {
+impl Retry {
+    fn run(&self) -> Result<(), Failure> {
+        let which = &self.which;
         let request = proto::RetryDeadLettersRequest {
             ids: which.ids.clone(),
             handler: which.all.clone().unwrap_or_default(),
@@ -141,9 +151,11 @@ impl DeadLetters {
         })?;
         whole(response.left)
     }
+}
 
-    fn discard(&self, discard: &Discard) -> Result<(), Failure> {
-        let which = &discard.which;
+impl Discard {
+    fn run(&self) -> Result<(), Failure> {
+        let which = &self.which;
         let question = match &which.all {
             Some(handler) => format!("all dead letters of {handler} are given up for good"),
             None => {
@@ -154,7 +166,7 @@ impl DeadLetters {
                 counted(which.ids.len() as u64, one, more)
             }
         };
-        confirm(discard.yes, "discard", &question)?;
+        confirm(self.yes, "discard", &question)?;
         let request = proto::DiscardDeadLettersRequest {
             ids: which.ids.clone(),
             handler: which.all.clone().unwrap_or_default(),

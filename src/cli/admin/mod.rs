@@ -162,7 +162,7 @@ pub(super) struct Drain {
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// For programs: one JSON object
-    #[arg(long, global = true)]
+    #[arg(long)]
     json: bool,
     #[command(flatten)]
     place: Where,
