@@ -584,7 +584,7 @@ export declare const DeadLetterSchema: GenMessage<DeadLetter>;
  */
 export declare type RetryDeadLettersRequest = Message<"tidegate.v1.RetryDeadLettersRequest"> & {
   /**
-   * These, at most 1000. Those that are not there are left out.
+   * These, at most 1000.
    *
    * @generated from field: repeated uint64 ids = 1;
    */
@@ -618,11 +618,18 @@ export declare type RetryDeadLettersResponse = Message<"tidegate.v1.RetryDeadLet
   retried: bigint;
 
   /**
-   * How many of those that were named are not: they are not there any more, or have no room now.
+   * How many that were meant are not.
    *
    * @generated from field: uint64 left = 2;
    */
   left: bigint;
+
+  /**
+   * Why, for the first 100 of those.
+   *
+   * @generated from field: repeated tidegate.v1.LetterLeft reasons = 3;
+   */
+  reasons: LetterLeft[];
 };
 
 /**
@@ -639,7 +646,7 @@ export declare const RetryDeadLettersResponseSchema: GenMessage<RetryDeadLetters
  */
 export declare type DiscardDeadLettersRequest = Message<"tidegate.v1.DiscardDeadLettersRequest"> & {
   /**
-   * These, at most 1000. Those that are not there are left out.
+   * These, at most 1000.
    *
    * @generated from field: repeated uint64 ids = 1;
    */
@@ -673,11 +680,18 @@ export declare type DiscardDeadLettersResponse = Message<"tidegate.v1.DiscardDea
   discarded: bigint;
 
   /**
-   * How many of those that were named are not: they are not there any more.
+   * How many that were meant are not.
    *
    * @generated from field: uint64 left = 2;
    */
   left: bigint;
+
+  /**
+   * Why, for the first 100 of those.
+   *
+   * @generated from field: repeated tidegate.v1.LetterLeft reasons = 3;
+   */
+  reasons: LetterLeft[];
 };
 
 /**
@@ -685,6 +699,33 @@ export declare type DiscardDeadLettersResponse = Message<"tidegate.v1.DiscardDea
  * Use `create(DiscardDeadLettersResponseSchema)` to create a new message.
  */
 export declare const DiscardDeadLettersResponseSchema: GenMessage<DiscardDeadLettersResponse>;
+
+/**
+ * A dead letter about which nothing was done.
+ *
+ * @generated from message tidegate.v1.LetterLeft
+ */
+export declare type LetterLeft = Message<"tidegate.v1.LetterLeft"> & {
+  /**
+   * Its number.
+   *
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Why, for a person.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message tidegate.v1.LetterLeft.
+ * Use `create(LetterLeftSchema)` to create a new message.
+ */
+export declare const LetterLeftSchema: GenMessage<LetterLeft>;
 
 /**
  * Which streams are asked for.
@@ -1022,7 +1063,8 @@ export declare const Admin: GenService<{
     output: typeof FlushResponseSchema;
   },
   /**
-   * Empties lanes: what waits in them and is not in flight gets OUTCOME_REJECTED with REASON_CLEARED, which is final.
+   * Empties lanes: what waits in them and is not in flight gets OUTCOME_REJECTED with REASON_CLEARED, which is final. A
+   * dead letter that its chain waits for is among it.
    * What was taken is on disk with that answer before this one comes; a packet with a `seq` that was not taken yet uses
    * its place up, in its turn. Answers with UNAVAILABLE, and goes on, when that takes longer than 60 s.
    *
@@ -1045,7 +1087,8 @@ export declare const Admin: GenService<{
   },
   /**
    * Tries dead letters once more: one that its chain waits for (`held`) is called again where it stands, under the same
-   * id; of any other a new packet is made, at the end of its chain, and its letter goes.
+   * id; of any other a new packet is made, at the end of its chain, and its letter goes. No client gets the result of
+   * that: what it was told stands. What fails once more is a dead letter once more.
    *
    * @generated from rpc tidegate.v1.Admin.RetryDeadLetters
    */

@@ -105,7 +105,7 @@ export declare type HandleItem = Message<"tidegate.v1.HandleItem"> & {
   data: Uint8Array[];
 
   /**
-   * The packet's own: at most 64, 16 KiB together.
+   * The packet's own: at most 64, 16 KiB together. `traceparent` is the packet's, or its call's if it has none.
    *
    * @generated from field: map<string, string> headers = 6;
    */
@@ -446,6 +446,9 @@ export declare const Handler: GenService<{
    *
    * An item is given up (OUTCOME_REJECTED with REASON_HANDLER_FAILED) when 10 attempts and 120 s are both over. A call
    * may take 5 s; all these are defaults of the handler's configuration.
+   *
+   * Where an item is traced and the gateway sends traces, the call's metadata has the `traceparent` of the batch's span,
+   * to which the items' are linked.
    *
    * @generated from rpc tidegate.v1.Handler.Handle
    */

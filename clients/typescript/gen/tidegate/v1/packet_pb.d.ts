@@ -62,7 +62,8 @@ export declare type Packet = Message<"tidegate.v1.Packet"> & {
   key: string;
 
   /**
-   * For the handler: at most 64, 16 KiB together. `traceparent` continues a trace.
+   * For the handler: at most 64, 16 KiB together. `traceparent` continues a trace; without it the packet
+   * carries the one of its call's metadata.
    *
    * @generated from field: map<string, string> headers = 6;
    */
