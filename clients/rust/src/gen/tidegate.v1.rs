@@ -86,7 +86,8 @@ pub struct Packet {
     /// has none, and is refused.
     #[prost(string, tag = "5")]
     pub key: ::prost::alloc::string::String,
-    /// For the handler: at most 64, 16 KiB together. `traceparent` continues a trace.
+    /// For the handler: at most 64, 16 KiB together. `traceparent` continues a trace; without it the packet
+    /// carries the one of its call's metadata.
     #[prost(map = "string, string", tag = "6")]
     pub headers: ::std::collections::HashMap<
         ::prost::alloc::string::String,
