@@ -6,6 +6,7 @@ mod cases;
 mod circuit;
 mod failure;
 mod failure_random;
+mod overload;
 mod owed;
 mod random;
 mod service;
