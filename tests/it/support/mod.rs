@@ -1,5 +1,7 @@
 //! The words that the tests speak: a gateway in this process or in its own, its clients, a browser by hand, and real input.
 
+mod backend;
+mod figures;
 mod gateway;
 mod notes;
 mod process;
@@ -9,6 +11,8 @@ mod trace;
 mod watch;
 mod web;
 
+pub use backend::{Backend, Call, Conduct};
+pub use figures::{median, quantile};
 pub use gateway::{Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
 pub use process::{Process, Setup};
