@@ -31,7 +31,7 @@ const PERIOD: Duration = Duration::from_millis(1_500);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shows_4_7_a_stopped_and_a_dead_handler_cost_the_live_one_nothing() {
     let live = Backend::start(Conduct::default()).await;
-    let mut stopped = Backend::start(Conduct::default()).await;
+    let stopped = Backend::start(Conduct::default()).await;
     let mut dead = Backend::start(Conduct::default()).await;
     let gateway = gateway_before(&live, &stopped, &dead).await;
     let callers = clients(&gateway, 4).await;
@@ -157,7 +157,7 @@ struct Load {
     client: Client,
     /// When the first packet was refused, and why.
     refused: Arc<Mutex<Option<(Instant, Reason)>>>,
-    _sending: Vec<AbortOnDropHandle<()>>,
+    sending: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Load {
@@ -165,7 +165,8 @@ impl Load {
         const EVERY: Duration = Duration::from_millis(40);
         const TOGETHER: usize = 20;
         let refused = Arc::<Mutex<Option<(Instant, Reason)>>>::default();
-        let sending = clients(gateway, 4).await.into_iter().map(|client| {
+        let sending = clients(gateway, 4).await.into_iter().enumerate();
+        let sending = sending.map(|(at, client)| {
             let refused = refused.clone();
             AbortOnDropHandle::new(tokio::spawn(async move {
                 let mut ticks = interval(EVERY);
@@ -173,7 +174,8 @@ impl Load {
                 loop {
                     ticks.tick().await;
                     let packets = (0..TOGETHER).map(|_| Packet::create(handler).text("x"));
-                    let request = BatchRequest::of(packets).until_accepted();
+                    let request = BatchRequest::of(packets).client_id(at.to_string());
+                    let request = request.until_accepted();
                     let results = client.sync(request).await.unwrap().results;
                     let retry = |outcome| outcome == Outcome::Retry;
                     if let Some(first) = results.iter().find(|result| retry(result.outcome())) {
@@ -186,7 +188,7 @@ impl Load {
         Self {
             handler,
             client: gateway.client().await,
-            _sending: sending.collect(),
+            sending: sending.collect(),
             refused,
         }
     }
@@ -205,12 +207,13 @@ impl Load {
         }
     }
 
-    /// Waits until the handler has answered one that comes now: what came before it is done.
+    /// Waits until the handler has answered one that comes now, after those that the first client sent before it.
     async fn is_served(&self) {
+        assert!(self.sending.iter().all(|sending| !sending.is_finished()));
         let packet = Packet::create(self.handler)
             .text("x")
             .req_id(format!("{}", rand::random::<u64>()));
-        let request = BatchRequest::of([packet]).client_id("load");
+        let request = BatchRequest::of([packet]).client_id("0");
         let served = timeout(PATIENCE, until_final(&self.client, request)).await;
         assert_eq!(served.unwrap()[0].outcome(), Outcome::Ok);
     }

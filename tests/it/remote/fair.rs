@@ -20,7 +20,7 @@ const TOGETHER: usize = 80;
 const PAUSE: Duration = Duration::from_millis(50);
 
 const CALL: Duration = Duration::from_millis(50);
-const SAMPLES: usize = 60;
+const SAMPLES: usize = 40;
 const LEAST: usize = 3;
 const MOST: usize = 12;
 

@@ -49,6 +49,7 @@ async fn shows_4_9_ten_times_too_much_is_refused_and_the_rest_is_served_as_fast_
     let mut backend = Backend::start(Conduct {
         item: ITEM,
         one_by_one: true,
+        terse: true,
         ..Conduct::default()
     })
     .await;
@@ -148,7 +149,7 @@ async fn flood(client: Client, at: usize, tally: Arc<Tally>) {
         // Some wait until theirs is done, and some only until it is taken.
         let request = match at % 2 {
             0 => request(),
-            _ => request().until_accepted(),
+            _ => request().client_id(at.to_string()).until_accepted(),
         };
         tally.sent.fetch_add(TOGETHER, Ordering::Relaxed);
         let client = client.clone();

@@ -36,7 +36,7 @@ const CONDUCT: &str = "BACKEND_CONDUCT";
 /// Linux counts a process's time in hundredths of a second for everyone who asks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// How it behaves. It answers each item with its content.
+/// How it behaves. It answers OK to each item, with its content.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Conduct {
     /// What a call takes, and each item of it besides. Nothing is computed meanwhile.
@@ -44,6 +44,8 @@ pub struct Conduct {
     pub item: Duration,
     /// Whether calls wait for each other.
     pub one_by_one: bool,
+    /// Whether it answers without content.
+    pub terse: bool,
     /// It fails any batch that has this text.
     pub fails_at: Option<String>,
     /// Any batch that has this text is its end.
@@ -274,7 +276,14 @@ impl Handler for InChild {
             ));
         }
         say(&format!("through {number}"));
-        Ok(Response::new(answers(items.iter().map(echoed))))
+        let answer = |item: &HandleItem| {
+            let mut answer = echoed(item);
+            if self.conduct.terse {
+                answer.data.clear();
+            }
+            answer
+        };
+        Ok(Response::new(answers(items.iter().map(answer))))
     }
 }
 
