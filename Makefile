@@ -1,15 +1,20 @@
 # What there is to do here. `make help` lists it.
 #
-# Needed on the machine: cargo (rustup), a C linker, and for the tests go and npm. What the tests use beyond that is
+# Needed on the machine: cargo (rustup), a C linker, and for the tests go, npm and python3. What the tests use beyond that is
 # installed under target/tools, in the versions named here.
 
 GRPCURL := 1.9.4
 BUF := 1.75.0
 CARGO_DENY := 0.20.2
 NATS_SERVER := 2.15.2
+PROTOC_GEN_GO := 1.36.12
+PROTOC_GEN_GO_GRPC := 1.6.2
+# What it generates asks for these versions or later where it runs, so they are not the newest.
+GRPCIO := 1.76.0
 
 TOOLS := $(CURDIR)/target/tools
 BUF_BIN := $(TOOLS)/buf/node_modules/.bin/buf
+PYTHON := $(TOOLS)/python/bin/python
 
 # How long `make soak` takes.
 MINUTES := 10
@@ -22,7 +27,7 @@ LAST := shows_2_11
 
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help run test shows bench soak lint tools needs-cargo
+.PHONY: help run test shows bench soak lint generate tools needs-cargo needs-go
 
 help: ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -48,17 +53,26 @@ soak: needs-cargo ## ten minutes of durable packets (MINUTES=n: as many): no slo
 		cargo test --locked --test it -- --nocapture shows_3_8_
 	HISTORY_PACKETS=10000000 cargo test --locked --test it -- --nocapture shows_3_7_
 
-lint: tools ## formatting, clippy, buf lint, licences, bans and sources
+lint: tools ## formatting, clippy, buf lint, generated code, go vet, licences, bans and sources
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(BUF_BIN) lint
+	BUF=$(BUF_BIN) PYTHON=$(PYTHON) sh scripts/generate.sh check
+	cd clients/go && go vet ./...
+	cd examples/handlers/go && go vet . && test -z "$$(gofmt -l .)"
 	cargo deny --log-level error check licenses bans sources
 
-tools: needs-cargo $(TOOLS)/grpcurl-$(GRPCURL) $(TOOLS)/buf-$(BUF) $(TOOLS)/cargo-deny-$(CARGO_DENY) $(TOOLS)/nats-server-$(NATS_SERVER) ## install what the tests use
+generate: tools ## write the clients' committed code from proto/
+	BUF=$(BUF_BIN) PYTHON=$(PYTHON) sh scripts/generate.sh write
+	UPDATE_GENERATED=1 cargo test --locked --test it generated
+
+STAMPS := grpcurl-$(GRPCURL) buf-$(BUF) cargo-deny-$(CARGO_DENY) nats-server-$(NATS_SERVER) \
+	protoc-gen-go-$(PROTOC_GEN_GO) protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) python-$(GRPCIO)
+
+tools: needs-cargo $(addprefix $(TOOLS)/,$(STAMPS)) ## install what the tests use
 
 # Each stamp names a version, so that another version here installs that one.
-$(TOOLS)/grpcurl-$(GRPCURL):
-	@command -v go >/dev/null || { echo "make: go is missing; grpcurl is built with it: https://go.dev/doc/install" >&2; exit 1; }
+$(TOOLS)/grpcurl-$(GRPCURL): | needs-go
 	GOBIN=$(TOOLS)/bin go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v$(GRPCURL)
 	@touch $@
 
@@ -72,10 +86,27 @@ $(TOOLS)/cargo-deny-$(CARGO_DENY):
 	@touch $@
 
 # Measured beside the gateway by `tidegate bench durable`.
-$(TOOLS)/nats-server-$(NATS_SERVER):
-	@command -v go >/dev/null || { echo "make: go is missing; nats-server is built with it: https://go.dev/doc/install" >&2; exit 1; }
+$(TOOLS)/nats-server-$(NATS_SERVER): | needs-go
 	GOBIN=$(TOOLS)/bin go install github.com/nats-io/nats-server/v2@v$(NATS_SERVER)
 	@touch $@
+
+$(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO): | needs-go
+	GOBIN=$(TOOLS)/bin go install google.golang.org/protobuf/cmd/protoc-gen-go@v$(PROTOC_GEN_GO)
+	@touch $@
+
+$(TOOLS)/protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC): | needs-go
+	GOBIN=$(TOOLS)/bin go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v$(PROTOC_GEN_GO_GRPC)
+	@touch $@
+
+# Generates Python's code, and runs what is written in it.
+$(TOOLS)/python-$(GRPCIO):
+	@command -v python3 >/dev/null || { echo "make: python3 is missing: https://www.python.org" >&2; exit 1; }
+	python3 -m venv --clear $(TOOLS)/python
+	$(PYTHON) -m pip install --quiet grpcio==$(GRPCIO) grpcio-tools==$(GRPCIO) grpcio-health-checking==$(GRPCIO)
+	@touch $@
+
+needs-go:
+	@command -v go >/dev/null || { echo "make: go is missing; tools of the tests are built with it: https://go.dev/doc/install" >&2; exit 1; }
 
 needs-cargo:
 	@command -v cargo >/dev/null || { echo "make: cargo is missing; install Rust: https://rustup.rs" >&2; exit 1; }

@@ -1,17 +1,18 @@
 //! Compiles the contract with protox, so that no `protoc` is needed.
 //!
-//! Four passes: messages first, then the service traits over them. In the second pass three messages are replaced by types
+//! Five passes: messages first, then the service traits over them. In the second pass three messages are replaced by types
 //! of ours: a batch is checked on its bytes before anything is built from it, its answer is encoded result by result, and an
 //! event is encoded once for all its streams.
 //! The third makes the same service without that, as any service would: the floor that `tidegate bench` measures against. The
-//! fourth makes what calls a handler, and the trait that a handler in Rust implements.
+//! fourth makes what calls a handler, and the trait that a handler in Rust implements; the fifth the same of `Admin`.
 
 use std::error::Error;
 use std::path::PathBuf;
 
 use prost_types::FileDescriptorSet;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
+    "tidegate/v1/admin.proto",
     "tidegate/v1/gateway.proto",
     "tidegate/v1/handler.proto",
     "tidegate/v1/records.proto",
@@ -29,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     messages(&out.join("messages"), descriptors.clone())?;
     services(&out.join("services"), descriptors.clone())?;
     bare(&out.join("bare"), descriptors.clone())?;
-    handler(&out.join("handler"), descriptors)
+    both_ends("Handler", &out.join("handler"), descriptors.clone())?;
+    both_ends("Admin", &out.join("admin"), descriptors)
 }
 
 fn messages(out: &PathBuf, descriptors: FileDescriptorSet) -> Result<(), Box<dyn Error>> {
@@ -69,9 +71,14 @@ fn bare(out: &PathBuf, mut descriptors: FileDescriptorSet) -> Result<(), Box<dyn
     Ok(())
 }
 
-fn handler(out: &PathBuf, mut descriptors: FileDescriptorSet) -> Result<(), Box<dyn Error>> {
+/// Who calls the service, and who is it.
+fn both_ends(
+    service: &str,
+    out: &PathBuf,
+    mut descriptors: FileDescriptorSet,
+) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(out)?;
-    keep(&mut descriptors, "Handler");
+    keep(&mut descriptors, service);
     tonic_prost_build::configure()
         .out_dir(out)
         .extern_path(".tidegate.v1", "crate::wire::proto")

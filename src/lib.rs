@@ -16,4 +16,5 @@ pub mod events;
 pub mod handler;
 pub mod store;
 
+pub mod metrics;
 pub mod types;

@@ -11,10 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
-use super::set_health;
+use super::health::Health;
 use crate::broker::{Ack, Broker, Request, SettledPart};
 use crate::types::{Action, Answer, ClientKey, Content, Outcome, Packet, Principal, Reason};
 
@@ -34,7 +32,7 @@ const OWN: &str = "@";
 #[derive(Debug)]
 pub(super) struct Canary {
     broker: Broker,
-    health: HealthReporter,
+    health: Health,
     /// The place of the next packet. `None`: not known, which is found out.
     next: Option<u64>,
     /// When one last came through; at first, when it was begun.
@@ -43,7 +41,7 @@ pub(super) struct Canary {
 }
 
 impl Canary {
-    pub(super) fn new(broker: Broker, health: HealthReporter) -> Self {
+    pub(super) fn new(broker: Broker, health: Health) -> Self {
         Self {
             broker,
             health,
@@ -90,17 +88,18 @@ impl Canary {
         if !self.serving {
             self.serving = true;
             tracing::info!("serving again: a packet went through broker and store");
-            set_health(&self.health, ServingStatus::Serving).await;
+            self.health.set(None).await;
         }
     }
 
     async fn failed(&mut self, why: &str) {
         if self.serving && self.passed.elapsed() >= LIMIT {
             self.serving = false;
-            tracing::error!(
-                "not serving: no packet went through broker and store for {LIMIT:?}; of the last one: {why}"
+            let trouble = format!(
+                "no packet went through broker and store for {LIMIT:?}; of the last one: {why}"
             );
-            set_health(&self.health, ServingStatus::NotServing).await;
+            tracing::error!("not serving: {trouble}");
+            self.health.set(Some(trouble)).await;
         }
     }
 }

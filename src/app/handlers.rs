@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::config::{Config, HandlerConfig, HandlerKind};
 use crate::handler::{
-    BatchLimits, Drive, Echo, HandlerSettings, Kind, Ordering, Records, Registry, Remote,
-    RemoteSettings, TopicRules, Topics, Unlisted,
+    BatchLimits, Drive, Echo, HandlerSettings, Kind, Ordering, Publishing, Records, Registry,
+    Remote, RemoteSettings, TopicRules, Topics, Unlisted,
 };
 use crate::store::{Error, Store};
 use crate::types::{HandlerName, Retry, limits};
@@ -81,13 +81,14 @@ fn settings(handler: &HandlerConfig, config: &Config) -> Result<HandlerSettings,
     let (kind, drive) = match handler.kind {
         HandlerKind::Records => (Kind::Records, Drive::Planned(Arc::new(Records))),
         HandlerKind::Topics => {
-            let topics = config.topics.iter().filter(|topic| topic.ephemeral);
-            let ephemeral = topics.map(|topic| topic.pattern.clone()).collect();
-            let rules = TopicRules { ephemeral };
+            let rules = rules(config);
             (Kind::Topics, Drive::Planned(Arc::new(Topics { rules })))
         }
         HandlerKind::Echo => (Kind::Echo, Drive::Called(Arc::new(Echo))),
-        HandlerKind::Grpc => (Kind::Grpc, Drive::Called(Arc::new(remote(handler)?))),
+        HandlerKind::Grpc => (
+            Kind::Grpc,
+            Drive::Called(Arc::new(remote(handler, config)?)),
+        ),
     };
     Ok(HandlerSettings {
         name: handler.name.clone(),
@@ -102,7 +103,13 @@ fn settings(handler: &HandlerConfig, config: &Config) -> Result<HandlerSettings,
     })
 }
 
-fn remote(handler: &HandlerConfig) -> Result<Remote, String> {
+fn rules(config: &Config) -> TopicRules {
+    let topics = config.topics.iter().filter(|topic| topic.ephemeral);
+    let ephemeral = topics.map(|topic| topic.pattern.clone()).collect();
+    TopicRules { ephemeral }
+}
+
+fn remote(handler: &HandlerConfig, config: &Config) -> Result<Remote, String> {
     let remote = handler.remote.clone();
     let remote = remote.ok_or("a handler of kind grpc has addresses")?;
     Remote::new(RemoteSettings {
@@ -110,5 +117,9 @@ fn remote(handler: &HandlerConfig) -> Result<Remote, String> {
         addresses: remote.addresses,
         call_timeout: remote.call_timeout,
         ca: remote.ca,
+        publishing: Publishing {
+            allowed: remote.publish,
+            rules: rules(config),
+        },
     })
 }

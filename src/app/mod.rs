@@ -1,33 +1,34 @@
 //! The only place where things are wired: configuration → built (ports bound, addresses known) → run → drained.
 
+mod admin;
 mod canary;
 mod handlers;
+mod health;
 mod server;
 mod store;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic_health::ServingStatus;
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
 
+use self::admin::{Key, Port};
 use self::canary::Canary;
+use self::health::Health;
 use crate::broker::{self, Worker};
 use crate::config::{Config, Exposure};
 use crate::events::{Hub, StreamSettings};
 use crate::handler::HandlerSettings;
-use crate::layers::Reach;
-use crate::rpc::{self, Gateway};
+use crate::layers::{self, Reach};
+use crate::metrics;
+use crate::rpc::{self, Admin, Gateway, Refused};
+use crate::store::StoreSource;
 use crate::store::embedded::OpenError;
-
-/// The name of the gateway's service to those who ask for its health.
-const SERVICE: &str = crate::wire::service::gateway_server::SERVICE_NAME;
 
 /// Streams that are told to go reconnect within this time, each at its own moment.
 const SPREAD: Duration = Duration::from_secs(10);
@@ -36,13 +37,16 @@ const SPREAD: Duration = Duration::from_secs(10);
 /// for one, must not hold up the stop.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// A gateway that is built: its port is bound, and nothing runs yet.
+/// A gateway that is built: its ports are bound, and nothing runs yet.
 #[derive(Debug)]
 pub struct App {
     listener: TcpListener,
     address: SocketAddr,
     reach: Reach,
     gateway: Gateway,
+    admin: Port,
+    key: Key,
+    metrics: Arc<metrics::Registry>,
     worker: Worker,
     drain: Duration,
 }
@@ -56,6 +60,8 @@ pub enum BuildError {
     Exposed(SocketAddr),
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, String),
+    #[error("cannot leave the token of Admin in {}: {}", .0.display(), .1)]
+    Token(PathBuf, String),
     #[error("{0}")]
     Handler(String),
     #[error(transparent)]
@@ -82,16 +88,14 @@ impl App {
     pub async fn build(config: Config, custom: Vec<HandlerSettings>) -> Result<Self, BuildError> {
         let reach = reach(&config)?;
         // Before anything else: a port in use is the commonest mistake, and nothing else should have happened then.
-        let listener =
-            server::bind(config.listen).map_err(|error| not_bound(config.listen, &error))?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| not_bound(config.listen, &error))?;
+        let (listener, address) = bound(config.listen, "--listen")?;
+        let admin = Port::bind(&config)?;
 
         let registry = handlers::registry(&config, custom).map_err(BuildError::Handler)?;
         let node = format!("{:08x}", rand::random::<u32>());
         let hub = Hub::new(streams(node.clone()));
         let store = store::open(&config, Arc::new(hub.clone())).await?;
+        let key = Key::new(&config, admin.address)?;
         let registry = Arc::new(registry);
         if config.handlers.is_some() {
             handlers::tell_hidden(&*store, &registry).await;
@@ -101,12 +105,20 @@ impl App {
         // Before anything is offered: what was taken and is not finished goes first.
         let open = store.open_runs().await;
         worker.restore(open.map_err(|error| BuildError::Restore(error.to_string()))?);
+        let refused = Refused::default();
+        let mut metrics = metrics::Registry::default();
+        metrics.add(broker::Figures::new(&broker, &registry));
+        metrics.add(hub.clone());
+        metrics.add(StoreSource(store.clone()));
+        metrics.add(refused.clone());
+        metrics.add(metrics::Process::new(env!("CARGO_PKG_VERSION")));
         let gateway = Gateway {
             broker,
             hub,
             store,
             registry,
             node,
+            refused,
             stopping: CancellationToken::new(),
         };
         Ok(Self {
@@ -114,6 +126,9 @@ impl App {
             address,
             reach,
             gateway,
+            admin,
+            key,
+            metrics: Arc::new(metrics),
             worker,
             drain: config.drain,
         })
@@ -124,35 +139,57 @@ impl App {
         self.address
     }
 
+    /// Where those come in who run it, and where its token is found.
+    pub fn admin(&self) -> (SocketAddr, &str) {
+        (self.admin.address, &self.key.rule.found)
+    }
+
+    /// What there is to see of it, also while it runs.
+    pub fn metrics(&self) -> Arc<metrics::Registry> {
+        self.metrics.clone()
+    }
+
     /// Serves until `stop` ends, then drains. Dropping it ends everything at once.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
-        let health = HealthReporter::new();
-        set_health(&health, ServingStatus::Serving).await;
-        let closing = CancellationToken::new();
+        let health = Health::serving().await;
+        let (closing, left) = (CancellationToken::new(), self.key.left);
         let (broker, hub, store, stopping) = (
             self.gateway.broker.clone(),
             self.gateway.hub.clone(),
             self.gateway.store.clone(),
             self.gateway.stopping.clone(),
         );
-        let service = HealthServer::new(HealthService::from_health_reporter(health.clone()));
-        let routes = rpc::routes(self.gateway, service);
-        let serving = server::serve(
-            self.listener,
-            routes,
-            self.reach,
-            closing.clone().cancelled_owned(),
-        );
+        // Those who run it may ask for the stop too.
+        let asked = CancellationToken::new();
+        let admin = Admin {
+            broker: broker.clone(),
+            hub: hub.clone(),
+            store: store.clone(),
+            registry: self.gateway.registry.clone(),
+            metrics: self.metrics,
+            trouble: health.trouble(),
+            stop: asked.clone(),
+            drain: self.drain,
+        };
+        let admin = rpc::admin_routes(admin, health.service());
+        let admin = layers::around_admin(admin, self.admin.reach(), self.key.rule);
+        let routes = rpc::routes(self.gateway, health.service());
+        let service = layers::around(routes, self.reach);
+        let end = || closing.clone().cancelled_owned();
+        let serving = server::serve(self.listener, service, end());
+        let admin = server::serve(self.admin.listener, admin, end());
         let canary = Canary::new(broker.clone(), health.clone());
         let watched = CancellationToken::new();
         let mut tasks = Tasks {
             server: tokio::spawn(serving),
+            admin: tokio::spawn(admin),
             worker: tokio::spawn(self.worker.run()),
             canary: tokio::spawn(canary.run(watched.clone())),
         };
 
         tokio::select! {
             () = stop => {}
+            () = asked.cancelled() => {}
             error = tasks.ended() => return Err(error),
         }
         tracing::info!(
@@ -163,7 +200,7 @@ impl App {
             // First, so that nothing says otherwise after it.
             watched.cancel();
             tasks.join_canary().await?;
-            set_health(&health, ServingStatus::NotServing).await;
+            health.set(Some("the gateway is stopping".into())).await;
             stopping.cancel();
             hub.drain(SPREAD);
             broker.drain().await;
@@ -171,6 +208,8 @@ impl App {
             drop(broker);
             closing.cancel();
             let ended = tasks.join(CLOSING).await;
+            // Before another one may have the directory.
+            drop(left);
             store.close().await;
             ended
         };
@@ -184,6 +223,8 @@ impl App {
 #[derive(Debug)]
 struct Tasks {
     server: JoinHandle<Result<(), tonic::transport::Error>>,
+    /// The same for those who run it.
+    admin: JoinHandle<Result<(), tonic::transport::Error>>,
     worker: JoinHandle<()>,
     canary: JoinHandle<()>,
 }
@@ -192,11 +233,8 @@ impl Tasks {
     /// The first that ends before it was told to.
     async fn ended(&mut self) -> RunError {
         tokio::select! {
-            ended = &mut self.server => RunError::Server(match ended {
-                Ok(Ok(())) => "nobody told it to".into(),
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
-            }),
+            ended = &mut self.server => RunError::Server(untold(ended)),
+            ended = &mut self.admin => RunError::Server(untold(ended)),
             ended = &mut self.worker => RunError::Broker(match ended {
                 Ok(()) => "nobody told it to".into(),
                 Err(error) => error.to_string(),
@@ -216,13 +254,16 @@ impl Tasks {
 
     /// Every packet has its answer: what is left is to tell it. The worker ends with the last connection.
     async fn join(&mut self, closing: Duration) -> Result<(), RunError> {
-        let Ok(served) = tokio::time::timeout(closing, &mut self.server).await else {
+        let both = async { tokio::join!(&mut self.server, &mut self.admin) };
+        let Ok(both) = tokio::time::timeout(closing, both).await else {
             tracing::info!("some clients did not read to the end: their connections are cut");
             return Ok(());
         };
-        served
-            .map_err(|error| RunError::Server(error.to_string()))?
-            .map_err(|error| RunError::Server(error.to_string()))?;
+        for served in [both.0, both.1] {
+            served
+                .map_err(|error| RunError::Server(error.to_string()))?
+                .map_err(|error| RunError::Server(error.to_string()))?;
+        }
         let worked = (&mut self.worker).await;
         worked.map_err(|error| RunError::Broker(error.to_string()))
     }
@@ -231,8 +272,18 @@ impl Tasks {
 impl Drop for Tasks {
     fn drop(&mut self) {
         self.server.abort();
+        self.admin.abort();
         self.worker.abort();
         self.canary.abort();
+    }
+}
+
+/// Why a server ended that was not told to.
+fn untold(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => "nobody told it to".into(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -259,10 +310,19 @@ fn streams(node: String) -> StreamSettings {
     }
 }
 
-fn not_bound(address: SocketAddr, error: &io::Error) -> BuildError {
+/// `option`: what says another address.
+fn bound(address: SocketAddr, option: &str) -> Result<(TcpListener, SocketAddr), BuildError> {
+    let bound = server::bind(address).and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|error| not_bound(address, option, &error))
+}
+
+fn not_bound(address: SocketAddr, option: &str, error: &io::Error) -> BuildError {
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another process has this port; stop it, or give another one with --listen".into()
+            format!("another process has this port; stop it, or give another one with {option}")
         }
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need rights that this process has not; choose a higher one".into()
@@ -271,11 +331,4 @@ fn not_bound(address: SocketAddr, error: &io::Error) -> BuildError {
         _ => error.to_string(),
     };
     BuildError::Listen(address, why)
-}
-
-/// The empty name stands for the process as a whole.
-async fn set_health(health: &HealthReporter, status: ServingStatus) {
-    for service in ["", SERVICE] {
-        health.set_service_status(service, status).await;
-    }
 }

@@ -1,16 +1,17 @@
 //! The transport: one port for gRPC and gRPC-Web, HTTP/2 and HTTP/1.1.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use http::{Request, Response};
 use tokio::net::{TcpListener, TcpSocket};
-use tonic::service::Routes;
+use tonic::body::Body;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-
-use crate::layers::{self, Reach};
+use tower::Service;
 
 /// Connections that wait to be accepted: as many as a crowd of clients opens at once after a restart.
 const BACKLOG: u32 = 1024;
@@ -31,14 +32,16 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves until `stop` ends and every connection is closed.
 pub(super) async fn serve(
     listener: TcpListener,
-    routes: Routes,
-    reach: Reach,
+    service: impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     // Small answers must not wait for the acknowledgement of the ones before.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     transport()
-        .serve_with_incoming_shutdown(layers::around(routes, reach), incoming, stop)
+        .serve_with_incoming_shutdown(service, incoming, stop)
         .await
 }
 

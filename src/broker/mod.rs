@@ -2,7 +2,9 @@
 
 mod apply;
 mod core;
+mod figures;
 mod fit;
+mod lanes;
 mod recall;
 mod restore;
 mod settings;
@@ -17,10 +19,13 @@ use bytestring::ByteString;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
+pub use self::core::Class;
+pub use figures::Figures;
+pub use lanes::{Amount, CircuitView, Cleared, Counts, Flushed, LaneView, Selection};
 pub use settings::Settings;
 pub use worker::Worker;
 
-use self::apply::Applier;
+use self::apply::{Applier, Tally};
 use self::core::Core;
 use self::recall::Recalls;
 use self::worker::Command;
@@ -86,6 +91,7 @@ pub fn build(
         commands,
         intake: Arc::new(Semaphore::new(permits(settings.intake_bytes))),
         intake_permits: permits(settings.intake_bytes),
+        tally: applier.tally(),
         recalls: Arc::new(Recalls::new(store, applier.clone(), registry.clone())),
     };
     let worker = Worker::new(Core::new(registry, settings), applier, inbox);
@@ -122,6 +128,7 @@ pub struct Broker {
     /// Bounds the bytes of requests that the worker has not looked at yet.
     intake: Arc<Semaphore>,
     intake_permits: usize,
+    tally: Tally,
     recalls: Arc<Recalls>,
 }
 
@@ -151,12 +158,29 @@ impl Broker {
         self.recalls.recall(client).await;
     }
 
-    /// Everything that is ready leaves now, whatever the size of its batches.
-    pub async fn flush(&self) -> Result<(), Stopping> {
-        self.commands
-            .send(Command::Flush)
-            .await
-            .map_err(|_| Stopping)
+    /// The lanes that are named.
+    pub async fn lanes(&self, selection: Selection) -> Result<Vec<LaneView>, Stopping> {
+        self.ask(|reply| Command::Lanes { selection, reply }).await
+    }
+
+    /// Everything that is ready in these lanes leaves now, whatever the size of its batches.
+    pub async fn flush(&self, selection: Selection) -> Result<Flushed, Stopping> {
+        self.ask(|reply| Command::Flush { selection, reply }).await
+    }
+
+    /// What is named, and waits, gets its final answer. Ends when everyone is told. Dropping the future takes nothing back.
+    pub async fn clear(&self, selection: Selection) -> Result<Cleared, Stopping> {
+        self.ask(|reply| Command::Clear { selection, reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Stopping> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.commands.send(command(reply)).await;
+        sent.map_err(|_| Stopping)?;
+        answer.await.map_err(|_| Stopping)
     }
 
     /// Takes no more requests, lets nothing wait for company, and ends when every packet that is here has its answer.

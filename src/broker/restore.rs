@@ -76,10 +76,7 @@ mod tests {
             let ids: Vec<_> = batch.items.iter().map(|item| item.id).collect();
             ids.iter().for_each(|id| self.0.send(*id).unwrap());
             let answer = Answer::ok();
-            let handled = ids.into_iter().map(|id| Handled {
-                id,
-                answer: answer.clone(),
-            });
+            let handled = ids.into_iter().map(|id| Handled::new(id, answer.clone()));
             ready(Ok(handled.collect())).boxed()
         }
 

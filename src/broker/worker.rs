@@ -9,14 +9,15 @@ use futures_util::stream::FuturesUnordered;
 use hashbrown::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::apply::Applier;
-use super::core::{BatchId, CallId, Completed, Core, Step};
+use super::core::{BatchId, CallId, ClearNo, Completed, Core, Snapshot, Step, Turned};
+use super::lanes::{Cleared, Flushed, LaneView, Selection};
 use super::restore::restored;
 use super::{Request, Response};
 use crate::store::OpenRun;
-use crate::types::HandlerName;
+use crate::types::{HandlerName, Outcome, Reason};
 
 /// How many commands are taken at once: so many packets get to know each other before the next batch is filled.
 const INTAKE: usize = 256;
@@ -32,9 +33,33 @@ pub(super) enum Command {
         /// Room in the intake, given back once the packets are counted in their lanes.
         room: OwnedSemaphorePermit,
     },
-    Flush,
+    Lanes {
+        selection: Selection,
+        reply: oneshot::Sender<Vec<LaneView>>,
+    },
+    Flush {
+        selection: Selection,
+        reply: oneshot::Sender<Flushed>,
+    },
+    /// Answers when everyone is told.
+    Clear {
+        selection: Selection,
+        reply: oneshot::Sender<Cleared>,
+    },
+    /// What there is to see.
+    Look(oneshot::Sender<Seen>),
     /// Takes nothing more; answers when nothing is left.
     Drain(oneshot::Sender<()>),
+}
+
+/// What the worker knows at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) core: Snapshot,
+    /// Requests that came.
+    pub(super) requests: u64,
+    /// What packets were told, and how often: few kinds, so that finding one is a comparison or two.
+    pub(super) told: Vec<((Outcome, Reason), u64)>,
 }
 
 /// A batch that is being carried out: ends with what became of it.
@@ -48,8 +73,12 @@ pub struct Worker {
     commands: mpsc::Receiver<Command>,
     replies: HashMap<CallId, oneshot::Sender<Response>>,
     running: FuturesUnordered<Work>,
+    /// Who asked that something be cleared, and what that was.
+    clears: HashMap<ClearNo, (Cleared, oneshot::Sender<Cleared>)>,
     drained: Vec<oneshot::Sender<()>>,
     alarm: Alarm,
+    requests: u64,
+    told: Vec<((Outcome, Reason), u64)>,
 }
 
 impl Worker {
@@ -60,8 +89,11 @@ impl Worker {
             commands,
             replies: HashMap::new(),
             running: FuturesUnordered::new(),
+            clears: HashMap::new(),
             drained: Vec::new(),
             alarm: Alarm::default(),
+            requests: 0,
+            told: Vec::new(),
         }
     }
 
@@ -123,12 +155,29 @@ impl Worker {
                 reply,
                 room,
             } => {
+                self.requests += 1;
                 request.wait = request.wait.saturating_sub(received.elapsed());
                 let call = self.core.offer(Instant::now(), request);
                 drop(room);
                 self.replies.insert(call, reply);
             }
-            Command::Flush => self.core.flush(),
+            // Whoever asked may have given up.
+            Command::Lanes { selection, reply } => {
+                drop(reply.send(self.core.lanes(Instant::now(), &selection)));
+            }
+            Command::Flush { selection, reply } => drop(reply.send(self.core.flush(&selection))),
+            Command::Clear { selection, reply } => {
+                let (no, cleared) = self.core.clear_lanes(Instant::now(), &selection);
+                self.clears.insert(no, (cleared, reply));
+            }
+            Command::Look(reply) => {
+                let seen = Seen {
+                    core: self.core.snapshot(Instant::now()),
+                    requests: self.requests,
+                    told: self.told.clone(),
+                };
+                let _ = reply.send(seen);
+            }
             Command::Drain(done) => {
                 self.core.drain();
                 self.drained.push(done);
@@ -161,6 +210,21 @@ impl Worker {
                     reason = dead.verdict.message(),
                     "a packet that was taken is given up"
                 ),
+                Step::Cleared(no) => {
+                    if let Some((cleared, reply)) = self.clears.remove(&no) {
+                        // The same.
+                        let _ = reply.send(cleared);
+                    }
+                }
+                Step::Turned(Turned {
+                    handler,
+                    why: Some(why),
+                }) => {
+                    warn!(%handler, why, "its circuit is open: new packets for it are refused, and those taken wait while one call at a time shows whether it is back");
+                }
+                Step::Turned(Turned { handler, why: None }) => {
+                    info!(%handler, "its circuit is closed: a call went through");
+                }
                 Step::Run(run) => {
                     let (batch, applier) = (run.batch, self.applier.clone());
                     let work = async move { (batch, applier.apply(run).await) };
@@ -171,11 +235,31 @@ impl Worker {
     }
 
     fn reply(&mut self, call: CallId, response: Response) {
+        self.count(&response);
         if let Some(reply) = self.replies.remove(&call)
             && let Err(unheard) = reply.send(response)
         {
             self.core.undelivered(&unheard);
         }
+    }
+
+    fn count(&mut self, response: &Response) {
+        let mut at = 0;
+        for (_, answer) in &response.answers {
+            let kind = (answer.outcome, answer.reason);
+            if self.told.get(at).is_none_or(|(last, _)| *last != kind) {
+                at = self.kind_of(kind);
+            }
+            self.told[at].1 += 1;
+        }
+    }
+
+    fn kind_of(&mut self, kind: (Outcome, Reason)) -> usize {
+        let known = self.told.iter().position(|(known, _)| *known == kind);
+        known.unwrap_or_else(|| {
+            self.told.push((kind, 0));
+            self.told.len() - 1
+        })
     }
 }
 

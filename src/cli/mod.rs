@@ -1,10 +1,12 @@
 //! The command line.
 
+mod admin;
 pub mod bench;
 mod logs;
 mod serve;
 mod signals;
 mod store;
+mod text;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::store::embedded::OpenError;
+pub use admin::Error as AdminError;
 use serve::Serve;
 
 /// What was typed.
@@ -30,16 +33,28 @@ pub struct Arguments {
 enum Command {
     /// Serves clients until it is told to stop.
     Serve(Serve),
-    Bench(bench::Args),
+    Lanes(admin::Lanes),
+    Flush(admin::Flush),
+    Clear(admin::Clear),
+    DeadLetters(admin::DeadLetters),
+    Streams(admin::Streams),
+    Drain(admin::Drain),
     Store(store::Store),
+    Bench(bench::Args),
 }
 
 impl Command {
     fn name(&self) -> &'static str {
         match self {
             Self::Serve(_) => "serve",
-            Self::Bench(_) => "bench",
+            Self::Lanes(_) => "lanes",
+            Self::Flush(_) => "flush",
+            Self::Clear(_) => "clear",
+            Self::DeadLetters(_) => "dead-letters",
+            Self::Streams(_) => "streams",
+            Self::Drain(_) => "drain",
             Self::Store(_) => "store",
+            Self::Bench(_) => "bench",
         }
     }
 }
@@ -60,6 +75,8 @@ pub enum Failure {
     Run(#[from] crate::app::RunError),
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     #[error(transparent)]
     Bench(#[from] bench::Error),
     #[error(transparent)]
@@ -84,10 +101,12 @@ impl Failure {
             ) => USAGE,
             Self::Build(
                 crate::app::BuildError::Listen(..)
+                | crate::app::BuildError::Token(..)
                 | crate::app::BuildError::Store(_)
                 | crate::app::BuildError::Restore(_),
             )
             | Self::Store(_) => 69,
+            Self::Admin(error) => error.code(),
             Self::Run(_) | Self::Io(_) | Self::Bench(_) | Self::Damaged(..) => 1,
             Self::Interrupted => 130,
         }
@@ -118,8 +137,14 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(serve)) => serve::run(&serve.over(arguments.serve)),
         Some(other) if arguments.serve != Serve::default() => Err(Failure::Misplaced(other.name())),
-        Some(Command::Bench(args)) => Ok(bench::run(&args)?),
+        Some(Command::Lanes(lanes)) => lanes.run(),
+        Some(Command::Flush(flush)) => flush.run(),
+        Some(Command::Clear(clear)) => clear.run(),
+        Some(Command::DeadLetters(letters)) => letters.run(),
+        Some(Command::Streams(streams)) => streams.run(),
+        Some(Command::Drain(drain)) => drain.run(),
         Some(Command::Store(store)) => store::run(&store),
+        Some(Command::Bench(args)) => Ok(bench::run(&args)?),
     }
 }
 

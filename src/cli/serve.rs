@@ -20,6 +20,9 @@ pub(super) struct Serve {
     /// Where clients come in; port 0 is one that is free [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
+    /// Where those come in who run it: `tidegate lanes` and the like, /readyz, /metrics [default: 127.0.0.1:50052]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    admin_listen: Option<SocketAddr>,
     /// Keep everything in this directory [default: tidegate-data]
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     data: Option<PathBuf>,
@@ -37,7 +40,7 @@ pub(super) struct Serve {
     log: Option<String>,
 }
 
-fn address(text: &str) -> Result<SocketAddr, &'static str> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
         .map_err(|_| "an IP address and a port would be right, as 127.0.0.1:50051")
 }
@@ -58,6 +61,7 @@ impl Serve {
     pub(super) fn over(self, before: Self) -> Self {
         Self {
             listen: self.listen.or(before.listen),
+            admin_listen: self.admin_listen.or(before.admin_listen),
             data: self.data.or(before.data),
             ephemeral: self.ephemeral || before.ephemeral,
             config: self.config.or(before.config),
@@ -71,6 +75,9 @@ impl Serve {
         let mut config = Config::load(self.config.as_deref(), environment())?;
         if let Some(listen) = self.listen {
             config.listen = listen;
+        }
+        if let Some(listen) = self.admin_listen {
+            config.admin.listen = listen;
         }
         if self.insecure {
             config.exposure = Exposure::Anywhere;
@@ -87,7 +94,7 @@ impl Serve {
 }
 
 /// What is not Unicode names no key of ours.
-fn environment() -> impl Iterator<Item = (String, String)> {
+pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
@@ -97,7 +104,7 @@ async fn until_stopped(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let (exposure, to_try, kept) = (config.exposure, ToTry::of(&config), kept(&config));
     let app = App::build(config, Vec::new()).await?;
-    greet(app.address(), exposure, &kept, &to_try)?;
+    greet(&app, exposure, &kept, &to_try)?;
 
     let (stop, stopped) = oneshot::channel::<()>();
     let running = app.run(async {
@@ -155,7 +162,8 @@ fn kept(config: &Config) -> String {
 }
 
 /// On stdout, as it is what the command was typed for.
-fn greet(address: SocketAddr, exposure: Exposure, kept: &str, to_try: &ToTry) -> io::Result<()> {
+fn greet(app: &App, exposure: Exposure, kept: &str, to_try: &ToTry) -> io::Result<()> {
+    let (address, (admin, token)) = (app.address(), app.admin());
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -169,6 +177,10 @@ fn greet(address: SocketAddr, exposure: Exposure, kept: &str, to_try: &ToTry) ->
         )?;
     }
     writeln!(out, "{kept}")?;
+    writeln!(
+        out,
+        "who runs it looks inside on {admin}, as by `tidegate lanes`; that asks for a token: {token}"
+    )?;
     let (handler, key, topic) = to_try.parts();
     let to_try = format!(
         r#"

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::Failure;
+use super::text::size;
 use crate::store::embedded::Embedded;
 use crate::store::embedded::inspect::{Depth, Inspection};
 
@@ -40,8 +41,8 @@ pub(super) fn run(store: &Store) -> Result<(), Failure> {
         writeln!(
             io::stdout(),
             "the table of rows had {}, and has {}",
-            text::size(before),
-            text::size(after)
+            size(before),
+            size(after)
         )?;
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! The configuration, in two forms: what was written (a TOML file, and the environment over it) and what is true (a
 //! [`Config`], every value checked).
 
+mod place;
 mod read;
 mod remote;
 mod section;
@@ -11,7 +12,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry};
+use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, Token};
+pub use place::{Left, Place};
 use written::Sources;
 
 /// What is true.
@@ -21,6 +23,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whether it may be reached from elsewhere although it does not know who calls.
     pub exposure: Exposure,
+    pub admin: AdminConfig,
     pub store: StoreConfig,
     /// `None`: `topics` and `echo` exist, and every other name is a collection.
     pub handlers: Option<Vec<HandlerConfig>>,
@@ -37,6 +40,15 @@ pub enum Exposure {
     LoopbackOnly,
     /// `--insecure`.
     Anywhere,
+}
+
+/// Who runs the gateway comes in here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Port 0: one that is free.
+    pub listen: SocketAddr,
+    /// `None`: another one is made at each start.
+    pub token: Option<Token>,
 }
 
 /// Where everything is kept, and how much of it.
@@ -107,6 +119,8 @@ pub struct RemoteConfig {
     pub call_timeout: Duration,
     /// What the file of certificates has that alone are trusted. `None`: those of the system.
     pub ca: Option<Vec<u8>>,
+    /// What its results may publish.
+    pub publish: Vec<Pattern>,
 }
 
 /// The kinds that a configuration can name.
@@ -147,6 +161,10 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
             exposure: Exposure::LoopbackOnly,
+            admin: AdminConfig {
+                listen: SocketAddr::from(([127, 0, 0, 1], 50052)),
+                token: None,
+            },
             store: StoreConfig {
                 engine: Engine::Embedded,
                 path: PathBuf::from("tidegate-data"),

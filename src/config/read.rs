@@ -1,20 +1,26 @@
 //! From what was written to what is true.
 
+use std::net::SocketAddr;
+
 use toml::Table;
 
 use super::remote::{remote, retry};
 use super::section::Section;
 use super::written::Sources;
 use super::{
-    Config, Engine, HandlerConfig, HandlerKind, KeepConfig, LogFormat, Problems, TopicConfig,
+    AdminConfig, Config, Engine, HandlerConfig, HandlerKind, KeepConfig, LogFormat, Problems,
+    TopicConfig,
 };
-use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, limits};
+use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, Token, limits};
 
 pub(super) fn config(table: Table, sources: &Sources, problems: &mut Problems) -> Config {
     let mut config = Config::default();
     let mut root = Section::root(table, sources, problems);
     if let Some(section) = root.section("server") {
         server(section, &mut config);
+    }
+    if let Some(section) = root.section("admin") {
+        admin(section, &mut config.admin);
     }
     if let Some(section) = root.section("log") {
         log(section, &mut config);
@@ -28,22 +34,46 @@ pub(super) fn config(table: Table, sources: &Sources, problems: &mut Problems) -
     if let Some(section) = root.section("topics") {
         config.topics = topics(section);
     }
-    root.later(&["admin", "roles"]);
+    root.later(&["roles"]);
     root.finish();
     config
 }
 
 fn server(mut section: Section<'_>, config: &mut Config) {
-    if let Some(listen) = section.string("listen") {
-        match listen.parse() {
-            Ok(listen) => config.listen = listen,
-            Err(_) => section.refuse("listen", &format!("is {listen:?}: an IP address and a port such as \"127.0.0.1:50051\" would be right")),
-        }
-    }
+    listen(&mut section, &mut config.listen);
     if let Some(drain) = section.duration("drain", "30s") {
         config.drain = drain;
     }
     section.finish();
+}
+
+fn admin(mut section: Section<'_>, admin: &mut AdminConfig) {
+    listen(&mut section, &mut admin.listen);
+    if let Some(token) = section.secret("token") {
+        admin.token = Token::new(&token);
+        if admin.token.is_none() {
+            // It is not told, wrong as it is.
+            let (least, most) = (limits::TOKEN_BYTES.start(), limits::TOKEN_BYTES.end());
+            let right = format!(
+                "cannot be one: {least} to {most} of A-Z a-z 0-9 - . _ ~ + / = would be right"
+            );
+            section.refuse("token", &right);
+        }
+    }
+    section.finish();
+}
+
+fn listen(section: &mut Section<'_>, into: &mut SocketAddr) {
+    let Some(listen) = section.string("listen") else {
+        return;
+    };
+    match listen.parse() {
+        Ok(listen) => *into = listen,
+        Err(_) => section.refuse(
+            "listen",
+            &format!("is {listen:?}: an IP address and a port such as \"{into}\" would be right"),
+        ),
+    }
 }
 
 fn log(mut section: Section<'_>, config: &mut Config) {
@@ -106,7 +136,6 @@ fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
         ("key", Ordering::Key),
         ("none", Ordering::None),
     ];
-    section.later(&["publish"]);
     let is_topics = name == "topics";
     let default = if is_topics {
         HandlerKind::Topics

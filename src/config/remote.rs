@@ -6,12 +6,12 @@ use http::Uri;
 
 use super::section::Section;
 use super::{HandlerKind, RemoteConfig};
-use crate::types::Retry;
+use crate::types::{Pattern, Retry};
 
 /// What the keys stand for that are not written.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-const KEYS: [&str; 3] = ["addresses", "call_timeout", "ca"];
+const KEYS: [&str; 4] = ["addresses", "call_timeout", "ca", "publish"];
 const ADDRESSES: &str = "addresses such as [\"http://127.0.0.1:7001\"]";
 
 /// `None`: it is of another kind, or what was written cannot be.
@@ -30,10 +30,12 @@ pub(super) fn remote(section: &mut Section<'_>, kind: HandlerKind) -> Option<Rem
     let ca = section
         .string("ca")
         .and_then(|path| certificates(section, &path));
+    let publish = publish(section);
     Some(RemoteConfig {
         addresses: addresses?,
         call_timeout: call_timeout.unwrap_or(CALL_TIMEOUT),
         ca,
+        publish,
     })
 }
 
@@ -115,6 +117,23 @@ fn check(address: &str) -> Result<(), &'static str> {
         return Err("which has a path: the host and its port alone would be right");
     }
     Ok(())
+}
+
+/// What is written and could never be published on is a mistake.
+fn publish(section: &mut Section<'_>) -> Vec<Pattern> {
+    const RIGHT: &str = "patterns such as [\"orders.>\", \"@user.*\"]";
+    let mut patterns = Vec::new();
+    for text in section.texts("publish", RIGHT).unwrap_or_default() {
+        match Pattern::parse(&text, "") {
+            Ok(pattern) if pattern.is_reserved() && !text.starts_with("@user.") => section.refuse(
+                "publish",
+                &format!("has {text:?}, which is the gateway's: of those only inboxes can be published on, as in \"@user.*\""),
+            ),
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => section.refuse("publish", &format!("has {text:?}, which is not a pattern: {error}")),
+        }
+    }
+    patterns
 }
 
 fn certificates(section: &mut Section<'_>, path: &str) -> Option<Vec<u8>> {

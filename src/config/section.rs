@@ -37,6 +37,18 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A text that is not told, whatever it is; a number is the text that it was written as, as a variable has no quotes.
+    pub(super) fn secret(&mut self, key: &'static str) -> Option<String> {
+        match self.take(key)? {
+            Value::String(text) => Some(text),
+            Value::Integer(number) => Some(number.to_string()),
+            _ => {
+                self.refuse(key, "is no text: text in quotes would be right");
+                None
+            }
+        }
+    }
+
     pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
         match self.take(key)? {
             Value::Boolean(value) => Some(value),

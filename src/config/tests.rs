@@ -173,6 +173,7 @@ fn a_remote_handler_has_addresses_and_is_durable() {
         kind = "grpc"
         addresses = ["http://127.0.0.1:7001", "https://orders.example"]
         call_timeout = "1m"
+        publish = ["orders.>", "@user.*"]
         retry = { attempts = 3, max = "1s" }
         on_dead = "continue"
     "#;
@@ -191,6 +192,8 @@ fn a_remote_handler_has_addresses_and_is_durable() {
         (remote.call_timeout, &remote.ca),
         (Duration::from_secs(60), &None)
     );
+    let publish: Vec<_> = remote.publish.iter().map(Pattern::as_str).collect();
+    assert_eq!(publish, ["orders.>", "@user.*"]);
     let expected = Retry {
         attempts: 3,
         max: Duration::from_secs(1),
@@ -257,6 +260,26 @@ fn what_a_remote_handler_cannot_have_is_told_with_what_would_be_right() {
             "handlers.orders.ca is \"nowhere.pem\", which cannot be read",
         ),
         (no_pem, "handlers.orders.ca is "),
+        (
+            with("publish = \"orders.>\""),
+            "handlers.orders.publish is \"orders.>\": patterns such as",
+        ),
+        (
+            with("publish = [\"a..b\"]"),
+            "handlers.orders.publish has \"a..b\", which is not a pattern: ",
+        ),
+        (
+            with("publish = [\"@me\"]"),
+            "handlers.orders.publish has \"@me\", which is not a pattern: ",
+        ),
+        (
+            with("publish = [\"records.>\"]"),
+            "handlers.orders.publish has \"records.>\", which is the gateway's",
+        ),
+        (
+            with("publish = [\"@*.ann\"]"),
+            "handlers.orders.publish has \"@*.ann\", which is",
+        ),
         (
             with("retry = { attempts = 0 }"),
             "handlers.orders.retry.attempts is 0",

@@ -9,7 +9,9 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::Semaphore;
 
+use super::about::StreamsView;
 use super::cursor::{Cursor, Place};
+use super::figures::{Levels, Sent};
 use super::live::{Found, Live, StreamId, Wakers};
 use super::reader::Reader;
 use super::session::{Batch, Origin, Session};
@@ -34,6 +36,7 @@ struct Shared {
     live: Mutex<Live>,
     scans: Arc<Semaphore>,
     jitter: Mutex<StdRng>,
+    sent: Arc<Sent>,
 }
 
 impl Hub {
@@ -48,6 +51,7 @@ impl Hub {
             live: Mutex::new(Live::new(settings.ring_entries, settings.ring_bytes)),
             scans: Arc::new(Semaphore::new(SCANS)),
             jitter: Mutex::new(StdRng::seed_from_u64(seed)),
+            sent: Arc::default(),
             settings,
         }))
     }
@@ -71,18 +75,23 @@ impl Hub {
             .map(Cursor::parse)
             .transpose()?;
         let epoch = epoch(&*store);
-        let (stream, told) = self.0.live.lock().join(&subscription, epoch);
+        let joined = self.0.live.lock().join(&subscription, epoch);
         // The ring has everything after `told`; the store may have more than the hub was told since it was made.
-        let tail = told.max(store.tail());
+        let tail = joined.told.max(store.tail());
         let origin = match cursor {
             Some(cursor) if is_known(&*store, cursor, tail) => Origin::Resumed(cursor.place),
             Some(_) => Origin::Lost,
             None => Origin::Fresh(subscription.start),
         };
-        let reader = Reader::new(store, &subscription, self.0.scans.clone());
+        let reader = Reader::new(
+            store,
+            &subscription,
+            self.0.scans.clone(),
+            self.0.sent.clone(),
+        );
         Ok(Session::new(
             self.clone(),
-            stream,
+            joined,
             epoch,
             reader,
             subscription,
@@ -102,6 +111,24 @@ impl Hub {
     /// How many streams there are.
     pub fn streams(&self) -> usize {
         self.0.live.lock().streams()
+    }
+
+    /// The streams of a higher number than this, so many at most, the lowest first.
+    pub fn look_at(&self, store: &dyn Store, number: u64, limit: usize) -> StreamsView {
+        let tail = store.tail();
+        let live = self.0.live.lock();
+        StreamsView {
+            streams: live.after(number, limit, tail),
+            open: live.streams(),
+        }
+    }
+
+    pub(super) fn levels(&self) -> Levels {
+        self.0.live.lock().levels()
+    }
+
+    pub(super) fn sent(&self) -> &Sent {
+        &self.0.sent
     }
 
     pub(super) fn settings(&self) -> &StreamSettings {

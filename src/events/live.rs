@@ -8,9 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use slab::Slab;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::Subscription;
+use super::about::{About, StreamView};
 use super::cursor::{Cursor, Place};
+use super::figures::Levels;
 use super::interest::{InterestId, Interests, Met};
 use super::ring::{Item, ItemKind, Ring};
 use super::session::Batch;
@@ -36,16 +39,22 @@ pub(super) struct Live {
     ring: Ring,
     interests: Interests,
     streams: Slab<Slot>,
+    /// How many streams there were.
+    numbers: u64,
     /// The newest entry that was told.
     tail: Position,
     /// Of the store, known since the first stream.
     epoch: u64,
     draining: Option<Duration>,
+    /// How often the ring went past a stream, and the ephemeral messages that were lost by that.
+    overtaken: u64,
+    lost: u64,
 }
 
 /// One stream, as the committer sees it.
 #[derive(Debug)]
 struct Slot {
+    about: Arc<About>,
     wants: SmallVec<[Want; 1]>,
     /// The client whose own messages it skips.
     own: Option<Arc<ClientKey>>,
@@ -63,6 +72,15 @@ struct Want {
     interest: InterestId,
     /// Ephemeral messages that were told and not read.
     ephemeral: u64,
+}
+
+/// A stream that has begun.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) stream: StreamId,
+    pub(super) about: Arc<About>,
+    /// The newest entry that was told before.
+    pub(super) told: Position,
 }
 
 /// What a stream found in the ring.
@@ -86,16 +104,21 @@ impl Live {
             ring: Ring::new(max_items, max_bytes),
             interests: Interests::default(),
             streams: Slab::new(),
+            numbers: 0,
             tail: Position(0),
             epoch: 0,
             draining: None,
+            overtaken: 0,
+            lost: 0,
         }
     }
 
     /// From here on everything that the stream wants is counted for it. Its wants are those of its patterns, in order, and
     /// then its client's results.
-    pub(super) fn join(&mut self, subscription: &Subscription, epoch: u64) -> (StreamId, Position) {
+    pub(super) fn join(&mut self, subscription: &Subscription, epoch: u64) -> Joined {
         self.epoch = epoch;
+        self.numbers += 1;
+        let about = Arc::new(About::new(self.numbers, subscription));
         let slots = self.streams.vacant_entry();
         let stream = slots.key();
         let tenant = &subscription.principal.tenant;
@@ -117,6 +140,7 @@ impl Live {
             });
         }
         slots.insert(Slot {
+            about: about.clone(),
             wants,
             own: subscription
                 .client
@@ -127,7 +151,11 @@ impl Live {
             results: Position(0),
             waker: None,
         });
-        (stream, self.tail)
+        Joined {
+            stream,
+            about,
+            told: self.tail,
+        }
     }
 
     pub(super) fn leave(&mut self, stream: StreamId) {
@@ -176,6 +204,8 @@ impl Live {
         if unread < self.ring.first() {
             let target = self.tail;
             let lost = slot.skip_all();
+            self.overtaken += 1;
+            self.lost += lost.iter().map(|(_, missed)| missed).sum::<u64>();
             return Found::Behind { target, lost };
         }
         let end = self.ring.end().min(unread + LOOK as u64);
@@ -232,6 +262,29 @@ impl Live {
 
     pub(super) fn streams(&self) -> usize {
         self.streams.len()
+    }
+
+    /// The streams of a higher number than this, so many at most, the lowest first.
+    pub(super) fn after(&self, number: u64, limit: usize, tail: Position) -> Vec<StreamView> {
+        let slots = self.streams.iter().map(|(_, slot)| slot);
+        let mut later: Vec<&Slot> = slots.filter(|slot| slot.about.number > number).collect();
+        later.sort_unstable_by_key(|slot| slot.about.number);
+        let (now, tail) = (Instant::now(), self.tail.max(tail));
+        let first = later.iter().take(limit);
+        first
+            .map(|slot| slot.about.view(now, tail, slot.unread.is_some()))
+            .collect()
+    }
+
+    /// Looks at every stream.
+    pub(super) fn levels(&self) -> Levels {
+        let unread = self.streams.iter().filter_map(|(_, slot)| slot.unread);
+        Levels {
+            streams: self.streams.len(),
+            lag: unread.min().map_or(0, |first| self.ring.end() - first),
+            overtaken: self.overtaken,
+            lost: self.lost,
+        }
     }
 
     #[cfg(test)]

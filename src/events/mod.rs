@@ -4,7 +4,9 @@
 //! A stream is spliced together without a seam: it joins the ring first, so that everything from then on is counted for it,
 //! then reads the store up to the tail that it joined at, then the ring, where it drops what it has by position.
 
+mod about;
 mod cursor;
+mod figures;
 mod hub;
 mod interest;
 mod live;
@@ -14,9 +16,11 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use about::{StreamView, StreamsView};
 pub use hub::Hub;
 pub use session::Session;
 
@@ -34,6 +38,8 @@ pub struct Subscription {
     pub start: Start,
     /// Not what this client published.
     pub skip_own: bool,
+    /// From where its connection comes, if that is known.
+    pub peer: Option<SocketAddr>,
 }
 
 /// Where a stream without a cursor starts.

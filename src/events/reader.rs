@@ -8,6 +8,7 @@ use rand::Rng as _;
 use tokio::sync::Semaphore;
 
 use super::Subscription;
+use super::figures::Sent;
 use crate::store::{Entry, Error, Filter, Page, Position, ScanLimit, Store};
 use crate::types::ClientKey;
 
@@ -30,6 +31,7 @@ pub(super) struct Reader {
     client: Option<Arc<ClientKey>>,
     /// Shared by all streams.
     scans: Arc<Semaphore>,
+    sent: Arc<Sent>,
 }
 
 /// What a read brought.
@@ -53,6 +55,7 @@ impl Reader {
         store: Arc<dyn Store>,
         subscription: &Subscription,
         scans: Arc<Semaphore>,
+        sent: Arc<Sent>,
     ) -> Arc<Self> {
         let filter = Filter {
             tenant: subscription.principal.tenant.clone(),
@@ -63,6 +66,7 @@ impl Reader {
             filter,
             client: subscription.client.clone(),
             scans,
+            sent,
         })
     }
 
@@ -110,6 +114,7 @@ impl Reader {
             tokio::task::coop::consume_budget().await;
             // Before the read, so that everything up to here is in it.
             let tail = self.store.tail();
+            self.sent.read();
             match self.store.results(client, from, PAGE).await {
                 Ok(page) => {
                     let last = page.entries.last().map_or(from, |entry| entry.position);
@@ -139,6 +144,7 @@ impl Reader {
             true => self.scans.acquire().await.ok(),
             false => None,
         };
+        self.sent.read();
         self.store.scan(&self.filter, from, PAGE).await
     }
 }

@@ -15,9 +15,11 @@ use futures_util::future::BoxFuture;
 use prost::Message as _;
 use tokio::time::{Instant, Sleep};
 
+use super::about::About;
 use super::cursor::{Cursor, Place};
+use super::figures::Sending;
 use super::hub::Hub;
-use super::live::{self, Found, StreamId};
+use super::live::{self, Found, Joined, StreamId};
 use super::reader::{Read, Reader};
 use super::{Start, Subscription};
 use crate::store::{Entry, EntryKind, Loss, LossCause, Position};
@@ -38,6 +40,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(1);
 pub struct Session {
     hub: Hub,
     stream: StreamId,
+    about: Arc<About>,
     reader: Arc<Reader>,
     epoch: u64,
     subscription: Subscription,
@@ -51,6 +54,7 @@ pub struct Session {
     /// The same of the first page of results.
     fresh_results: bool,
     ready: Batch,
+    sending: Sending,
     timer: Pin<Box<Sleep>>,
     /// When silence has lasted long enough; `None` while it has not begun.
     heartbeat_at: Option<Instant>,
@@ -89,7 +93,7 @@ enum Phase {
 impl Session {
     pub(super) fn new(
         hub: Hub,
-        stream: StreamId,
+        joined: Joined,
         epoch: u64,
         reader: Arc<Reader>,
         subscription: Subscription,
@@ -100,7 +104,8 @@ impl Session {
         let leave_at = Instant::now() + age.mul_f64(0.9) + hub.jitter(age.mul_f64(0.2));
         let mut session = Self {
             hub,
-            stream,
+            stream: joined.stream,
+            about: joined.about,
             reader,
             epoch,
             subscription,
@@ -110,6 +115,7 @@ impl Session {
             fresh: false,
             fresh_results: !matches!(origin, Origin::Resumed(_)),
             ready: Batch::default(),
+            sending: Sending::default(),
             timer: Box::pin(tokio::time::sleep_until(leave_at)),
             heartbeat_at: None,
             leave_at,
@@ -186,8 +192,12 @@ impl Session {
         loop {
             if let Some(event) = self.ready.pop() {
                 self.heartbeat_at = None;
+                self.about.sent(event.len());
+                self.show();
+                self.sending.event(event.len());
                 return Poll::Ready(Some(event));
             }
+            self.sending.add_to(self.hub.sent());
             let stepped = match &mut self.phase {
                 Phase::Ended => return Poll::Ready(None),
                 Phase::Opening(read) => {
@@ -331,6 +341,7 @@ impl Session {
     /// Waits for the next heartbeat or the end. The timer may be armed too early, which costs less than to arm it anew after
     /// every event.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.show();
         let now = Instant::now();
         let heartbeat = self.hub.settings().heartbeat;
         let heartbeat_at = *self.heartbeat_at.get_or_insert(now + heartbeat);
@@ -345,6 +356,12 @@ impl Session {
             self.timer.as_mut().reset(due);
         }
         self.timer.as_mut().poll(cx)
+    }
+
+    /// For those who look at it.
+    fn show(&self) {
+        let follows = matches!(self.phase, Phase::Following);
+        self.about.reached(self.reached.messages, follows);
     }
 
     fn leave(&mut self, cause: LeaveCause, within: Duration) {
@@ -423,6 +440,7 @@ impl Stream for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.sending.add_to(self.hub.sent());
         self.hub.leave(self.stream);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::store::{Domain, Origin, TakenId, Term};
+use crate::store::{Domain, Draft, Origin, TakenId, Term};
 use crate::types::{Action, Answer, HandlerName, Packet};
 
 /// Unique across all clients and starts, made by the gateway: two clients that both count 1, 2, 3 never get each other's
@@ -16,6 +16,9 @@ impl ItemId {
     /// The first bit tells the two kinds apart.
     const PASSING: u128 = 1 << 127;
 
+    /// What no item is called: for an answer under something that is no id.
+    pub(crate) const NONE: Self = Self(u128::MAX);
+
     /// Of a packet that is kept nowhere. `start` is random for each start of the process.
     pub(crate) fn passing(start: u64, number: u64) -> Self {
         Self(Self::PASSING | u128::from(start) << 64 | u128::from(number))
@@ -23,6 +26,11 @@ impl ItemId {
 
     pub(crate) fn of_taken(taken: TakenId) -> Self {
         Self(u128::from(taken.run) << 32 | u128::from(taken.at))
+    }
+
+    /// Whether it is of a packet that was taken.
+    pub(crate) fn is_of_taken(self) -> bool {
+        self.0 & Self::PASSING == 0
     }
 
     /// As it is written; `None` for what no item is called.
@@ -83,6 +91,19 @@ pub struct Handled {
     pub id: ItemId,
     /// OK, REJECTED or RETRY.
     pub answer: Answer,
+    /// Published in the commit of the answer; of one that is not final none are.
+    pub messages: Vec<Draft>,
+}
+
+impl Handled {
+    /// An answer that publishes nothing.
+    pub fn new(id: ItemId, answer: Answer) -> Self {
+        Self {
+            id,
+            answer,
+            messages: Vec::new(),
+        }
+    }
 }
 
 /// The call failed as a whole.

@@ -25,10 +25,7 @@ fn echo(item: Item) -> Handled {
         content: item.packet.content.clone(),
         ..Answer::ok()
     };
-    Handled {
-        id: item.id,
-        answer,
-    }
+    Handled::new(item.id, answer)
 }
 
 #[cfg(test)]

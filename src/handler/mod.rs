@@ -20,7 +20,7 @@ pub use batch::{Batch, CallError, Failure, Fence, Handled, Item, ItemId};
 pub use echo::Echo;
 pub use records::Records;
 pub use registry::{HandlerSettings, Kind, Registry, Unlisted};
-pub use remote::{Remote, RemoteSettings};
+pub use remote::{Publishing, Remote, RemoteSettings};
 pub use topics::{TopicRules, Topics};
 
 use crate::store::{Effect, Origin, Store};
@@ -39,6 +39,11 @@ pub trait Handler: std::fmt::Debug + Send + Sync {
     /// Names for CALL. Empty: any.
     fn methods(&self) -> &[String] {
         &[]
+    }
+
+    /// Whether its answers may bring messages.
+    fn publishes(&self) -> bool {
+        false
     }
 
     /// Whether its items carry a [`Fence`]: what works elsewhere may still be at an attempt that was given up here.

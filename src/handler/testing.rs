@@ -3,9 +3,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
+
 use crate::store::memory::{Keep, Memory};
-use crate::store::{Commit, Domain, Effect, Entry, Judged, Origin, Place, Store, Tail, Unit};
-use crate::types::{Action, Answer, ClientKey, Content, HandlerName, Packet, Principal};
+use crate::store::{
+    Commit, Domain, Draft, Effect, Entry, Judged, Origin, Place, Store, Tail, Unit,
+};
+use crate::types::{
+    Action, Answer, ClientKey, Content, Form, HandlerName, MessageId, Packet, Principal, Topic,
+};
 
 #[derive(Debug)]
 struct Nobody;
@@ -59,6 +65,18 @@ pub(super) fn origin(tenant: &str, subject: &str, handler: &str) -> Origin {
     }
 }
 
+/// A message of one text.
+pub(crate) fn draft(topic: &str, text: &[u8]) -> Draft {
+    Draft {
+        topic: Topic::parse(topic, "").unwrap(),
+        id: MessageId(1),
+        headers: Vec::new(),
+        form: Form::Text,
+        data: Bytes::copy_from_slice(text),
+        ephemeral: false,
+    }
+}
+
 pub(crate) fn packet(action: Action, key: &str) -> Packet {
     Packet {
         req_id: "r1".into(),
@@ -73,7 +91,7 @@ pub(crate) fn packet(action: Action, key: &str) -> Packet {
         more: None,
         fingerprint: 0,
         size: 0,
-        raw: bytes::Bytes::new(),
+        raw: Bytes::new(),
         refusal: None,
     }
 }

@@ -18,6 +18,12 @@ pub struct TopicRules {
     pub ephemeral: Vec<Pattern>,
 }
 
+impl TopicRules {
+    pub fn is_ephemeral(&self, topic: &Topic) -> bool {
+        self.ephemeral.iter().any(|pattern| pattern.matches(topic))
+    }
+}
+
 /// The `topics` handler.
 #[derive(Debug)]
 pub struct Topics {
@@ -86,11 +92,7 @@ impl Topics {
                 limits::ITEMS_AT_ONCE
             )));
         }
-        let ephemeral = self
-            .rules
-            .ephemeral
-            .iter()
-            .any(|pattern| pattern.matches(&topic));
+        let ephemeral = self.rules.is_ephemeral(&topic);
         let ids = ids(origin, packet);
         let drafts = items.iter().zip(ids).map(|(item, id)| Draft {
             topic: topic.clone(),

@@ -5,6 +5,7 @@ mod identity;
 mod origin;
 mod refusals;
 mod slots;
+mod token;
 mod web;
 
 use std::convert::Infallible;
@@ -22,6 +23,7 @@ use gate::Gate;
 pub use origin::Reach;
 pub(crate) use slots::Slot;
 use slots::Slots;
+pub use token::NeedsToken;
 use web::ForWeb;
 
 /// The layers around the services, from the innermost to the outermost.
@@ -45,6 +47,21 @@ pub fn around(
     // What comes from no browser skips both: headers that nobody reads cost a tenth of a small call.
     let service = ForWeb::new(web, service);
     // First of all: a foreign page learns nothing, not even what it would be allowed.
+    Gate::new(reach, service)
+}
+
+/// The layers around what those call who run the gateway. No page calls it, so there is no gRPC-Web.
+pub fn around_admin(
+    routes: Routes,
+    reach: Reach,
+    token: NeedsToken,
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    let service = MapResponse::new(routes, refusals::translate as fn(_) -> _);
+    let service = Gate::new(token, service);
+    // First of all, as on the port of clients.
     Gate::new(reach, service)
 }
 

@@ -104,7 +104,7 @@ fn not_ours(host: &str) -> String {
     )
 }
 
-fn is_grpc(request: &Request<Body>) -> bool {
+pub(super) fn is_grpc(request: &Request<Body>) -> bool {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| {
         let value = value.as_bytes();

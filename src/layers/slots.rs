@@ -38,8 +38,9 @@ impl Rule for Slots {
         }
         let principal = request.extensions().get::<Arc<Principal>>();
         let owner = principal.map(|who| (who.tenant.clone(), who.subject.clone()));
-        let slot = self.take(owner.unwrap_or_default()).map_err(|message| {
-            tracing::info!(reason = "streams", "refused a call: {message}");
+        let owner = owner.unwrap_or_default();
+        let slot = self.take(owner.clone()).map_err(|message| {
+            tracing::info!(method = "Events", subject = %owner.1, reason = "streams", "refused a call: {message}");
             Box::new(Status::resource_exhausted(message).into_http())
         })?;
         // The method takes it out and keeps it with the stream; an `Arc`, because what is in a request must be `Clone`.

@@ -1,17 +1,18 @@
 //! `tidegate.v1.Gateway`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status};
 
-use super::Refusal;
 use super::batch;
 use super::info::info;
 use super::response::response;
 use super::results;
 use super::stream::{EventStream, stream};
 use super::subscription::subscription;
+use super::{Refusal, Refused};
 use crate::broker::{self, Broker, Stopping};
 use crate::events::Hub;
 use crate::handler::Registry;
@@ -30,6 +31,8 @@ pub struct Gateway {
     pub registry: Arc<Registry>,
     /// The name of this process, for people.
     pub node: String,
+    /// Calls that were refused as a whole.
+    pub refused: Refused,
     /// Once it is cancelled, new calls are `UNAVAILABLE`.
     pub stopping: CancellationToken,
 }
@@ -41,7 +44,7 @@ impl gateway_server::Gateway for Gateway {
         let answer = self.batch(request, &principal).await;
         answer
             .map(Response::new)
-            .map_err(|refusal| told("Sync", &principal, refusal))
+            .map_err(|refusal| self.told("Sync", &principal, refusal))
     }
 
     type EventsStream = EventStream;
@@ -52,10 +55,12 @@ impl gateway_server::Gateway for Gateway {
     ) -> Result<Response<EventStream>, Status> {
         let principal = principal(request.extensions());
         let slot = request.extensions_mut().remove::<Arc<Slot>>();
-        let stream = self.open(request.into_inner(), slot, &principal).await;
+        let peer = request.remote_addr();
+        let request = request.into_inner();
+        let stream = self.open(request, slot, &principal, peer).await;
         stream
             .map(Response::new)
-            .map_err(|refusal| told("Events", &principal, refusal))
+            .map_err(|refusal| self.told("Events", &principal, refusal))
     }
 
     async fn results(
@@ -65,7 +70,7 @@ impl gateway_server::Gateway for Gateway {
         let principal = principal(request.extensions());
         let kept = self.kept(request.into_inner(), &principal).await;
         kept.map(Response::new)
-            .map_err(|refusal| told("Results", &principal, refusal))
+            .map_err(|refusal| self.told("Results", &principal, refusal))
     }
 
     async fn info(
@@ -110,14 +115,23 @@ impl Gateway {
         request: proto::EventsRequest,
         slot: Option<Arc<Slot>>,
         principal: &Arc<Principal>,
+        peer: Option<SocketAddr>,
     ) -> Result<EventStream, Refusal> {
         self.check_running()?;
-        let subscription = subscription(request, principal)?;
+        let subscription = subscription(request, principal, peer)?;
         if let Some(client) = &subscription.client {
             self.broker.recall(client).await;
         }
         let session = self.hub.open(self.store.clone(), subscription)?;
         Ok(stream(session, slot))
+    }
+
+    /// One line per refused request, never its content.
+    fn told(&self, method: &'static str, principal: &Principal, refusal: Refusal) -> Status {
+        let reason = refusal.name();
+        tracing::info!(method, subject = %principal.subject, reason, "refused a call: {refusal}");
+        self.refused.count(method, reason);
+        refusal.into()
     }
 
     fn check_running(&self) -> Result<(), Stopping> {
@@ -166,10 +180,4 @@ fn is_everyday(reason: Reason) -> bool {
         reason,
         Reason::VersionMismatch | Reason::NotFound | Reason::AlreadyExists | Reason::Application
     )
-}
-
-/// One line per refused request, never its content.
-fn told(method: &'static str, principal: &Principal, refusal: Refusal) -> Status {
-    tracing::info!(method, subject = %principal.subject, reason = refusal.name(), "refused a call: {refusal}");
-    refusal.into()
 }

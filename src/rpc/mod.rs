@@ -1,6 +1,8 @@
 //! The services that clients call: convert, call, convert.
 
+mod admin;
 mod batch;
+mod calls;
 mod gateway;
 mod info;
 mod refusal;
@@ -12,6 +14,8 @@ mod subscription;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
+pub use admin::{Admin, OPEN_PAGES, admin_routes};
+pub use calls::Refused;
 pub use gateway::Gateway;
 use refusal::Refusal;
 
@@ -29,24 +33,24 @@ pub fn routes(gateway: Gateway, health: HealthServer<impl Health>) -> Routes {
     routes.add_service(gateway).add_service(health);
     // Old grpcurl and most browser tools ask v1alpha, new ones v1.
     routes.add_service(
-        reflection()
+        reflection(SERVICE_NAME)
             .build_v1()
             .expect("our own descriptors can be read"),
     );
     routes.add_service(
-        reflection()
+        reflection(SERVICE_NAME)
             .build_v1alpha()
             .expect("our own descriptors can be read"),
     );
     routes.routes()
 }
 
-/// Only the services that are there: the contract has more than this port serves.
-fn reflection() -> tonic_reflection::server::Builder<'static> {
+/// Only the services that are there: the contract has more than one port serves.
+fn reflection(service: &'static str) -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_service_name(SERVICE_NAME)
+        .with_service_name(service)
         .with_service_name("grpc.health.v1.Health")
         .with_service_name("grpc.reflection.v1.ServerReflection")
         .with_service_name("grpc.reflection.v1alpha.ServerReflection")

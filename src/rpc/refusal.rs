@@ -17,6 +17,9 @@ pub(super) enum Refusal {
     /// The caller may not.
     #[error("{0}")]
     Forbidden(String),
+    /// What it names is not there.
+    #[error("{0}")]
+    Missing(String),
     /// What was told stands, and cannot be read now.
     #[error("{0}")]
     Unavailable(String),
@@ -32,6 +35,7 @@ impl Refusal {
             Self::Invalid(_) => "invalid",
             Self::TooMuch(_) => "limit",
             Self::Forbidden(_) => "forbidden",
+            Self::Missing(_) => "missing",
             Self::Unavailable(_) => "unavailable",
             Self::Stopping(_) => "stopping",
         }
@@ -45,6 +49,7 @@ impl From<Refusal> for Status {
             Refusal::Invalid(_) => Self::invalid_argument(text),
             Refusal::TooMuch(_) => Self::resource_exhausted(text),
             Refusal::Forbidden(_) => Self::permission_denied(text),
+            Refusal::Missing(_) => Self::not_found(text),
             Refusal::Unavailable(_) | Refusal::Stopping(_) => Self::unavailable(text),
         }
     }

@@ -1,5 +1,6 @@
 //! From an `EventsRequest` to a checked subscription.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Refusal, batch};
@@ -10,6 +11,7 @@ use crate::wire::proto;
 pub(super) fn subscription(
     request: proto::EventsRequest,
     principal: &Arc<Principal>,
+    peer: Option<SocketAddr>,
 ) -> Result<Subscription, Refusal> {
     let start = start(&request)?;
     let client = batch::client(&request.client_id.into(), principal)?;
@@ -38,6 +40,7 @@ pub(super) fn subscription(
         cursor: (!request.cursor.is_empty()).then_some(request.cursor),
         start,
         skip_own: request.skip_own,
+        peer,
     })
 }
 

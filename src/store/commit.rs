@@ -84,7 +84,7 @@ pub struct TakenId {
 pub struct Finish {
     pub taken: TakenId,
     pub answer: Arc<Answer>,
-    /// Published with the answer.
+    /// Published with the answer, in the packet's tenant and in nobody's name.
     pub messages: Vec<Draft>,
     /// As in a [`Unit`].
     pub awaited: bool,
@@ -154,7 +154,8 @@ impl Change {
 }
 
 impl Draft {
-    fn size(&self) -> usize {
+    /// About how much room it takes.
+    pub(crate) fn size(&self) -> usize {
         let pairs = |(name, value): &(ByteString, ByteString)| name.len() + value.len() + 8;
         let headers: usize = self.headers.iter().map(pairs).sum();
         64 + self.topic.as_str().len() + headers + self.data.len()

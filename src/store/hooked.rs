@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 
 use super::memory::Memory;
 use super::{
-    Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
-    Placed, Position, ResultsPage, ScanLimit, Store, Term, Unheard, Which,
+    Commit, Committing, Domain, Entry, Epoch, Error, Figures, Filter, KeptResult, OpenRun, Page,
+    PageOf, Placed, Position, ResultsPage, ScanLimit, Store, Term, Unheard, Which,
 };
 use crate::types::{ClientKey, Record, Topic};
 
@@ -60,6 +60,10 @@ impl<H: Hook> Store for Hooked<H> {
         limit: ScanLimit,
     ) -> BoxFuture<'a, Result<PageOf<Record>, Error>> {
         self.memory.list(collection, prefix, after, limit)
+    }
+
+    fn figures(&self) -> BoxFuture<'_, Figures> {
+        self.memory.figures()
     }
 
     fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {

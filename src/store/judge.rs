@@ -243,7 +243,7 @@ fn close(finish: Finish, now: SystemTime, rows: &mut impl Rows) -> Result<(), Er
     };
     for draft in finish.messages {
         let keeping = keeping(&draft);
-        rows.publish(message_of(draft, &opened.origin, now), keeping);
+        rows.publish(message_of_handler(draft, &opened.origin, now), keeping);
     }
     let identity = identity(&opened.origin, &opened.place, &opened.req_id);
     let answer = identity.map(|identity| Final {
@@ -405,6 +405,15 @@ fn message_of(draft: Draft, origin: &Origin, now: SystemTime) -> Message {
         client_id: client_id(origin),
         headers: draft.headers,
         body: MessageBody::Content(draft.form, draft.data),
+    }
+}
+
+/// Whoever sent the packet did not publish what its handler did: nobody's `skip_own` leaves it out.
+fn message_of_handler(draft: Draft, origin: &Origin, now: SystemTime) -> Message {
+    Message {
+        publisher: ByteString::new(),
+        client_id: ByteString::new(),
+        ..message_of(draft, origin, now)
     }
 }
 

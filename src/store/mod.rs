@@ -38,6 +38,7 @@ mod commit;
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+mod figures;
 #[cfg(test)]
 pub(crate) mod hooked;
 mod judge;
@@ -47,12 +48,14 @@ mod read;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 pub use commit::{
     Change, Commit, Committing, Domain, Draft, Effect, Finish, Judged, Op, Origin, Owed, Place,
     QueueKey, ReqIdScope, Settle, TakenId, Term, Unit,
 };
+pub use figures::{Figures, Files, LogFigures, StoreSource};
 pub use read::{
     Entry, EntryKind, Epoch, Filter, KeptResult, Loss, LossCause, OpenPacket, OpenRun, Page,
     PageOf, Placed, Position, ResultsPage, ScanLimit, Unheard, Which,
@@ -153,6 +156,11 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// What was taken before this start and is not finished, oldest run first. Whoever asks has it driven from then on.
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>>;
+
+    /// How it stands, for those who look. Cheap: it is asked often.
+    fn figures(&self) -> BoxFuture<'_, Figures> {
+        std::future::ready(Figures::default()).boxed()
+    }
 
     /// Everything that was accepted is durable when this ends, and nothing is accepted any more.
     fn close(&self) -> BoxFuture<'_, ()>;

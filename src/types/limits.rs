@@ -24,6 +24,9 @@ pub const EVENT_BYTES: usize = 2 << 20;
 
 /// Items of one packet to `records` (CREATE) or `topics`.
 pub const ITEMS_AT_ONCE: usize = 64;
+/// Messages that are published with one result, and their topics, headers and contents together.
+pub const RESULT_MESSAGES: usize = 64;
+pub const RESULT_MESSAGE_BYTES: usize = 2 << 20;
 pub const PAGE_SIZE: u32 = 100;
 pub const PAGE_SIZE_MAX: u32 = 1_000;
 pub const PAGE_BYTES: usize = 1 << 20;
@@ -37,3 +40,6 @@ pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Without a configuration file, how many collections come into being by being named.
 pub const COLLECTIONS: usize = 1_000;
+
+/// How long a token of `Admin` is: not short enough to be guessed, nor longer than what metadata has room for.
+pub const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=512;

@@ -9,6 +9,7 @@ pub mod limits;
 mod message;
 mod packet;
 mod record;
+mod token;
 mod topic;
 
 pub use answer::{Answer, Body, Outcome, Reason};
@@ -18,4 +19,5 @@ pub use identity::{ClientKey, HandlerName, Principal};
 pub use message::{Message, MessageBody, MessageId};
 pub use packet::{Action, More, Packet, PacketFile, Source};
 pub use record::Record;
+pub use token::Token;
 pub use topic::{MAX_TOKENS, Pattern, Topic, TopicError, encode_token, record_key, record_prefix};

@@ -152,6 +152,16 @@ pub(crate) fn duration(span: Duration) -> prost_types::Duration {
     }
 }
 
+/// As the contract has them, without what is before each of its names.
+pub(crate) fn names(of: Outcome, why: Reason) -> (&'static str, &'static str) {
+    let outcome = outcome(of).as_str_name();
+    let reason = reason(why).as_str_name();
+    (
+        outcome.strip_prefix("OUTCOME_").unwrap_or(outcome),
+        reason.strip_prefix("REASON_").unwrap_or(reason),
+    )
+}
+
 fn outcome(outcome: Outcome) -> proto::Outcome {
     match outcome {
         Outcome::Ok => proto::Outcome::Ok,

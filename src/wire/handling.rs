@@ -114,11 +114,42 @@ pub(crate) fn answer(result: proto::HandleResult) -> Answer {
     }
 }
 
+/// A message that a handler publishes with a result.
+#[derive(Debug)]
+pub(crate) struct Published {
+    /// As it was written.
+    pub(crate) topic: String,
+    pub(crate) headers: Vec<(ByteString, ByteString)>,
+    pub(crate) form: Form,
+    pub(crate) data: Bytes,
+}
+
+pub(crate) fn published(publication: proto::Publication) -> Published {
+    let content = content(publication.data, publication.text);
+    let (form, data) = content.unwrap_or_default();
+    Published {
+        topic: publication.topic,
+        headers: bounded(publication.headers),
+        form,
+        data,
+    }
+}
+
+/// `None` where there is none.
+fn content(data: Bytes, text: String) -> Option<(Form, Bytes)> {
+    match (data.is_empty(), text.is_empty()) {
+        (false, _) => Some((Form::Bytes, data)),
+        (true, false) => Some((Form::Text, text.into())),
+        (true, true) => None,
+    }
+}
+
 /// The reasons that are a handler's to give; every other is its own.
 fn reason(outcome: Outcome, number: i32) -> Reason {
     match (proto::Reason::try_from(number), outcome) {
         (Ok(proto::Reason::Unspecified), Outcome::Ok) => Reason::Unspecified,
         (Ok(proto::Reason::InvalidData), _) => Reason::InvalidData,
+        (Ok(proto::Reason::UnsupportedAction), _) => Reason::UnsupportedAction,
         (Ok(proto::Reason::NotFound), _) => Reason::NotFound,
         (Ok(proto::Reason::AlreadyExists), _) => Reason::AlreadyExists,
         (Ok(proto::Reason::VersionMismatch), _) => Reason::VersionMismatch,
@@ -143,15 +174,10 @@ fn bounded(headers: std::collections::HashMap<String, String>) -> Vec<(ByteStrin
 }
 
 fn record(record: proto::Record) -> Record {
-    let content = match (record.data.is_empty(), record.text.is_empty()) {
-        (false, _) => Some((Form::Bytes, record.data)),
-        (true, false) => Some((Form::Text, record.text.into())),
-        (true, true) => None,
-    };
     Record {
         key: record.key.into(),
         version: record.version,
-        content,
+        content: content(record.data, record.text),
         created_at: time(record.created_at),
         updated_at: time(record.updated_at),
         updated_by: record.updated_by.into(),
@@ -182,6 +208,12 @@ mod tests {
     fn what_a_handler_may_not_say_is_brought_to_what_it_may() {
         use proto::{Outcome as O, Reason as R};
         let cases = [
+            (
+                O::Rejected,
+                R::UnsupportedAction,
+                Outcome::Rejected,
+                Reason::UnsupportedAction,
+            ),
             (O::Ok, R::Unspecified, Outcome::Ok, Reason::Unspecified),
             (O::Ok, R::Application, Outcome::Ok, Reason::Application),
             (

@@ -18,6 +18,12 @@ pub mod handler {
     include!(concat!(env!("OUT_DIR"), "/handler/tidegate.v1.rs"));
 }
 
+/// `Admin`: its service, and who calls it.
+#[allow(missing_debug_implementations, unreachable_pub, clippy::all)]
+pub mod admin {
+    include!(concat!(env!("OUT_DIR"), "/admin/tidegate.v1.rs"));
+}
+
 /// What reflection answers from.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tidegate.v1.bin"));
 

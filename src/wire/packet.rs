@@ -377,7 +377,7 @@ impl Draft {
     }
 }
 
-fn action(number: i32) -> Option<Action> {
+pub(crate) fn action(number: i32) -> Option<Action> {
     match proto::Action::try_from(number).ok()? {
         proto::Action::Unspecified => None,
         proto::Action::Create => Some(Action::Create),

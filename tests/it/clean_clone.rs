@@ -65,6 +65,7 @@ impl Made {
             .current_dir(clone)
             .env("CARGO_TARGET_DIR", target)
             .env("TIDEGATE_SERVER__LISTEN", "127.0.0.1:0")
+            .env("TIDEGATE_ADMIN__LISTEN", "127.0.0.1:0")
             .env_remove("MAKEFLAGS")
             .env_remove("MAKELEVEL")
             .stdout(Stdio::piped())

@@ -287,6 +287,7 @@ fn of(subject: &str, patterns: &[&str]) -> Subscription {
         cursor: None,
         start: Start::Now,
         skip_own: false,
+        peer: None,
     }
 }
 

@@ -8,6 +8,7 @@
     missing_debug_implementations
 )]
 
+mod admin;
 mod bad_input;
 mod bench_table;
 mod clean_clone;
@@ -17,9 +18,13 @@ mod crashes;
 mod events;
 mod full_disk;
 mod generated;
+mod go_handler;
+mod guide;
 mod named_cases;
+mod python_handler;
 mod readme;
 mod remote;
+mod rust_handler;
 mod slow;
 mod soak;
 mod start_up;

@@ -99,12 +99,12 @@ fn calls_are_read_from_their_blocks() {
 
 /// A call as it is printed, and the values of its output that are printed.
 #[derive(Debug)]
-struct Call {
+pub(super) struct Call {
     line: String,
     expected: Vec<Value>,
 }
 
-fn calls(readme: &str) -> Vec<Call> {
+pub(super) fn calls(readme: &str) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     let mut lines = readme.lines();
     while let Some(line) = lines.next() {
@@ -137,7 +137,7 @@ fn calls(readme: &str) -> Vec<Call> {
 }
 
 /// Runs a call until it has printed what was expected (a stream has no other end), and gives everything it printed.
-async fn run(call: &Call, gateway: &Process) -> String {
+pub(super) async fn run(call: &Call, gateway: &Process) -> String {
     let line = call.line.replace(PRINTED, gateway.address());
     assert_ne!(
         line, call.line,

@@ -7,6 +7,7 @@ mod outage;
 mod overload;
 mod patient;
 mod poison;
+mod published;
 mod together;
 
 use std::collections::HashSet;

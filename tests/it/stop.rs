@@ -295,6 +295,7 @@ async fn shows_3_5_second_process_on_the_same_directory() {
     client.sync(create("before")).await.unwrap();
     let second = Command::new(env!("CARGO_BIN_EXE_tidegate"))
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .env("TIDEGATE_ADMIN__LISTEN", "127.0.0.1:0")
         .arg(directory.path())
         .kill_on_drop(true)
         .output();

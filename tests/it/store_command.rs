@@ -161,6 +161,7 @@ async fn what_is_no_store_is_refused() {
     let looked = store(&[], &letter).await;
     let served = Command::new(env!("CARGO_BIN_EXE_tidegate"))
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .env("TIDEGATE_ADMIN__LISTEN", "127.0.0.1:0")
         .arg(&letter)
         .output()
         .await

@@ -82,9 +82,9 @@ impl Handler for Works {
             }
             if state.refuse > 0 {
                 state.refuse -= 1;
-                let refused = |item: &tidegate::handler::Item| Handled {
-                    id: item.id,
-                    answer: Answer::retry(Why::HandlerUnavailable, "later"),
+                let refused = |item: &tidegate::handler::Item| {
+                    let later = Answer::retry(Why::HandlerUnavailable, "later");
+                    Handled::new(item.id, later)
                 };
                 return Ok(batch.items.iter().map(refused).collect());
             }
@@ -449,12 +449,13 @@ struct Talks;
 
 impl Handler for Talks {
     fn handle(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Handled>, CallError>> {
-        let large = |item: &tidegate::handler::Item| Handled {
-            id: item.id,
-            answer: Answer {
-                content: Content::text("x".repeat(2 << 20)),
+        let large = |item: &tidegate::handler::Item| {
+            let content = Content::text("x".repeat(2 << 20));
+            let answer = Answer {
+                content,
                 ..Answer::ok()
-            },
+            };
+            Handled::new(item.id, answer)
         };
         let answers = batch.items.iter().map(large).collect();
         Box::pin(async move { Ok(answers) })

@@ -60,9 +60,10 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
             "src/layers",
             "src/handler/remote",
             "src/app",
+            "src/cli/admin",
             "src/cli/bench",
         ],
-        "the core does not know the wire; the floor of the benchmark is a bare tonic service",
+        "the core does not know the wire; commands call Admin; the floor of the benchmark is a bare tonic service",
     ),
     (
         "async_nats",

@@ -18,6 +18,9 @@
 //! It is thin: what it is asked to send, it sends once. It keeps no queue and repeats nothing, so an
 //! [open](proto::Outcome::is_final) outcome is its caller's to act on.
 //!
+//! The feature `handler` is for the other side, a service that the gateway calls: `proto::handler_server::Handler` is what it
+//! implements, and an item of a batch has words for its answer.
+//!
 //! # Connections
 //!
 //! A stream that nobody reads fills its HTTP/2 window, and what lies there also counts against the window of its whole
@@ -31,6 +34,8 @@ mod builder;
 mod client;
 mod error;
 mod events;
+#[cfg(feature = "handler")]
+mod handler;
 mod request;
 
 pub use builder::{Builder, Windows};
@@ -38,7 +43,8 @@ pub use client::Client;
 pub use error::Error;
 pub use events::EventStream;
 
-/// The messages of the contract, and the bare client under [`Client`]: generated from `proto/` and committed.
+/// The messages of the contract, and the bare client under [`Client`]: generated from `proto/` and committed. With the feature
+/// `handler` also those of `Handler`, and the trait that a service implements which the gateway calls.
 #[allow(
     missing_docs,
     missing_debug_implementations,
@@ -47,4 +53,6 @@ pub use events::EventStream;
 )]
 pub mod proto {
     include!("gen/tidegate.v1.rs");
+    #[cfg(feature = "handler")]
+    include!("gen/tidegate.v1.handler.rs");
 }

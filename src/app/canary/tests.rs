@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_server::Health;
+use tonic_health::pb::health_server::Health as _;
 use tonic_health::server::HealthService;
 
 use super::*;
-use crate::app::{SERVICE, handlers};
+use crate::app::handlers;
+use crate::app::health::NAMES;
 use crate::broker::{self, Settings};
 use crate::config::Config;
 use crate::store::hooked::{Hook, Hooked};
@@ -64,6 +65,7 @@ impl Hook for Moody {
 /// A canary that runs.
 struct Cage {
     mood: watch::Sender<Mood>,
+    trouble: watch::Receiver<Option<String>>,
     service: HealthService,
     stopped: CancellationToken,
     canary: JoinHandle<()>,
@@ -85,23 +87,23 @@ impl Cage {
         let (broker, worker) = broker::build(registry, store.clone(), Settings::default());
         // It ends with its last handle, which is the canary's.
         drop(tokio::spawn(worker.run()));
-        let health = HealthReporter::new();
-        set_health(&health, ServingStatus::Serving).await;
+        let health = Health::serving().await;
         let stopped = CancellationToken::new();
         let canary = Canary::new(broker, health.clone()).run(stopped.clone());
         Self {
             mood,
-            service: HealthService::from_health_reporter(health),
+            trouble: health.trouble(),
+            service: HealthService::from_health_reporter(health.reporter),
             stopped,
             canary: tokio::spawn(canary),
             store,
         }
     }
 
-    /// Of both names, which always say the same.
+    /// Of all names, which always say the same, and of pages.
     async fn is_serving(&self) -> bool {
         let mut serving = Vec::new();
-        for service in ["", SERVICE] {
+        for service in NAMES {
             let request = HealthCheckRequest {
                 service: service.to_owned(),
             };
@@ -112,7 +114,8 @@ impl Cage {
                 .unwrap();
             serving.push(answer.into_inner().status == 1);
         }
-        assert_eq!(serving[0], serving[1]);
+        assert!(serving.iter().all(|one| *one == serving[0]), "{serving:?}");
+        assert_eq!(self.trouble.borrow().is_none(), serving[0]);
         serving[0]
     }
 

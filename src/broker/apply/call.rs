@@ -8,7 +8,8 @@ use tracing::warn;
 
 use super::commit::Domains;
 use super::in_doubt;
-use crate::broker::core::{Done, Run};
+use super::tally::{Odd, Tally};
+use crate::broker::core::{Completed, Done, Messages, Run};
 use crate::handler::{Batch, CallError, Failure, Handled, Handler, HandlerSettings, Item, ItemId};
 use crate::types::{Answer, Content, Outcome, Reason, beginning, limits};
 
@@ -19,7 +20,12 @@ const FRAMING: usize = 64;
 const MESSAGE_BYTES: usize = 1 << 10;
 
 /// Items that were refused on the way are not handed over.
-pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> Done {
+pub(super) async fn call(
+    handler: &dyn Handler,
+    domains: &Domains,
+    tally: &Tally,
+    run: Run,
+) -> Completed {
     let (now, time) = (Instant::now(), SystemTime::now());
     let mut chains = Vec::with_capacity(run.items.len());
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(run.items.len());
@@ -47,7 +53,7 @@ pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> 
         }
         answers.push(refusal);
     }
-    let mut failed = None;
+    let (mut messages, mut failed) = (Vec::new(), None);
     if !items.is_empty() {
         let batch = Batch {
             handler: run.settings.name.clone(),
@@ -61,8 +67,15 @@ pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> 
         };
         match called {
             Ok(results) => {
-                fill_in(results, &handed, &mut answers);
-                tell_overtaken(&run.settings, &chains, &answers);
+                let ignored;
+                (messages, ignored) = fill_in(results, &handed, &mut answers);
+                let odd = Odd {
+                    missing: answers.iter().filter(|answer| answer.is_none()).count() as u64,
+                    ignored: ignored as u64,
+                    overtaking: overtaking(&chains, &answers) as u64,
+                };
+                tell_odd(&run.settings, odd);
+                tally.odd(&run.settings.name, odd);
             }
             Err(error) => {
                 warn!(handler = %run.settings.name, %error, items = handed.len(), "a call failed");
@@ -78,9 +91,13 @@ pub(super) async fn call(handler: &dyn Handler, domains: &Domains, run: Run) -> 
     let answers = answers
         .map(|answer| answer.unwrap_or_else(missing))
         .collect();
-    match failed {
+    let done = match failed {
         Some(error) => Done::Failed(error, answers),
         None => Done::Answered(answers),
+    };
+    Completed {
+        messages,
+        ..done.into()
     }
 }
 
@@ -111,36 +128,52 @@ async fn fenced(
     handler.handle(batch).await
 }
 
-/// The handler is to stop a chain at the first item that it does not finish. One that goes on breaks the order that its
-/// clients were promised, and nobody else can see it.
-fn tell_overtaken(settings: &HandlerSettings, chains: &[u32], answers: &[Option<Answer>]) {
-    let overtaken = overtaken(chains, answers);
-    if overtaken > 0 {
-        warn!(
-            handler = %settings.name,
-            overtaken,
-            "the handler applied items behind one of their order that it did not finish"
-        );
+/// One line a batch for each kind. The handler is to stop a chain at the first item that it does not finish: one that goes on
+/// breaks the order that its clients were promised, and nobody else can see it.
+fn tell_odd(settings: &HandlerSettings, odd: Odd) {
+    let (
+        handler,
+        Odd {
+            ignored,
+            overtaking,
+            ..
+        },
+    ) = (&settings.name, odd);
+    if overtaking > 0 {
+        warn!(%handler, overtaking, "the handler applied items behind one of their order that it did not finish");
+    }
+    if ignored > 0 {
+        warn!(%handler, ignored, "the handler answered items that it did not get, or twice");
+    }
+    if odd.missing > 0 {
+        warn!(%handler, missing = odd.missing, "the handler gave no answer for some items: they count as RETRY");
     }
 }
 
-fn overtaken(chains: &[u32], answers: &[Option<Answer>]) -> usize {
+fn overtaking(chains: &[u32], answers: &[Option<Answer>]) -> usize {
     let mut stopped = HashSet::new();
-    let mut overtaken = 0;
+    let mut overtaking = 0;
     for (&chain, answer) in chains.iter().zip(answers).filter(|(chain, _)| **chain != 0) {
         match answer {
             Some(answer) if answer.outcome == Outcome::Ok => {
-                overtaken += usize::from(stopped.contains(&chain));
+                overtaking += usize::from(stopped.contains(&chain));
             }
             Some(answer) if answer.outcome == Outcome::Rejected => {}
             _ => drop(stopped.insert(chain)),
         }
     }
-    overtaken
+    overtaking
 }
 
-/// Puts results where their items were, by id: handlers may answer in any order, twice, or for nobody.
-fn fill_in(results: Vec<Handled>, handed: &[(ItemId, usize)], answers: &mut [Option<Answer>]) {
+/// Puts results where their items were, by id: handlers may answer in any order, twice, or for nobody. Gives the messages of
+/// those that are final (of an item that comes again, the attempt that finishes it publishes), and how many results it left
+/// out.
+fn fill_in(
+    results: Vec<Handled>,
+    handed: &[(ItemId, usize)],
+    answers: &mut [Option<Answer>],
+) -> (Vec<Messages>, usize) {
+    let mut messages = Vec::new();
     let mut ignored = 0;
     let mut by_id = None;
     for (position, result) in results.into_iter().enumerate() {
@@ -153,16 +186,17 @@ fn fill_in(results: Vec<Handled>, handed: &[(ItemId, usize)], answers: &mut [Opt
             }
         };
         match at {
-            Some(at) if answers[at].is_none() => answers[at] = Some(bounded(result.answer)),
+            Some(at) if answers[at].is_none() => {
+                let drafts = result.messages;
+                if result.answer.outcome.is_final() && !drafts.is_empty() {
+                    messages.push(Messages { at, drafts });
+                }
+                answers[at] = Some(bounded(result.answer));
+            }
             _ => ignored += 1,
         }
     }
-    if ignored > 0 {
-        warn!(
-            ignored,
-            "the handler answered items that it did not get, or twice"
-        );
-    }
+    (messages, ignored)
 }
 
 /// What a handler answers is bounded here, before it is kept or told: what is too large comes without content, with the
@@ -200,7 +234,7 @@ mod tests {
         let no = Some(Answer::rejected(Reason::Application, ""));
         let count = |items: &[(u32, &Option<Answer>)]| {
             let (chains, answers): (Vec<u32>, Vec<_>) = items.iter().copied().unzip();
-            overtaken(&chains, &answers.into_iter().cloned().collect::<Vec<_>>())
+            overtaking(&chains, &answers.into_iter().cloned().collect::<Vec<_>>())
         };
         assert_eq!(count(&[(1, &ok), (1, &no), (1, &ok), (2, &retry)]), 0);
         assert_eq!(count(&[(1, &retry), (2, &ok), (1, &retry), (2, &ok)]), 0);

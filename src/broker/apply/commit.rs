@@ -6,7 +6,10 @@ use std::time::SystemTime;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tracing::warn;
+
+use super::tally::{Fate, Tally};
 
 use crate::handler::{Fence, HandlerSettings, Item, Kind, Ordering};
 use crate::store::{
@@ -23,6 +26,7 @@ pub(super) struct Domains {
     /// A lock and not a task: it is held for a look-up. A cell for each take-over, so that all who need the term wait for
     /// the same one.
     terms: Arc<Mutex<HashMap<Domain, Arc<OnceCell<Term>>>>>,
+    tally: Tally,
 }
 
 /// What a commit does in one domain.
@@ -47,15 +51,29 @@ pub(super) enum Failure {
 }
 
 impl Domains {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, tally: Tally) -> Self {
         Self {
             store,
             terms: Arc::default(),
+            tally,
         }
     }
 
     /// Ends when the part is durable, with one `Judged` per unit.
     pub(super) async fn commit(&self, part: Part) -> Result<Vec<Judged>, Failure> {
+        let (began, units) = (Instant::now(), part.units.len() + part.finishes.len());
+        let judged = self.commit_one(part).await;
+        let fate = match &judged {
+            Ok(_) => Fate::Durable,
+            Err(Failure::NotApplied(Error::Fenced(_))) => Fate::Fenced,
+            Err(Failure::NotApplied(_)) => Fate::Refused,
+            Err(Failure::Unknown) => Fate::Unknown,
+        };
+        self.tally.commit(fate, began.elapsed(), units);
+        judged
+    }
+
+    async fn commit_one(&self, part: Part) -> Result<Vec<Judged>, Failure> {
         let term = self.term(part.domain).await.map_err(Failure::NotApplied)?;
         let commit = Commit {
             settles: part.settles,

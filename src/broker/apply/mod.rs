@@ -3,6 +3,8 @@
 
 mod call;
 mod commit;
+mod publish;
+mod tally;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use tracing::error;
 
 use self::call::call;
 use self::commit::{Domains, DomainsOf, Failure, Part, domain_of_queue, part};
+use self::publish::asked;
+pub(crate) use self::tally::{Fate, Tally};
 use super::core::{Completed, Done, Run, RunItem, RunKind, Took};
 use crate::handler::{CallError, Drive, Planner, Registry};
 use crate::store::{self, Effect, Finish, Judged, Origin, Owed, Place, ReqIdScope, Store, Unit};
@@ -24,12 +28,21 @@ use crate::types::{Answer, Outcome, Packet, Reason};
 pub(crate) struct Applier {
     store: Arc<dyn Store>,
     domains: Domains,
+    tally: Tally,
 }
 
 impl Applier {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        let domains = Domains::new(store.clone());
-        Self { store, domains }
+        let tally = Tally::default();
+        Self {
+            domains: Domains::new(store.clone(), tally.clone()),
+            store,
+            tally,
+        }
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// Never fails and never panics: whatever goes wrong is what became of an item.
@@ -76,7 +89,12 @@ impl Applier {
     async fn carry_out(self, run: Run) -> Completed {
         match (run.kind, run.settings.drive.clone()) {
             (RunKind::Call, Drive::Called(handler)) => {
-                call(&*handler, &self.domains, run).await.into()
+                let (settings, asked) = (run.settings.clone(), asked(&*handler, &run.items));
+                let mut called = call(&*handler, &self.domains, &self.tally, run).await;
+                if !called.messages.is_empty() {
+                    Box::pin(self.publish(&settings, &asked, &mut called)).await;
+                }
+                called
             }
             // Boxed, so that what only calls a handler is small: it is moved for each batch.
             (RunKind::Take, _) => Box::pin(self.take(run)).await,
@@ -113,8 +131,8 @@ impl Applier {
             Err(failure) => answer_to(&failure),
         });
         Completed {
-            done: Done::Answered(answers.collect()),
             owed,
+            ..Done::Answered(answers.collect()).into()
         }
     }
 
@@ -136,8 +154,8 @@ impl Applier {
         }
         let took = took.into_iter().flatten().collect();
         Completed {
-            done: Done::Took(took),
             owed,
+            ..Done::Took(took).into()
         }
     }
 
@@ -196,7 +214,7 @@ impl Applier {
             part.finishes.push(Finish {
                 taken: finish.taken,
                 answer: finish.answer,
-                messages: Vec::new(),
+                messages: finish.messages,
                 awaited: finish.awaited,
             });
         }
@@ -222,8 +240,11 @@ impl Applier {
 
 impl From<Done> for Completed {
     fn from(done: Done) -> Self {
-        let owed = Vec::new();
-        Self { done, owed }
+        Self {
+            done,
+            messages: Vec::new(),
+            owed: Vec::new(),
+        }
     }
 }
 

@@ -9,9 +9,10 @@ use super::Core;
 use super::arena::Id;
 use super::fill::InFlight;
 use super::lane::{Class, Lane, Next};
+use super::meter::Fate;
 use super::search::Search;
 use crate::handler::{CallError, Failure, HandlerSettings};
-use crate::types::Retry;
+use crate::types::{HandlerName, Retry};
 
 /// So many calls in a row that failed in passing, or did not get there, open the circuit.
 const IN_A_ROW: u32 = 5;
@@ -32,7 +33,27 @@ pub(crate) struct Backend {
     /// Calls that failed in passing, or did not get there, since one went through.
     row: u32,
     circuit: Circuit,
+    /// How often it opened.
+    pub(super) opened: u64,
     quiet: Option<Quiet>,
+}
+
+/// What there is to see of a circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CircuitState {
+    Closed,
+    /// One call at a time shows whether calls go through.
+    HalfOpen,
+    /// No calls for a while.
+    Open,
+}
+
+/// A circuit has opened, or closed: for a log.
+#[derive(Debug)]
+pub(crate) struct Turned {
+    pub(crate) handler: HandlerName,
+    /// Why it opened; `None`: a call went through, and it closed.
+    pub(crate) why: Option<String>,
 }
 
 /// Whether calls are made.
@@ -68,6 +89,7 @@ impl Backend {
             suspects: 0,
             row: 0,
             circuit: Circuit::Closed,
+            opened: 0,
             quiet: None,
         }
     }
@@ -75,6 +97,14 @@ impl Backend {
     /// Only one call at a time is made, to see whether it goes through.
     pub(super) fn is_probed(&self) -> bool {
         self.circuit != Circuit::Closed
+    }
+
+    pub(super) fn state(&self, now: Instant) -> CircuitState {
+        match self.circuit {
+            Circuit::Closed => CircuitState::Closed,
+            Circuit::Open { until, .. } if until > now => CircuitState::Open,
+            Circuit::Open { .. } => CircuitState::HalfOpen,
+        }
     }
 
     /// New packets do not come in: how long that will last, about.
@@ -154,10 +184,12 @@ impl Backend {
         waited
     }
 
-    fn went_through(&mut self, batch: &InFlight) {
+    /// True: that closes its circuit.
+    fn went_through(&mut self, batch: &InFlight) -> bool {
         self.passed = self.passed.max(batch.call);
         self.row = 0;
-        self.circuit = Circuit::Closed;
+        let before = std::mem::replace(&mut self.circuit, Circuit::Closed);
+        before != Circuit::Closed
     }
 
     /// Whether the circuit is to open, and how often it has in a row.
@@ -201,8 +233,12 @@ impl Core {
         let Some(id) = self.lanes[batch.lane].backend else {
             return;
         };
+        self.lanes[batch.lane].meter.is_back(Fate::Answered);
         let waited = self.backends[id].is_back(batch);
-        self.backends[id].went_through(batch);
+        if self.backends[id].went_through(batch) {
+            let handler = self.lanes[batch.lane].key.handler.clone();
+            self.turned.push_back(Turned { handler, why: None });
+        }
         if waited {
             self.notice_all(id);
         }
@@ -212,10 +248,10 @@ impl Core {
     pub(super) fn call_failed(&mut self, batch: &InFlight, error: &CallError, now: Instant) {
         let id = self.lanes[batch.lane].backend;
         let id = id.expect("only handlers that are called fail");
+        self.lanes[batch.lane].meter.is_back(Fate::of(error));
         let waited = self.backends[id].is_back(batch);
         if let Some(times) = self.backends[id].failed(batch, error) {
-            let retry = self.lanes[batch.lane].settings.retry;
-            self.open(id, &retry, times, now);
+            self.open(id, batch.lane, times, &error.message, now);
         }
         if waited {
             self.notice_all(id);
@@ -223,14 +259,25 @@ impl Core {
     }
 
     /// Nothing of the handler goes through: no calls for a while.
-    pub(super) fn open_circuit(&mut self, id: Id<Backend>, retry: &Retry, now: Instant) {
+    pub(super) fn open_circuit(&mut self, id: Id<Backend>, lane: Id<Lane>, now: Instant) {
         if !self.backends[id].is_probed() {
-            self.open(id, retry, 0, now);
+            const WHY: &str = "calls of single packets fail, and nothing else went through";
+            self.open(id, lane, 0, WHY, now);
         }
     }
 
-    fn open(&mut self, id: Id<Backend>, retry: &Retry, times: u32, now: Instant) {
-        let pause = longest_pause(retry, times).mul_f64(self.rng.random_range(0.5..1.0));
+    /// `lane`: one of its own.
+    fn open(&mut self, id: Id<Backend>, lane: Id<Lane>, times: u32, why: &str, now: Instant) {
+        let lane = &self.lanes[lane];
+        let pause = longest_pause(&lane.settings.retry, times);
+        let pause = pause.mul_f64(self.rng.random_range(0.5..1.0));
+        if !self.backends[id].is_probed() {
+            self.backends[id].opened += 1;
+            self.turned.push_back(Turned {
+                handler: lane.key.handler.clone(),
+                why: Some(why.to_owned()),
+            });
+        }
         self.backends[id].circuit = Circuit::Open {
             until: now + pause,
             times,

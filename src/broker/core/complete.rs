@@ -16,7 +16,7 @@ use super::queue::Queue;
 use super::verdict::Verdict;
 use super::{BatchId, Core, PACKET_COST};
 use crate::handler::CallError;
-use crate::store::{Owed, TakenId};
+use crate::store::{Draft, Owed, TakenId};
 use crate::types::{Answer, Outcome, Reason};
 
 /// About how long whoever was refused by the store, or does not know, had better wait.
@@ -32,8 +32,18 @@ const LONGEST_ASKED: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 pub(crate) struct Completed {
     pub(crate) done: Done,
+    /// Of final answers that are to be committed.
+    pub(crate) messages: Vec<Messages>,
     /// What streams are still owed: the store did not take it.
     pub(crate) owed: Vec<Owed>,
+}
+
+/// What is published in the commit of an answer.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    /// Where the item is in its batch.
+    pub(crate) at: usize,
+    pub(crate) drafts: Vec<Draft>,
 }
 
 /// What became of its items, in their order.
@@ -66,6 +76,9 @@ impl Core {
         let batch = self.batches.remove(batch);
         if !completed.owed.is_empty() {
             self.owe_later(batch.lane, completed.owed, now);
+        }
+        for Messages { at, drafts } in completed.messages {
+            self.desk.jobs[batch.jobs[at]].messages = drafts;
         }
         match completed.done {
             Done::Answered(answers) => self.answered(batch, answers, now),
@@ -385,6 +398,7 @@ impl Core {
     /// Gives back the room that a packet took.
     fn release(&mut self, id: Id<Job>) {
         let job = self.desk.jobs.remove(id);
+        self.clears.gone(id);
         self.bytes -= job.packet.size + PACKET_COST;
         if job.at != job.lane {
             self.lanes[job.at].passing -= 1;

@@ -8,10 +8,11 @@ use super::arena::Id;
 use super::chain::{Chain, Ready};
 use super::job::{Job, State};
 use super::lane::{Class, Lane, cost};
+use super::meter::Why;
 use super::search::Search;
 use super::{BatchId, Core, expired};
 use crate::handler::{Drive, HandlerSettings, ItemId};
-use crate::store::{Origin, Owed, Settle, TakenId};
+use crate::store::{Draft, Origin, Owed, Settle, TakenId};
 use crate::types::{Action, Answer, Packet};
 
 /// A batch that leaves.
@@ -50,6 +51,8 @@ pub(crate) struct RunFinish {
     pub(crate) taken: TakenId,
     pub(crate) origin: Arc<Origin>,
     pub(crate) answer: Arc<Answer>,
+    /// Published with it.
+    pub(crate) messages: Vec<Draft>,
     /// Whether a call waits for it.
     pub(crate) awaited: bool,
 }
@@ -225,7 +228,11 @@ impl Core {
     /// Fills a batch. `None`: all that was ready had been answered already.
     pub(super) fn leave(&mut self, lane: Id<Lane>, now: Instant) -> Option<Run> {
         let held = &self.lanes[lane];
-        let limits = held.limits;
+        let (limits, why) = (held.limits, held.why());
+        let why = match why {
+            Why::Flush if self.draining => Why::Drain,
+            why => why,
+        };
         let backend = held.backend.map(|backend| &self.backends[backend]);
         let room = match backend {
             Some(backend) if backend.is_probed() => 1,
@@ -273,6 +280,9 @@ impl Core {
         let owed = std::mem::take(&mut self.lanes[lane].owed);
         if filling.jobs.is_empty() && settles.is_empty() && owed.is_empty() {
             return None;
+        }
+        if !filling.jobs.is_empty() {
+            self.lanes[lane].meter.leaves(why);
         }
         let mut run = self.hand_over(lane, filling.jobs, None, now);
         (run.settles, run.owed) = (settles, owed);
@@ -382,9 +392,26 @@ impl Core {
             (_, Drive::Planned(_)) => RunKind::Plan,
             (_, Drive::Called(_)) => RunKind::Call,
         };
+        let meter = &mut held.meter;
+        meter.searched += u64::from(search.is_some());
+        if !jobs.is_empty() {
+            meter.fill.add(jobs.len() as u64);
+        }
+        // Packets of a request came together: how long they waited is worked out once.
+        let (mut since, mut together) = (now, 0);
         let mut items: Vec<RunItem> = Vec::with_capacity(jobs.len());
         for &id in &jobs {
             let job = &mut self.desk.jobs[id];
+            if job.attempts > 0 || search.is_some() {
+                meter.again += 1;
+            } else if job.since == since {
+                together += 1;
+            } else {
+                meter
+                    .waited
+                    .add_time(now.saturating_duration_since(since), together);
+                (since, together) = (job.since, 1);
+            }
             job.not_before = None;
             let awaited = !job.waiters.is_empty();
             // What is called is not committed now.
@@ -408,6 +435,9 @@ impl Core {
                 awaited,
             });
         }
+        meter
+            .waited
+            .add_time(now.saturating_duration_since(since), together);
         let batch = self.batches.insert(InFlight {
             lane,
             jobs,

@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::verdict::{Suspicion, Tries};
 use crate::broker::Ack;
 use crate::handler::ItemId;
-use crate::store::{Origin, TakenId};
+use crate::store::{Draft, Origin, TakenId};
 use crate::types::{Answer, ClientKey, Packet};
 
 /// A packet from when it is let in until it has its answer.
@@ -55,6 +55,8 @@ pub(crate) struct Job {
     pub(crate) awaited: bool,
     /// Its final answer, while that is on its way to the disk.
     pub(crate) answer: Option<Arc<Answer>>,
+    /// What is published with it.
+    pub(crate) messages: Vec<Draft>,
 }
 
 impl Job {

@@ -12,6 +12,7 @@ use super::arena::{Arena, Id};
 use super::backend::Backend;
 use super::chain::Chain;
 use super::fair::Fair;
+use super::meter::{Meter, Why};
 use super::search::Search;
 use crate::broker::Settings;
 use crate::handler::{Drive, HandlerSettings, Ordering};
@@ -28,16 +29,16 @@ pub(crate) struct LaneKey {
 }
 
 /// Which of a handler's packets.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Class {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// What is on its way to be taken, before its handler is called.
+    Intake,
     /// All of them; for a handler in the store, all that write.
     Mixed,
     /// What reads from the store: writes do not wait for it.
     Reads,
     Action(Action),
     Method(ByteString),
-    /// What is on its way to be taken, before its handler is called.
-    Intake,
 }
 
 impl Class {
@@ -144,7 +145,7 @@ pub(crate) struct Lane {
     /// The last call that it made while the circuit was open.
     pub(crate) probed: u64,
     /// How long the handler took of late; `None` until its first call is back.
-    latency: Option<Duration>,
+    pub(crate) latency: Option<Duration>,
     /// Until nothing is ready any more, batches leave whatever their size.
     pub(crate) flushing: bool,
     /// What clients are done with: leaves with the next batch. Ordered, so that the same inputs give the same batch.
@@ -161,6 +162,8 @@ pub(crate) struct Lane {
     pub(crate) idle_until: Option<Instant>,
     /// Whether it stands in the core's list of lanes to look at.
     pub(crate) noticed: bool,
+    /// What it has done.
+    pub(crate) meter: Meter,
 }
 
 /// What a handler is taken to need until it has answered once.
@@ -237,6 +240,7 @@ impl Lane {
             due: None,
             idle_until: None,
             noticed: false,
+            meter: Meter::default(),
             settings,
         }
     }
@@ -255,18 +259,11 @@ impl Lane {
                 _ => Next::Leave,
             };
         };
-        let whole =
-            self.ready_packets >= limits.max_packets || self.ready_bytes >= limits.max_bytes;
-        if whole || self.flushing {
-            return Next::Leave;
-        }
-        let due = if limits.window > Duration::ZERO {
-            oldest + limits.window
-        } else if self.calls == 0 || self.key.class == Class::Intake {
-            // What is taken goes to our own store, which groups by itself what comes while it syncs: waiting gains nothing.
-            now
-        } else {
-            oldest + self.latency()
+        let due = match self.why() {
+            Why::Whole | Why::Flush | Why::Drain => return Next::Leave,
+            Why::Window => oldest + limits.window,
+            Why::Idle => now,
+            Why::Latency => oldest + self.latency(),
         };
         if due <= now {
             Next::Leave
@@ -288,8 +285,28 @@ impl Lane {
             self.started.swap_remove(at);
         }
         let elapsed = now.saturating_duration_since(started);
+        self.meter.took.add_time(elapsed, 1);
         let smoothed = |before: Duration| (before * 7 + elapsed) / 8;
         self.latency = Some(self.latency.map_or(elapsed, smoothed));
+    }
+
+    /// What has the next batch leave, once it is its time.
+    pub(crate) fn why(&self) -> Why {
+        let limits = &self.limits;
+        let whole =
+            self.ready_packets >= limits.max_packets || self.ready_bytes >= limits.max_bytes;
+        if whole {
+            Why::Whole
+        } else if self.flushing {
+            Why::Flush
+        } else if limits.window > Duration::ZERO {
+            Why::Window
+        } else if self.calls == 0 || self.key.class == Class::Intake {
+            // What is taken goes to our own store, which groups by itself what comes while it syncs: waiting gains nothing.
+            Why::Idle
+        } else {
+            Why::Latency
+        }
     }
 
     fn latency(&self) -> Duration {

@@ -13,17 +13,21 @@ mod arena;
 mod arrival;
 mod backend;
 mod chain;
+mod clear;
 mod complete;
 mod fair;
 mod fill;
 mod find;
 mod job;
 mod lane;
+mod look;
+mod meter;
 mod offer;
 mod owed;
 mod queue;
 mod restore;
 mod search;
+mod snapshot;
 mod taken;
 #[cfg(test)]
 mod tests;
@@ -42,23 +46,31 @@ use tokio::time::Instant;
 use self::arena::{Arena, Id};
 use self::backend::Backend;
 use self::chain::{Chain, KeyChain};
+use self::clear::Clears;
 use self::fill::InFlight;
 use self::job::{Desk, Job, Slot, State};
 use self::lane::{Lane, LaneKey, Next};
 use self::queue::Queue;
 use self::search::Search;
+use self::snapshot::Gone;
 use self::taken::Resume;
+use super::lanes::Selection;
 use super::settings::Settings;
 use super::{Response, fit};
 use crate::handler::Registry;
 use crate::store::{QueueKey, ReqIdScope};
 use crate::types::{Answer, ClientKey, HandlerName, Outcome, Reason};
 
-pub(crate) use self::complete::{Completed, Done, Took};
+pub(crate) use self::backend::{CircuitState, Turned};
+pub(crate) use self::clear::ClearNo;
+pub(crate) use self::complete::{Completed, Done, Messages, Took};
 #[cfg(test)]
 pub(crate) use self::fill::RunFinish;
 pub(crate) use self::fill::{Run, RunItem, RunKind};
+pub use self::lane::Class;
+pub(crate) use self::meter::{Fate, Meter, Why};
 pub(crate) use self::restore::Restored;
+pub(crate) use self::snapshot::Snapshot;
 pub(crate) use self::verdict::DeadLetter;
 #[cfg(test)]
 pub(crate) use self::verdict::Verdict;
@@ -94,6 +106,10 @@ pub(crate) struct Core {
     dead: VecDeque<DeadLetter>,
     /// How many packets were given up.
     dead_letters: u64,
+    /// Circuits that opened or closed, and were not told yet.
+    turned: VecDeque<Turned>,
+    /// What lanes did that are gone.
+    gone: Gone,
     /// Packets without a place that are under way, by what makes a repeat known.
     req_ids: HashMap<ReqIdKey, Id<Job>>,
     /// Lanes that something happened to.
@@ -104,6 +120,8 @@ pub(crate) struct Core {
     expiring: BTreeSet<(Instant, Id<Job>)>,
     /// What was taken and goes on after a pause.
     resuming: BTreeSet<(Instant, Resume)>,
+    /// What a person cleared.
+    clears: Clears,
     /// Batches that are ready whatever their lane does: answers on their way to the disk.
     outgoing: VecDeque<Run>,
     /// Of all packets that are here, with what each takes besides its own.
@@ -128,6 +146,10 @@ pub(crate) enum Step {
     Overdue(CallId),
     /// A packet that was taken is given up; its answer is on its way.
     Dead(DeadLetter),
+    /// Nothing of what was cleared is here any more: everyone is told, and the answer of what was taken is on disk.
+    Cleared(ClearNo),
+    /// The circuit of a handler has opened or closed.
+    Turned(Turned),
     /// A batch leaves. [`Core::complete`] brings its answers.
     Run(Run),
 }
@@ -153,12 +175,15 @@ impl Core {
             searches: Arena::default(),
             dead: VecDeque::new(),
             dead_letters: 0,
+            turned: VecDeque::new(),
+            gone: Gone::default(),
             req_ids: HashMap::new(),
             noticed: VecDeque::new(),
             lanes_due: BTreeSet::new(),
             calls_due: BTreeSet::new(),
             expiring: BTreeSet::new(),
             resuming: BTreeSet::new(),
+            clears: Clears::default(),
             outgoing: VecDeque::new(),
             bytes: 0,
             last_request: 0,
@@ -181,6 +206,12 @@ impl Core {
         }
         if let Some(dead) = self.dead.pop_front() {
             return Some(Step::Dead(dead));
+        }
+        if let Some(no) = self.clears.next_done() {
+            return Some(Step::Cleared(no));
+        }
+        if let Some(turned) = self.turned.pop_front() {
+            return Some(Step::Turned(turned));
         }
         if let Some(run) = self.outgoing.pop_front() {
             return Some(Step::Run(run));
@@ -250,18 +281,10 @@ impl Core {
         self.forget_call(call);
     }
 
-    /// Everything that is ready leaves now, whatever the size of its batches.
-    pub(crate) fn flush(&mut self) {
-        for lane in self.lanes.ids() {
-            self.lanes[lane].flushing = self.draining || !self.lanes[lane].oldest.is_empty();
-            self.notice(lane);
-        }
-    }
-
     /// From now on nothing waits for company.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
-        self.flush();
+        self.flush(&Selection::default());
     }
 
     /// Whether nothing is to be done here. What was taken, and waits to be called again, does not hold up a stop: it is on
@@ -428,6 +451,7 @@ impl Core {
         self.arm(id, None);
         let lane = self.lanes.remove(id);
         self.lane_index.remove(&lane.key);
+        self.gone.add(&lane.key, &lane.meter);
     }
 
     /// `retry_after` for what cannot come in now.

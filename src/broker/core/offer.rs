@@ -411,6 +411,7 @@ impl Core {
             doubted: false,
             awaited: false,
             answer: None,
+            messages: Vec::new(),
         });
         if let Some(expires) = expires {
             self.expiring.insert((expires, job));

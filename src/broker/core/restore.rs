@@ -91,6 +91,7 @@ impl Core {
             doubted: true,
             awaited: false,
             answer: None,
+            messages: Vec::new(),
         });
         if packet.seq != 0 {
             self.queues[queue].place(packet.seq, job);

@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use hashbrown::HashSet;
 use rand::Rng;
 use tokio::time::Instant;
 
@@ -35,7 +36,7 @@ const DOUBT: Duration = Duration::from_secs(1);
 /// The packets of a batch that failed, until none of them is in question.
 #[derive(Debug)]
 pub(crate) struct Search {
-    lane: Id<Lane>,
+    pub(super) lane: Id<Lane>,
     /// The last call of the handler that had been made when it began.
     began: u64,
     /// Failed calls of it that the handler got.
@@ -101,6 +102,28 @@ impl Search {
         for part in parts.into_iter().rev() {
             self.todo.push_front(part);
         }
+    }
+
+    /// Everything of these that is not being called, in order; it is not in the search any more.
+    fn take(&mut self, is_taken: impl Fn(Id<Job>) -> bool) -> Vec<Id<Job>> {
+        let mut taken: Vec<Member> = Vec::new();
+        let mut pick = |members: &mut Vec<Member>| {
+            members.retain(|&(at, job)| {
+                let stays = !is_taken(job);
+                if !stays {
+                    taken.push((at, job));
+                }
+                stays
+            });
+        };
+        pick(&mut self.suspects);
+        pick(&mut self.behind);
+        let parts = self.todo.iter_mut().chain(&mut self.aside);
+        parts.for_each(|part| pick(&mut part.members));
+        self.todo.retain(|part| !part.members.is_empty());
+        self.aside.retain(|part| !part.members.is_empty());
+        taken.sort_unstable();
+        taken.into_iter().map(|(_, job)| job).collect()
     }
 }
 
@@ -381,7 +404,7 @@ impl Core {
             // What went back may go through.
             (false, false) if !others => retry.initial,
             (false, _) => {
-                self.open_circuit(handler, &retry, now);
+                self.open_circuit(handler, lane, now);
                 Duration::ZERO
             }
         };
@@ -390,32 +413,31 @@ impl Core {
 
     /// Everything of a chain that is in a search and not being called, in order; it is not in the search any more.
     pub(super) fn take_chain(&mut self, id: Id<Search>, chain: Id<Chain>) -> Vec<Id<Job>> {
-        let search = &mut self.searches[id];
         let jobs = &self.desk.jobs;
-        let mut taken: Vec<Member> = Vec::new();
-        let mut pick = |members: &mut Vec<Member>| {
-            members.retain(|&(at, job)| {
-                let stays = jobs[job].chain != Some(chain);
-                if !stays {
-                    taken.push((at, job));
-                }
-                stays
-            });
-        };
-        pick(&mut search.suspects);
-        pick(&mut search.behind);
-        search
-            .todo
-            .iter_mut()
-            .for_each(|part| pick(&mut part.members));
-        search
-            .aside
-            .iter_mut()
-            .for_each(|part| pick(&mut part.members));
-        search.todo.retain(|part| !part.members.is_empty());
-        search.aside.retain(|part| !part.members.is_empty());
-        taken.sort_unstable();
-        taken.into_iter().map(|(_, job)| job).collect()
+        self.searches[id].take(|job| jobs[job].chain == Some(chain))
+    }
+
+    /// These are not in any search any more; what is being called is not among them.
+    pub(super) fn take_out_of_searches(&mut self, set: &HashSet<Id<Job>>, now: Instant) {
+        for id in self.searches.ids() {
+            let search = &mut self.searches[id];
+            if search.take(|job| set.contains(&job)).is_empty() {
+                continue;
+            }
+            // What went before it may be what was taken out.
+            search
+                .todo
+                .iter_mut()
+                .for_each(|part| part.other_half = false);
+            if search.current.is_some() || !search.todo.is_empty() {
+                continue;
+            }
+            let lane = search.lane;
+            self.lanes[lane].searches.retain(|&other| other != id);
+            self.resuming
+                .retain(|(_, resume)| *resume != Resume::Search(id));
+            self.go_on_searching(Some(id), Duration::ZERO, now);
+        }
     }
 
     /// The chain that a packet has its order from, if it has one.

@@ -229,6 +229,7 @@ impl Core {
                 taken: job.taken.expect("only what was taken is finished"),
                 origin: job.origin.clone(),
                 answer: answer.expect("it is here until it is told").clone(),
+                messages: job.messages.clone(),
                 awaited,
             });
         }

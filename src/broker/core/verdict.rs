@@ -98,6 +98,11 @@ impl Core {
         let answer = Answer::rejected(Reason::HandlerFailed, verdict.message());
         job.answer = Some(Arc::new(answer));
         self.dead_letters += 1;
+        let meter = &mut self.lanes[job.lane].meter;
+        match verdict {
+            Verdict::Poison => meter.poison += 1,
+            Verdict::Spent => meter.spent += 1,
+        }
         self.dead.push_back(DeadLetter {
             packet: job.packet.clone(),
             origin: job.origin.clone(),

@@ -26,6 +26,8 @@ pub(super) struct Evidence<'a> {
     pub(super) told: &'a [Told],
     /// What the store told its tail, in order.
     pub(super) applied: &'a [Name],
+    /// What was published with results.
+    pub(super) published: &'a [Name],
 }
 
 impl Evidence<'_> {
@@ -33,13 +35,12 @@ impl Evidence<'_> {
     pub(super) fn violations(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         self.applied_in_order(&mut wrong);
-        let mut times: BTreeMap<Name, usize> = BTreeMap::new();
-        for &name in self.applied {
-            *times.entry(name).or_default() += 1;
-        }
+        let (mut times, mut published) = (times(self.applied), times(self.published));
         for (&name, packet) in &self.sent {
             let times = times.remove(&name).unwrap_or(0);
             self.ended_well(name, packet, times, &mut wrong);
+            let published = published.remove(&name).unwrap_or(0);
+            self.published_well(name, packet, published, &mut wrong);
         }
         wrong.extend(
             times
@@ -89,6 +90,17 @@ impl Evidence<'_> {
         }
     }
 
+    /// With its result, once.
+    fn published_well(&self, name: Name, packet: &Packet, times: usize, wrong: &mut Vec<String>) {
+        let is_done = self.ends.get(&name).copied().flatten() == Some(Outcome::Ok);
+        let expected = usize::from(is_done && packet.handler == "jobs");
+        if times != expected {
+            wrong.push(format!(
+                "{name:?} published {times} times and should {expected}"
+            ));
+        }
+    }
+
     /// One final outcome, ever, whoever asks; forgotten only once it was told and settled.
     fn told_one_thing(&self, wrong: &mut Vec<String>) {
         let mut first: BTreeMap<Name, Outcome> = BTreeMap::new();
@@ -109,6 +121,14 @@ impl Evidence<'_> {
             }
         }
     }
+}
+
+fn times(names: &[Name]) -> BTreeMap<Name, usize> {
+    let mut times = BTreeMap::new();
+    for &name in names {
+        *times.entry(name).or_default() += 1;
+    }
+    times
 }
 
 /// What the packets of this model look like that no handler applies.
@@ -138,6 +158,7 @@ fn each_kind_of_violation_is_found() {
             ends: BTreeMap::from([(name, ends), ((0, 2), Some(Ok))]),
             told: &told,
             applied,
+            published: &[],
         };
         evidence.violations().join("; ")
     };

@@ -7,6 +7,7 @@ use std::fmt;
 pub(super) struct Figures {
     pub(super) packets: u64,
     pub(super) applied: u64,
+    pub(super) published: u64,
     pub(super) rejected: u64,
     pub(super) expired: u64,
     pub(super) requests: u64,
@@ -28,6 +29,7 @@ impl Figures {
         let Self {
             packets,
             applied,
+            published,
             rejected,
             expired,
             requests,
@@ -45,6 +47,7 @@ impl Figures {
         } = other;
         self.packets += packets;
         self.applied += applied;
+        self.published += published;
         self.rejected += rejected;
         self.expired += expired;
         self.requests += requests;
@@ -61,10 +64,11 @@ impl Figures {
         self.away += away;
     }
 
-    pub(super) fn all(&self) -> [(&'static str, u64); 16] {
+    pub(super) fn all(&self) -> [(&'static str, u64); 17] {
         [
             ("packets", self.packets),
             ("applied", self.applied),
+            ("published with results", self.published),
             ("rejected", self.rejected),
             ("expired", self.expired),
             ("requests", self.requests),

@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::handler::testing::draft;
 use crate::handler::{Batch, CallError, Failure, Handled, Handler, ItemId};
-use crate::types::{Action, Answer, Reason};
+use crate::types::{Action, Answer, Outcome, Reason};
 
 /// Whoever sees what is applied.
 pub(super) trait Effects: fmt::Debug + Send + Sync {
@@ -22,6 +23,9 @@ pub(super) trait Effects: fmt::Debug + Send + Sync {
 /// Keys of packets that it fails with, and that it crashes with.
 pub(super) const POISON: &str = "poison";
 pub(super) const CRASH: &str = "crash";
+
+/// Where it publishes, with its answer, what it has done.
+pub(super) const DONE: &str = "done";
 
 /// It outlives the gateway.
 #[derive(Debug)]
@@ -94,9 +98,15 @@ impl Jobs {
                 }
                 Answer::ok()
             };
+            let messages = match answer.outcome {
+                // Every time that it answers.
+                Outcome::Ok => vec![draft(DONE, &item.packet.content.items[0])],
+                _ => Vec::new(),
+            };
             answers.push(Handled {
                 id: item.id,
                 answer,
+                messages,
             });
         }
         if state.is_unlucky(batch) {
@@ -127,5 +137,9 @@ impl Handler for Arc<Jobs> {
 
     fn actions(&self) -> &[Action] {
         &[Action::Create, Action::Put]
+    }
+
+    fn publishes(&self) -> bool {
+        true
     }
 }

@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 
 use super::check::Name;
-use super::jobs::Effects;
+use super::jobs::{DONE, Effects};
 use crate::store::{Entry, EntryKind, KeptResult, Tail};
 use crate::types::MessageBody;
 
@@ -11,6 +11,8 @@ use crate::types::MessageBody;
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     pub(super) applied: Mutex<Vec<Name>>,
+    /// What the handler that is called said of its work.
+    pub(super) published: Mutex<Vec<Name>>,
     pub(super) results: Mutex<Vec<KeptResult>>,
 }
 
@@ -25,7 +27,10 @@ impl Tail for Witness {
                             &record.content.as_ref().expect("nothing is deleted").1
                         }
                     };
-                    self.applied(content);
+                    match message.topic.as_str() {
+                        DONE => self.published.lock().push(name(content)),
+                        _ => self.applied(content),
+                    }
                 }
                 EntryKind::Result(result) => self.results.lock().push(result.clone()),
             }
@@ -36,11 +41,14 @@ impl Tail for Witness {
 impl Witness {
     /// What is applied says whose it is.
     fn applied(&self, content: &[u8]) {
-        let text = std::str::from_utf8(content).unwrap();
-        let (queue, seq) = text.split_once(':').expect("the model's own content");
-        let name = (queue.parse().unwrap(), seq.parse().unwrap());
-        self.applied.lock().push(name);
+        self.applied.lock().push(name(content));
     }
+}
+
+fn name(content: &[u8]) -> Name {
+    let text = std::str::from_utf8(content).unwrap();
+    let (queue, seq) = text.split_once(':').expect("the model's own content");
+    (queue.parse().unwrap(), seq.parse().unwrap())
 }
 
 impl Effects for Witness {

@@ -300,6 +300,8 @@ impl World {
                     self.figures.dead += 1;
                     self.note(|| format!("gives up {dead:?}"));
                 }
+                Step::Cleared(_) => unreachable!("nobody clears anything"),
+                Step::Turned(turned) => self.note(|| format!("sees {turned:?}")),
                 Step::Run(run) => {
                     let later = MS * self.rng.random_range(0..15);
                     self.after(later, Event::Applied(self.life, run));
@@ -371,6 +373,7 @@ impl World {
             });
         }
         let applied = self.witness.applied.lock().clone();
+        let published = self.witness.published.lock().clone();
         let mut sent = BTreeMap::new();
         let mut ends = BTreeMap::new();
         for (number, queue) in self.queues.iter().enumerate() {
@@ -385,6 +388,7 @@ impl World {
         let ended = |outcome| ends.values().filter(|end| **end == Some(outcome)).count() as u64;
         self.figures.packets = sent.len() as u64;
         self.figures.applied = applied.len() as u64;
+        self.figures.published = published.len() as u64;
         self.figures.rejected = ended(Outcome::Rejected);
         self.figures.expired = ended(Outcome::Expired);
         let evidence = Evidence {
@@ -392,6 +396,7 @@ impl World {
             ends,
             told: &self.told,
             applied: &applied,
+            published: &published,
         };
         let mut violations = evidence.violations();
         if !self.core.is_idle() {

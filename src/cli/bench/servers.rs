@@ -15,8 +15,10 @@ use super::fan_out::TOPIC;
 use super::floor::{Floor, GatewayServer};
 use super::{Error, Server};
 use crate::app::App;
-use crate::config::{Config, Engine, HandlerConfig, HandlerKind, KeepConfig, TopicConfig};
-use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry};
+use crate::config::{
+    AdminConfig, Config, Engine, HandlerConfig, HandlerKind, KeepConfig, TopicConfig,
+};
+use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, Token};
 
 /// A port of this machine that is free.
 const ANY_PORT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
@@ -86,10 +88,19 @@ fn start_floor() -> std::io::Result<Running> {
 }
 
 /// One topic is not kept.
+/// Nobody runs it: its token is nowhere.
+fn admin() -> AdminConfig {
+    AdminConfig {
+        listen: SocketAddr::from(ANY_PORT),
+        token: Some(Token::random()),
+    }
+}
+
 fn in_memory() -> Config {
     let ephemeral = Pattern::parse(TOPIC, "").expect("the benchmark's topic is a pattern");
     let mut config = Config {
         listen: SocketAddr::from(ANY_PORT),
+        admin: admin(),
         topics: vec![TopicConfig {
             pattern: ephemeral,
             ephemeral: true,
@@ -120,6 +131,7 @@ fn on_disk(store: &Path) -> Config {
     };
     let mut config = Config {
         listen: SocketAddr::from(ANY_PORT),
+        admin: admin(),
         handlers: Some(vec![handler]),
         drain: DRAIN,
         ..Config::default()

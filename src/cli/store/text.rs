@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::SystemTime;
 
+use super::super::text::{self, Side, counted, size};
 use crate::store::embedded::inspect::{Depth, Inspection, Messages};
 
 /// How many collections are listed; the others are only counted.
@@ -133,20 +134,6 @@ fn line(name: &str, count: &str, size: &str, text: &str) -> Line {
     [name, count, size, text].map(str::to_owned)
 }
 
-fn table(lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
-    let width = |column: usize| {
-        let cells = lines.iter().map(|line| line[column].chars().count());
-        cells.max().unwrap_or(0)
-    };
-    let (name, count, size) = (width(0), width(1), width(2));
-    for line in lines {
-        let [first, second, third, rest] = line;
-        let text = format!("{first:<name$}  {second:>count$}  {third:>size$}  {rest}");
-        writeln!(out, "{}", text.trim_end())?;
-    }
-    Ok(())
-}
-
 /// Where messages are, and how old they are.
 fn span(messages: &Messages) -> String {
     if messages.count == 0 {
@@ -159,65 +146,14 @@ fn span(messages: &Messages) -> String {
     format!(", positions {} to {}{ages}", messages.first, messages.last)
 }
 
-/// In its largest unit.
 fn age(time: SystemTime) -> String {
-    let seconds = SystemTime::now()
-        .duration_since(time)
-        .unwrap_or_default()
-        .as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
+    text::age(SystemTime::now().duration_since(time).unwrap_or_default())
 }
 
-fn counted(count: u64, one: &str, more: &str) -> String {
-    match count {
-        1 => format!("1 {one}"),
-        _ => format!("{count} {more}"),
-    }
-}
-
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1 << 10 {
-        return format!("{bytes} B");
-    }
-    let mut size = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while size >= 1_000.0 && unit + 1 < UNITS.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    format!("{size:.1} {}", UNITS[unit])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1_000 << 10, "1.0 MiB"),
-            (64 << 20, "64.0 MiB"),
-            (10 << 30, "10.0 GiB"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
-    }
-
-    #[test]
-    fn columns_are_aligned() {
-        let lines = [line("a", "1", "10 B", "x"), line("long", "200", "1 B", "")];
-        let mut out = Vec::new();
-        table(&lines, &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "a       1  10 B  x\nlong  200   1 B\n");
-    }
+fn table(lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
+    text::table(
+        lines,
+        &[Side::Left, Side::Right, Side::Right, Side::Left],
+        out,
+    )
 }

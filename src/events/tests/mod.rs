@@ -52,6 +52,7 @@ fn on(patterns: &[&str]) -> Subscription {
         cursor: None,
         start: Start::Now,
         skip_own: false,
+        peer: None,
     }
 }
 

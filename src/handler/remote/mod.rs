@@ -6,6 +6,7 @@
 
 mod balance;
 mod peer;
+mod publish;
 mod request;
 mod status;
 
@@ -20,6 +21,8 @@ use tracing::{info, warn};
 
 use self::balance::Balance;
 use self::peer::Peer;
+use self::publish::Dropped;
+pub use self::publish::Publishing;
 use super::{Batch, CallError, Handled, Handler, ItemId};
 use crate::types::{Action, HandlerName};
 use crate::wire::{handling, proto};
@@ -34,6 +37,7 @@ pub struct RemoteSettings {
     pub call_timeout: Duration,
     /// Certificates, as PEM, that alone are trusted over https. `None`: those of the system.
     pub ca: Option<Vec<u8>>,
+    pub publishing: Publishing,
 }
 
 /// The `grpc` handler.
@@ -44,6 +48,7 @@ pub struct Remote {
     /// A lock and not a task: it is held to choose one of a few.
     balance: Arc<Mutex<Balance>>,
     call_timeout: Duration,
+    publishing: Publishing,
 }
 
 /// One call, counted at its address until it is over, however it ends.
@@ -69,6 +74,7 @@ impl Remote {
             balance: Arc::new(Mutex::new(Balance::new(peers.len()))),
             peers,
             call_timeout: settings.call_timeout,
+            publishing: settings.publishing,
         })
     }
 
@@ -125,27 +131,18 @@ impl Remote {
 
     fn handled(&self, response: proto::HandleResponse) -> Vec<Handled> {
         let mut handled = Vec::with_capacity(response.results.len());
-        let (mut unknown, mut unpublished) = (0, 0);
-        for result in response.results {
-            unpublished += result.publish.len();
-            match ItemId::parse(&result.id) {
-                Some(id) => handled.push(Handled {
-                    id,
-                    answer: handling::answer(result),
-                }),
-                None => unknown += 1,
-            }
+        let mut dropped = Dropped::default();
+        for mut result in response.results {
+            // What is no id at all is an answer that nobody asked for, as others are.
+            let id = ItemId::parse(&result.id).unwrap_or(ItemId::NONE);
+            let publications = std::mem::take(&mut result.publish);
+            handled.push(Handled {
+                id,
+                answer: handling::answer(result),
+                messages: self.publishing.drafts(id, publications, &mut dropped),
+            });
         }
-        if unknown > 0 {
-            warn!(handler = %self.name, unknown, "the handler answered under ids that no item has");
-        }
-        if unpublished > 0 {
-            warn!(
-                handler = %self.name,
-                unpublished,
-                "messages of results are not published in this version"
-            );
-        }
+        dropped.tell(&self.name);
         handled
     }
 }
@@ -161,5 +158,9 @@ impl Handler for Remote {
 
     fn is_fenced(&self) -> bool {
         true
+    }
+
+    fn publishes(&self) -> bool {
+        !self.publishing.allowed.is_empty()
     }
 }

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::types::{
-    Answer, Form, HandlerName, MessageBody, MessageId, Outcome, Pattern, Principal, Reason,
+    Answer, Form, HandlerName, MessageBody, MessageId, Outcome, Pattern, Principal, Reason, limits,
 };
 
 /// Makes an engine that holds nothing yet and tells this tail.
@@ -56,7 +56,8 @@ pub(crate) async fn run(factory: Factory) {
     taken::a_finish_comes_before_the_units_of_its_commit(&bench(factory).await).await;
     taken::what_is_settled_while_it_is_open_keeps_no_answer(&bench(factory).await).await;
     taken::runs_are_the_packets_of_one_origin(&bench(factory).await).await;
-    taken::finishes_publish_in_the_name_of_their_packet(&bench(factory).await).await;
+    taken::finishes_publish_in_nobodys_name(&bench(factory).await).await;
+    taken::a_finish_publishes_as_much_as_a_result_may(&bench(factory).await).await;
     kept::an_owed_answer_becomes_an_entry(&bench(factory).await).await;
     kept::kept_results_are_found_by_place_and_by_req_id(&bench(factory).await).await;
     kept::what_this_start_has_is_not_unheard(&bench(factory).await).await;

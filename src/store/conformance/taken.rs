@@ -177,7 +177,7 @@ pub(super) async fn runs_are_the_packets_of_one_origin(bench: &Bench) {
     assert_eq!(runs[1].packets[0].place, Place::None);
 }
 
-pub(super) async fn finishes_publish_in_the_name_of_their_packet(bench: &Bench) {
+pub(super) async fn finishes_publish_in_nobodys_name(bench: &Bench) {
     let open = taken(&bench.one(take(Place::Seq(1), "a")).await);
     let finish = Finish {
         messages: vec![draft("t", "m")],
@@ -189,11 +189,39 @@ pub(super) async fn finishes_publish_in_the_name_of_their_packet(bench: &Bench) 
     assert_eq!(told.iter().map(text).collect::<Vec<_>>(), ["m"]);
     match &told[0].kind {
         EntryKind::Message(message) => {
-            assert_eq!((&*message.publisher, &*message.client_id), ("ann", "c"));
+            assert_eq!((&*message.publisher, &*message.client_id), ("", ""));
         }
         other => panic!("{other:?} is no message"),
     }
     assert_eq!(repeated(&bench.one(take(Place::Seq(1), "a")).await), "done");
+}
+
+pub(super) async fn a_finish_publishes_as_much_as_a_result_may(bench: &Bench) {
+    let (most, room) = (limits::RESULT_MESSAGES, limits::RESULT_MESSAGE_BYTES);
+    for (place, count) in [(1, most), (2, 1)] {
+        let before = bench.store.tail();
+        let open = taken(&bench.one(take(Place::Seq(place), "a")).await);
+        let text_of = |number| format!("{number} {}", "x".repeat(room / count));
+        let texts: Vec<_> = (0..count).map(text_of).collect();
+        let last = Draft {
+            ephemeral: true,
+            ..draft("t", "now")
+        };
+        let kept = texts.iter().map(|text| draft("t", text));
+        let finish = Finish {
+            messages: kept.chain([last]).collect(),
+            ..finished(open, "done")
+        };
+        bench.finish(vec![finish]).await;
+        let told: Vec<_> = bench.told().iter().map(text).collect();
+        let mut expected = texts.clone();
+        expected.extend(["now".into(), "result a".into()]);
+        assert!(told == expected, "in their order, the result last");
+        assert!(
+            bench.texts(&["t"], before.0).await == texts,
+            "but what is not kept"
+        );
+    }
 }
 
 pub(super) async fn a_closed_store_takes_nothing(bench: &Bench) {

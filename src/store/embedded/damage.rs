@@ -50,6 +50,12 @@ impl Damages {
         }
     }
 
+    /// How many findings there are.
+    pub(super) fn count(&self) -> u64 {
+        let found = self.found.lock();
+        (found.told.len() + found.more) as u64
+    }
+
     /// Everything found so far, for a person.
     pub(super) fn all(&self) -> Vec<String> {
         let found = self.found.lock();

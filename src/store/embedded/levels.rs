@@ -6,11 +6,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::damage::Damages;
 use super::frame::{self, Header, Op};
 use super::keep::Floors;
+use super::meter::Meter;
 use super::parts::Part;
 use super::rows::Key;
 use super::table::{self, Direction, Limit, Table};
@@ -81,6 +82,8 @@ pub(super) struct Shared {
     pub(super) levels: RwLock<Levels>,
     pub(super) table: Table,
     pub(super) damages: Damages,
+    /// A lock and not a task: held for a few additions, once a frame.
+    pub(super) meter: Mutex<Meter>,
 }
 
 /// Rows in the order of their keys, and whether there may be more.

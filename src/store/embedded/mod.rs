@@ -25,6 +25,7 @@ mod keeper;
 mod levels;
 mod log;
 mod meta;
+mod meter;
 mod open;
 mod parts;
 mod reader;
@@ -57,8 +58,8 @@ use self::levels::Shared;
 use self::rows::Seed;
 use self::writer::{Input, Reply};
 use super::{
-    Commit, Committing, Domain, Entry, Epoch, Error, Filter, KeptResult, OpenRun, Page, PageOf,
-    Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard, Which,
+    Commit, Committing, Domain, Entry, Epoch, Error, Figures, Filter, KeptResult, OpenRun, Page,
+    PageOf, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard, Which,
 };
 use crate::types::{ClientKey, Record, Topic};
 
@@ -257,6 +258,11 @@ impl Store for Embedded {
         reader::blocking(self.shared.clone(), move |shared| {
             reader::collections(shared, limit)
         })
+    }
+
+    fn figures(&self) -> BoxFuture<'_, Figures> {
+        let figures = reader::blocking(self.shared.clone(), |shared| Ok(shared.figures()));
+        figures.map(Result::unwrap_or_default).boxed()
     }
 
     fn tail(&self) -> Position {

@@ -303,6 +303,7 @@ pub(super) fn find(
         }),
         table,
         damages,
+        meter: Mutex::default(),
     };
     Ok(Found {
         disk,

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::keeper::Wake;
 use super::levels::Shared;
@@ -155,7 +156,21 @@ impl Syncer {
         let Some((number, payload)) = frame else {
             return (Outcome::Durable(self.durable()), told);
         };
-        if let Err(error) = self.append(number, &payload) {
+        let began = Instant::now();
+        let appended = self.append(number, &payload);
+        let log_bytes = self.log.as_ref().map_or(0, Log::bytes);
+        let mut meter = self.shared.meter.lock();
+        match &appended {
+            Ok(()) => meter.wrote(
+                told.replies.len(),
+                payload.len(),
+                began.elapsed(),
+                log_bytes,
+            ),
+            Err(_) => meter.log.failed += 1,
+        }
+        drop(meter);
+        if let Err(error) = appended {
             for (_, judged) in &mut told.replies {
                 *judged = Err(error.clone());
             }

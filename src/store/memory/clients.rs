@@ -87,6 +87,11 @@ enum KeptIn {
 }
 
 impl Clients {
+    /// Queues, packets that are known by their req_ids, and the bytes of the answers in queues.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        (self.places, self.once.len(), self.bytes)
+    }
+
     pub(super) fn new() -> Self {
         Self {
             rows: Slab::new(),

@@ -95,6 +95,11 @@ impl Log {
             .map(|(position, message)| (*position, message))
     }
 
+    /// Of all messages.
+    pub(in crate::store) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Removes the oldest, down to so many bytes, and what is older than that.
     pub(in crate::store) fn trim(&mut self, bytes: usize, now: SystemTime, age: Duration) {
         while self.bytes > bytes {

@@ -25,8 +25,9 @@ use self::state::State;
 use super::clock::{Clock, Wall};
 use super::packed::PackedMessage;
 use super::{
-    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, KeptResult, OpenRun, Page,
-    PageOf, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard, Which,
+    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Figures, Filter, KeptResult,
+    OpenRun, Page, PageOf, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard,
+    Which,
 };
 use crate::types::{ClientKey, Record, Topic};
 
@@ -270,6 +271,20 @@ impl Store for Memory {
     fn collections(&self, limit: usize) -> BoxFuture<'_, Result<Vec<String>, Error>> {
         let names = self.state.read().collections.names(limit);
         ready(Ok(names)).boxed()
+    }
+
+    fn figures(&self) -> BoxFuture<'_, Figures> {
+        let state = self.state.read();
+        let (queues, req_ids, results) = state.clients.counts();
+        let figures = Figures {
+            tail: state.tail,
+            queues: Some(queues as u64),
+            req_ids: Some(req_ids as u64),
+            results: Some(results as u64),
+            memory_bytes: state.log.bytes() as u64,
+            ..Figures::default()
+        };
+        ready(figures).boxed()
     }
 
     fn tail(&self) -> Position {

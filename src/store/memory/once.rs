@@ -50,6 +50,10 @@ enum State {
 }
 
 impl OnceTable {
+    pub(super) fn len(&self) -> usize {
+        self.by_hash.len()
+    }
+
     pub(super) fn new() -> Self {
         Self {
             by_hash: HashMap::new(),

@@ -65,6 +65,13 @@ impl Topic {
         self.0.starts_with('@') || first_token(&self.0) == "records"
     }
 
+    /// Whether it is a person's inbox, or below one: `@user.<subject>`, the subject as one token that [`encode_token`] gives.
+    pub fn is_inbox(&self) -> bool {
+        let below = self.0.strip_prefix("@user.");
+        let subject = below.map(first_token);
+        subject.is_some_and(|subject| subject.bytes().all(is_of_token))
+    }
+
     /// Whether a principal without any role must not read it: another's inbox, and every other `@` name.
     pub fn is_private_to_another(&self, subject: &str) -> bool {
         is_private_to_another(&self.0, subject)
@@ -176,6 +183,11 @@ fn is_private_to_another(name: &str, subject: &str) -> bool {
         && !subject.is_empty()
         && tokens.next() == Some(encode_token(subject).as_str());
     !own
+}
+
+/// Of what [`encode_token`] gives.
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'%')
 }
 
 fn first_token(name: &str) -> &str {

@@ -211,10 +211,7 @@ impl Handler for Confused {
                 "twice" => {
                     answers.push(echo(item));
                     let answer = Answer::rejected(tidegate::types::Reason::Application, "no");
-                    answers.push(Handled {
-                        id: item.id,
-                        answer,
-                    });
+                    answers.push(Handled::new(item.id, answer));
                 }
                 "of a stranger" => {
                     answers.push(echo(item));

@@ -1,10 +1,9 @@
-//! When a batch leaves. At the broker and not through a port, because here the clock is held; nothing that a client can
-//! call reaches `flush` before there is an `Admin`.
+//! When a batch leaves. At the broker and not through a port, because here the clock is held.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::broker::{self, Ack, Broker, Request, Settings};
+use tidegate::broker::{self, Ack, Broker, Request, Selection, Settings};
 use tidegate::events::{Hub, StreamSettings};
 use tidegate::handler::{Registry, Unlisted};
 use tidegate::store::memory::{Keep, Memory};
@@ -77,7 +76,7 @@ async fn shows_2_10_flush_now() {
     let (first, second, flushed) = tokio::join!(
         broker.sync(request("first")),
         broker.sync(request("second")),
-        broker.flush()
+        broker.flush(Selection::default())
     );
     assert!(first.is_ok() && second.is_ok() && flushed.is_ok());
     assert!(sent.elapsed() < 5 * MS, "{:?}", sent.elapsed());
@@ -94,7 +93,7 @@ async fn shows_2_10_an_empty_queue_is_not_flushed() {
     let notes = Notes::default();
     let broker = broker(&notes, 50 * MS);
     let idle = async || {
-        broker.flush().await.unwrap();
+        broker.flush(Selection::default()).await.unwrap();
         sleep(1_000 * MS).await;
     };
     idle().await;

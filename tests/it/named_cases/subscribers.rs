@@ -94,6 +94,7 @@ async fn shows_2_10_who_unsubscribes_is_gone_and_nobody_else() {
             cursor: None,
             start: Start::Now,
             skip_own: false,
+            peer: None,
         };
         hub.open(store.clone(), subscription).unwrap()
     };

@@ -8,12 +8,15 @@ use bytes::Bytes;
 use tidegate::app::{App, RunError};
 use tidegate::config::{Config, Engine};
 use tidegate::handler::{BatchLimits, Drive, Handler, HandlerSettings, Kind, Ordering};
-use tidegate::types::{Action, Content, HandlerName, Packet, Retry};
+use tidegate::types::{Action, Content, HandlerName, Packet, Retry, Token};
 use tidegate_client::Client;
 use tidegate_client::proto::gateway_client::GatewayClient;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
+
+/// Opens `Admin` of the gateways here.
+pub const ADMIN_TOKEN: &str = "a-token-for-the-tests";
 
 /// A gateway to be: `gateway().start().await`.
 pub fn gateway() -> Builder {
@@ -65,19 +68,26 @@ impl Builder {
     pub async fn start(self) -> Gateway {
         let mut config = Config::parse(&self.config, std::iter::empty()).unwrap();
         config.listen.set_port(0);
+        config.admin.listen.set_port(0);
+        // So that nothing is left where others find it.
+        config
+            .admin
+            .token
+            .get_or_insert_with(|| Token::new(ADMIN_TOKEN).unwrap());
         config.store.engine = Engine::Memory;
         if let Some(data) = self.data {
             config.store.engine = Engine::Embedded;
             config.store.path = data;
         }
         let app = App::build(config, self.custom).await.unwrap();
-        let address = app.address();
+        let (address, admin) = (app.address(), app.admin().0);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
         Gateway {
             address,
+            admin,
             stop,
             running,
         }
@@ -122,6 +132,7 @@ pub fn small(handler: &str, text: &str) -> Packet {
 /// A gateway that runs.
 pub struct Gateway {
     address: SocketAddr,
+    admin: SocketAddr,
     /// Dropped: it is told to stop.
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), RunError>>,
@@ -130,6 +141,11 @@ pub struct Gateway {
 impl Gateway {
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where those come in who run it.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     pub fn uri(&self) -> String {

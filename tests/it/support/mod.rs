@@ -1,9 +1,12 @@
-//! The words that the tests speak: a gateway in this process or in its own, its clients, a browser by hand, and real input.
+//! The words that the tests speak: a gateway in this process or in its own, its clients, the handlers that
+//! it calls, a browser by hand, and real input.
 
 mod backend;
+mod example;
 mod figures;
 mod gateway;
 mod notes;
+mod postgres;
 mod process;
 mod service;
 mod small_disk;
@@ -12,11 +15,13 @@ mod watch;
 mod web;
 
 pub use backend::{Backend, Call, Conduct};
+pub use example::Example;
 pub use figures::{median, quantile};
-pub use gateway::{Gateway, custom, gateway, small};
+pub use gateway::{ADMIN_TOKEN, Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
+pub use postgres::Postgres;
 pub use process::{Process, Setup};
-pub use service::{Line, Service, answers, echoed, said};
+pub use service::{Line, Running, Service, answers, echoed, said};
 pub use small_disk::SmallDisk;
 pub use trace::Trace;
 pub use watch::{Watched, event, message, messages_until, watch};

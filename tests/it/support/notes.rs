@@ -66,8 +66,5 @@ pub fn echo(item: &Item) -> Handled {
         content: item.packet.content.clone(),
         ..Answer::ok()
     };
-    Handled {
-        id: item.id,
-        answer,
-    }
+    Handled::new(item.id, answer)
 }

@@ -1,4 +1,4 @@
-//! The built gateway, as a process of its own.
+//! The built gateway, as a process of its own, and other programs that say where they listen.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -13,6 +13,8 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
+
+use super::gateway::ADMIN_TOKEN;
 
 /// More than a start needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -54,7 +56,9 @@ impl Process {
         Self::spawn(
             Command::new(env!("CARGO_BIN_EXE_tidegate"))
                 .args(["serve"])
-                .args(args),
+                .args(args)
+                // So that nothing is left where others find it.
+                .env("TIDEGATE_ADMIN__TOKEN", ADMIN_TOKEN),
         )
         .await
     }
@@ -78,18 +82,21 @@ impl Process {
         Self::spawn(command.envs(variables.iter().copied())).await
     }
 
-    async fn spawn(command: &mut Command) -> Self {
+    /// Any program that says where it listens, as the examples' handlers do; a gateway has Admin on a port that is free if nothing
+    /// else says where.
+    pub async fn spawn(command: &mut Command) -> Self {
         let mut child = command
+            .env("TIDEGATE_ADMIN__LISTEN", "127.0.0.1:0")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("cargo built it");
+            .expect("it was built");
         let stdout = child.stdout.take().expect("it is piped");
         let log = child.stderr.take();
         let mut lines = BufReader::new(stdout).lines();
         let address = timeout(PATIENCE, announced(&mut lines)).await;
         Self {
-            address: address.expect("the gateway says in time where it listens"),
+            address: address.expect("it says in time where it listens"),
             child,
             _stdout: lines,
             log: log.map(|log| BufReader::new(log).lines()),
@@ -231,5 +238,5 @@ async fn announced(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
         return format!("127.0.0.1:{port}");
     }
-    panic!("the gateway ended without saying where it listens");
+    panic!("it ended without saying where it listens");
 }

@@ -28,6 +28,7 @@ pub struct Service {
     address: SocketAddr,
     answer: Arc<dyn Fn(HandleRequest) -> Answer + Send + Sync>,
     seen: Arc<watch::Sender<Vec<HandleRequest>>>,
+    forgets: bool,
     identity: Option<Identity>,
 }
 
@@ -40,6 +41,7 @@ impl Service {
             address: free_address().parse().unwrap(),
             answer: Arc::new(answer),
             seen: Arc::new(watch::Sender::new(Vec::new())),
+            forgets: false,
             identity: None,
         }
     }
@@ -54,6 +56,12 @@ impl Service {
     /// Answers each item with its content.
     pub fn echo() -> Self {
         Self::answering(|request| Ok(answers(request.items.iter().map(echoed))))
+    }
+
+    /// Keeps nothing of what it sees: for hundreds of thousands of items.
+    pub fn forgetful(mut self) -> Self {
+        self.forgets = true;
+        self
     }
 
     /// With TLS.
@@ -120,7 +128,9 @@ impl Handler for Service {
         request: Request<HandleRequest>,
     ) -> Result<Response<HandleResponse>, Status> {
         let request = request.into_inner();
-        self.seen.send_modify(|seen| seen.push(request.clone()));
+        if !self.forgets {
+            self.seen.send_modify(|seen| seen.push(request.clone()));
+        }
         (self.answer)(request).await.map(Response::new)
     }
 }
@@ -155,11 +165,12 @@ pub fn said(item: &HandleItem) -> String {
     String::from_utf8(item.data[0].to_vec()).unwrap()
 }
 
-/// A wire to a service that can fall silent: what is on it stays there, and no end is told, as with a stopped process or a
-/// machine that is gone.
+/// A wire to a service that can be cut, and can fall silent: what is on it stays there then, and no end is told, as with a
+/// stopped process or a machine that is gone.
 pub struct Line {
     address: SocketAddr,
     silent: watch::Sender<bool>,
+    cut: watch::Sender<()>,
     /// How many connections were made over it.
     connections: Arc<Mutex<usize>>,
 }
@@ -169,6 +180,8 @@ impl Line {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (silent, heard) = watch::channel(false);
+        let cut = watch::Sender::new(());
+        let cuts = cut.clone();
         let connections = Arc::new(Mutex::new(0));
         let (to, count) = (service.address, connections.clone());
         tokio::spawn(async move {
@@ -177,13 +190,22 @@ impl Line {
                 let far = TcpStream::connect(to).await.unwrap();
                 let ((from_near, to_near), (from_far, to_far)) =
                     (near.into_split(), far.into_split());
-                tokio::spawn(carry(from_near, to_far, heard.clone()));
-                tokio::spawn(carry(from_far, to_near, heard.clone()));
+                let ways = [(from_near, to_far), (from_far, to_near)];
+                for (from, to) in ways {
+                    let (heard, mut cut) = (heard.clone(), cuts.subscribe());
+                    tokio::spawn(async move {
+                        tokio::select! {
+                            () = carry(from, to, heard) => {}
+                            _ = cut.changed() => {}
+                        }
+                    });
+                }
             }
         });
         Self {
             address,
             silent,
+            cut,
             connections,
         }
     }
@@ -202,6 +224,11 @@ impl Line {
 
     pub fn speak(&self) {
         self.silent.send_replace(false);
+    }
+
+    /// Ends every connection that is there, whatever is on it.
+    pub fn cut(&self) {
+        self.cut.send_replace(());
     }
 }
 

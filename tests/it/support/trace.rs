@@ -71,6 +71,11 @@ impl Trace {
         }
     }
 
+    /// The document after the last patch.
+    pub fn end(&self) -> &str {
+        &self.end
+    }
+
     /// The document before the first patch.
     pub fn copy(&self) -> Copy<'_> {
         Copy {

@@ -34,7 +34,12 @@ pub(super) fn text_files() -> Vec<Text> {
             let entry = entry.unwrap();
             let name = entry.file_name();
             let kind = entry.file_type().unwrap();
-            if IGNORED.iter().any(|ignored| name == *ignored) {
+            if IGNORED.iter().any(|ignored| name == *ignored)
+                || entry
+                    .path()
+                    .extension()
+                    .is_some_and(|ends| ends == "egg-info")
+            {
                 continue;
             }
             if kind.is_dir() {
@@ -53,7 +58,15 @@ pub(super) fn text_files() -> Vec<Text> {
 }
 
 /// As in .gitignore, and git's own.
-const IGNORED: [&str; 4] = [".git", "target", "node_modules", "tidegate-data"];
+const IGNORED: [&str; 7] = [
+    ".git",
+    "target",
+    "node_modules",
+    "tidegate-data",
+    "__pycache__",
+    ".venv",
+    "build",
+];
 
 /// The files that a `#[cfg(test)] mod name;` of this file may stand for.
 pub(super) fn test_modules(file: &Text) -> Vec<PathBuf> {

@@ -42,7 +42,7 @@ pub struct Message {
     /// The content, when it was published as text.
     #[prost(string, tag = "3")]
     pub text: ::prost::alloc::string::String,
-    /// Those of the packet that published it.
+    /// Those of the packet that published it, or those that a handler gave it.
     #[prost(map = "string, string", tag = "4")]
     pub headers: ::std::collections::HashMap<
         ::prost::alloc::string::String,

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::broker::core::{
-    BatchId, CallId, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took,
+    BatchId, CallId, ClearNo, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took,
 };
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
@@ -162,6 +162,10 @@ pub(super) struct Bench {
     pub(super) answers: Vec<(CallId, Response)>,
     /// Packets that were given up.
     pub(super) dead: Vec<DeadLetter>,
+    /// What was cleared, and has gone.
+    pub(super) cleared: Vec<ClearNo>,
+    /// Circuits that opened (true) and closed.
+    pub(super) turned: Vec<bool>,
     /// So many packets were taken.
     taken: u32,
 }
@@ -183,6 +187,8 @@ impl Bench {
             runs: Vec::new(),
             answers: Vec::new(),
             dead: Vec::new(),
+            cleared: Vec::new(),
+            turned: Vec::new(),
             taken: 0,
         }
     }
@@ -266,6 +272,8 @@ impl Bench {
                     self.answers.push((call, response));
                 }
                 Step::Dead(dead) => self.dead.push(dead),
+                Step::Cleared(no) => self.cleared.push(no),
+                Step::Turned(turned) => self.turned.push(turned.why.is_some()),
                 Step::Run(run) => self.runs.push(run),
             }
         }
@@ -302,19 +310,26 @@ impl Bench {
         self.take(run)
     }
 
-    /// Takes everything in a batch.
+    /// Takes everything in a batch, but for what is refused.
     pub(super) fn take(&mut self, run: Run) -> Vec<String> {
         assert_eq!(run.kind, RunKind::Take);
-        let took = run.items.iter().map(|_| {
+        let took = run.items.iter().map(|item| {
+            let name = self.next_taken();
             self.taken += 1;
-            Took::Taken(TakenId {
-                run: 7,
-                at: self.taken,
-            })
+            match &item.packet.refusal {
+                Some(refusal) => Took::Answered((**refusal).clone()),
+                None => Took::Taken(name),
+            }
         });
         let took = took.collect();
         self.complete_with(run.batch, Done::Took(took));
         ids(&run)
+    }
+
+    /// What the packet that is taken next is called.
+    pub(super) fn next_taken(&self) -> TakenId {
+        let at = self.taken + 1;
+        TakenId { run: 7, at }
     }
 
     /// Makes the answers in the first batch durable, and gives them.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, called, ids, packet, planned};
-use crate::broker::{Ack, Settings};
+use crate::broker::{Ack, Selection, Settings};
 use crate::handler::{BatchLimits, HandlerSettings, Ordering};
 use crate::types::{Action, Answer, Outcome, Reason};
 
@@ -175,7 +175,7 @@ fn an_unordered_packet_neither_waits_nor_holds() {
     bench.offer("a", vec![packet("h", "1")]);
     let first = bench.run();
     bench.offer("a", vec![packet("h", "2"), packet("h", "free").unordered()]);
-    bench.core.flush();
+    bench.core.flush(&Selection::default());
     bench.poll();
     assert_eq!(bench.run_ok(), ["free"]);
     bench.complete(first.batch, vec![Answer::ok()]);
@@ -194,7 +194,7 @@ fn one_key_is_in_order_across_clients_and_other_keys_are_not() {
         "b",
         vec![packet("h", "b1").key("k"), packet("h", "b2").key("other")],
     );
-    bench.core.flush();
+    bench.core.flush(&Selection::default());
     bench.poll();
     let first = bench.run();
     assert_eq!(bench.run_ok(), ["b2"]);
@@ -395,12 +395,12 @@ fn flush_sends_what_waits_and_no_empty_batch() {
         ..BatchLimits::default()
     };
     let mut bench = Bench::new(vec![with_batch(called("h"), batch)]);
-    bench.core.flush();
+    bench.core.flush(&Selection::default());
     bench.poll();
     assert!(bench.runs.is_empty());
     bench.offer("a", vec![packet("h", "1")]);
     assert!(bench.runs.is_empty());
-    bench.core.flush();
+    bench.core.flush(&Selection::default());
     bench.poll();
     assert_eq!(bench.run_ok(), ["1"]);
     bench.offer("a", vec![packet("h", "2")]);

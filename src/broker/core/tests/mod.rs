@@ -4,6 +4,8 @@ mod bench;
 mod bounds;
 mod cases;
 mod circuit;
+mod clear;
+mod clear_random;
 mod failure;
 mod failure_random;
 mod overload;

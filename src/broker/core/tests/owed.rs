@@ -36,8 +36,8 @@ fn what_a_call_was_to_carry_and_did_not_is_owed_to_streams() {
             false => Done::Answered(Vec::new()),
         };
         let failed = Completed {
-            done: none,
             owed: run.owed,
+            ..none.into()
         };
         bench.core.complete(bench.now, run.batch, failed);
         bench.poll();

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bench::{Bench, called, durable, ids, packet};
-use crate::broker::core::{Done, Restored, RunKind, Took};
+use crate::broker::core::{Completed, Done, Messages, Restored, RunFinish, RunKind, Took};
 use crate::broker::{Ack, Settings};
+use crate::handler::testing::draft;
 use crate::handler::{HandlerSettings, ItemId, Ordering};
 use crate::store::{Origin, TakenId};
 use crate::types::{Action, Answer, ClientKey, HandlerName, Outcome, Principal, Reason, Retry};
@@ -328,6 +329,34 @@ fn what_expires_before_it_is_taken_is_not_taken() {
     bench.run_finish();
     let expected = [Outcome::Expired, Outcome::Ok];
     assert_eq!(outcomes(&bench.answers_to(call)), expected);
+}
+
+#[test]
+fn messages_go_with_their_answer_until_that_is_durable() {
+    let mut bench = Bench::new(vec![durable("h")]);
+    let call = bench.offer("a", vec![packet("h", "1").seq(1), packet("h", "2").seq(2)]);
+    bench.run_take();
+    let run = bench.run();
+    let published = Messages {
+        at: 1,
+        drafts: vec![draft("t", b"m")],
+    };
+    let completed = Completed {
+        messages: vec![published],
+        ..Done::Answered(vec![Answer::ok(); 2]).into()
+    };
+    bench.core.complete(bench.now, run.batch, completed);
+    bench.poll();
+    let count = |finishes: &[RunFinish]| -> Vec<usize> {
+        let messages = finishes.iter().map(|finish| finish.messages.len());
+        messages.collect()
+    };
+    let run = bench.run();
+    assert_eq!(count(&run.finishes), [0, 1]);
+    bench.complete_with(run.batch, Done::Finished(vec![true, false]));
+    bench.advance(100 * MS);
+    assert_eq!(count(&bench.run_finish()), [1]);
+    assert_eq!(outcomes(&bench.answers_to(call)), [Outcome::Ok; 2]);
 }
 
 #[test]

@@ -202,6 +202,8 @@ impl State {
         self.write_runs();
         self.trim()?;
         self.write_holders();
+        let (req_ids, results) = (self.once.len() as u64, self.holders.bytes);
+        self.shared.meter.lock().keeps(req_ids, results);
         let staged = std::mem::replace(&mut self.staged, Staged::new());
         let payload = staged.frame.close(self.header);
         let mut keys = Vec::with_capacity(staged.rows.len());

@@ -55,7 +55,7 @@ pub(super) struct StagedOnce {
 }
 
 impl Once {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.kept.len() + self.open.len()
     }
 

@@ -1,0 +1,301 @@
+//! `tidegate dead-letters`.
+
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::super::text::{Side, age, counted, size, table};
+use super::{Options, calling, calling_with, confirm, json as value, show};
+use crate::cli::Failure;
+use crate::wire::proto;
+
+/// So many are listed where nobody says it.
+const LIMIT: usize = 1000;
+
+/// Packets that were taken and given up: lists them, tries them once more, or gives them up for good
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tidegate dead-letters                        the first thousand, the oldest first
+  tidegate dead-letters list --handler orders --content --json
+  tidegate dead-letters retry 17 18            these again
+  tidegate dead-letters retry --all orders     all of a handler again
+  tidegate dead-letters discard 17 --yes       never again
+
+A retry of one that its chain waits for (held) calls it again where it stands. Of any other a new packet is made, at the end of its
+chain. Where nobody can be asked, discard needs --yes.")]
+pub(crate) struct DeadLetters {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows them, the oldest first
+    List(List),
+    /// Has them called once more
+    Retry(Which),
+    /// Gives them up for good
+    Discard(Discard),
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Only those of this handler
+    #[arg(long, value_name = "NAME")]
+    handler: Option<String>,
+    /// So many at most
+    #[arg(long, value_name = "N", default_value_t = LIMIT)]
+    limit: usize,
+    /// With what they carry; with --json as base64 where it is not text
+    #[arg(long)]
+    content: bool,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            handler: None,
+            limit: LIMIT,
+            content: false,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// By number
+    #[arg(value_name = "ID", num_args = 1..=1000)]
+    ids: Vec<u64>,
+    /// All of this handler
+    #[arg(long, value_name = "HANDLER")]
+    all: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Discard {
+    #[command(flatten)]
+    which: Which,
+    /// Ask nothing
+    #[arg(long)]
+    yes: bool,
+}
+
+impl DeadLetters {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        match &self.command {
+            None => self.list(&List::default()),
+            Some(Command::List(list)) => self.list(list),
+            Some(Command::Retry(which)) => self.retry(which),
+            Some(Command::Discard(discard)) => self.discard(discard),
+        }
+    }
+
+    fn list(&self, list: &List) -> Result<(), Failure> {
+        let (letters, more) = calling_with(&self.options, async |client| {
+            let mut request = proto::DeadLettersRequest {
+                handler: list.handler.clone().unwrap_or_default(),
+                page_size: 1000,
+                page_token: String::new(),
+                content: list.content,
+            };
+            let mut letters = Vec::new();
+            loop {
+                let page = client.dead_letters(request.clone()).await?.into_inner();
+                letters.extend(page.letters);
+                request.page_token = page.next_page_token;
+                if request.page_token.is_empty() || letters.len() >= list.limit {
+                    let more = letters.len() > list.limit || !request.page_token.is_empty();
+                    letters.truncate(list.limit);
+                    return Ok((letters, more));
+                }
+            }
+        })?;
+        let shown: Vec<Value> = letters.iter().map(letter).collect();
+        let shown = json!({ "letters": shown, "more": more });
+        self.options
+            .write(&shown, |out| write(&letters, more, list.content, out))
+    }
+
+    fn retry(&self, which: &Which) -> Result<(), Failure> {
+        let request = proto::RetryDeadLettersRequest {
+            ids: which.ids.clone(),
+            handler: which.all.clone().unwrap_or_default(),
+        };
+        let response = calling(&self.options, async |client| {
+            client.retry_dead_letters(request).await
+        })?;
+        let shown = json!({ "retried": response.retried, "left": response.left });
+        self.options.write(&shown, |out| {
+            let (one, more) = ("dead letter is tried again", "dead letters are tried again");
+            told(response.retried, one, more, response.left, out)
+        })
+    }
+
+    fn discard(&self, discard: &Discard) -> Result<(), Failure> {
+        let which = &discard.which;
+        let question = match &which.all {
+            Some(handler) => format!("all dead letters of {handler} are given up for good"),
+            None => {
+                let (one, more) = (
+                    "dead letter is given up for good",
+                    "dead letters are given up for good",
+                );
+                counted(which.ids.len() as u64, one, more)
+            }
+        };
+        confirm(discard.yes, "discard", &question)?;
+        let request = proto::DiscardDeadLettersRequest {
+            ids: which.ids.clone(),
+            handler: which.all.clone().unwrap_or_default(),
+        };
+        let response = calling(&self.options, async |client| {
+            client.discard_dead_letters(request).await
+        })?;
+        let shown = json!({ "discarded": response.discarded, "left": response.left });
+        self.options.write(&shown, |out| {
+            let (one, more) = ("dead letter is discarded", "dead letters are discarded");
+            told(response.discarded, one, more, response.left, out)
+        })
+    }
+}
+
+fn told(count: u64, one: &str, more: &str, left: u64, out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "{}", counted(count, one, more))?;
+    match left {
+        0 => writeln!(out),
+        left => writeln!(out, "; {}", counted(left, "is not", "are not")),
+    }
+}
+
+fn write(
+    letters: &[proto::DeadLetter],
+    more: bool,
+    content: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if letters.is_empty() {
+        return writeln!(out, "no dead letters");
+    }
+    const COLUMNS: [Side; 10] = [
+        Side::Right,
+        Side::Left,
+        Side::Left,
+        Side::Left,
+        Side::Left,
+        Side::Right,
+        Side::Right,
+        Side::Right,
+        Side::Left,
+        Side::Left,
+    ];
+    let head = [
+        "ID",
+        "HANDLER",
+        "ACTION",
+        "KEY",
+        "CLIENT",
+        "SEQ",
+        "SIZE",
+        "DEAD FOR",
+        "CAUSE",
+        "HANDLER SAID",
+    ];
+    let mut lines = vec![head.map(str::to_owned)];
+    lines.extend(letters.iter().map(line));
+    table(&lines, &COLUMNS, out)?;
+    if content {
+        for letter in letters {
+            let packet = letter.packet.clone().unwrap_or_default();
+            for text in &packet.text {
+                writeln!(out, "{}: {text}", letter.id)?;
+            }
+            for data in &packet.data {
+                writeln!(out, "{}: {}", letter.id, data.escape_ascii())?;
+            }
+        }
+    }
+    match more {
+        true => writeln!(out, "and more: --limit N shows them"),
+        false => Ok(()),
+    }
+}
+
+fn line(letter: &proto::DeadLetter) -> [String; 10] {
+    let packet = letter.packet.clone().unwrap_or_default();
+    let action = match packet.method.as_str() {
+        "" => show::action(packet.action()),
+        method => format!("{} {method}", show::action(packet.action())),
+    };
+    let seq = match packet.seq {
+        0 => String::new(),
+        seq => seq.to_string(),
+    };
+    let cause = value::word(letter.cause().as_str_name(), "DEATH_CAUSE_");
+    let cause = match letter.held {
+        true => format!("{cause}, held"),
+        false => cause,
+    };
+    [
+        letter.id.to_string(),
+        packet.handler,
+        action,
+        packet.key,
+        letter.client_id.clone(),
+        seq,
+        size(letter.bytes),
+        time(letter.given_up_at.as_ref()).map_or_else(String::new, |time| {
+            age(SystemTime::now().duration_since(time).unwrap_or_default())
+        }),
+        cause,
+        letter.message.clone(),
+    ]
+}
+
+fn letter(letter: &proto::DeadLetter) -> Value {
+    let packet = letter.packet.clone().unwrap_or_default();
+    let data = packet.data.iter();
+    let data: Vec<String> = data.map(|data| base64(data)).collect();
+    json!({
+        "id": letter.id,
+        "handler": packet.handler,
+        "action": value::named(packet.action()),
+        "method": packet.method,
+        "key": packet.key,
+        "req_id": packet.req_id,
+        "seq": packet.seq,
+        "text": packet.text,
+        "data": data,
+        "client_id": letter.client_id,
+        "subject": letter.subject,
+        "tenant": letter.tenant,
+        "bytes": letter.bytes,
+        "attempts": letter.attempts,
+        "cause": value::word(letter.cause().as_str_name(), "DEATH_CAUSE_"),
+        "message": letter.message,
+        "taken_at": moment(letter.taken_at.as_ref()),
+        "given_up_at": moment(letter.given_up_at.as_ref()),
+        "held": letter.held,
+    })
+}
+
+fn base64(data: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(data)
+}
+
+fn time(stamp: Option<&prost_types::Timestamp>) -> Option<SystemTime> {
+    SystemTime::try_from(*stamp?).ok()
+}
+
+/// As RFC 3339 writes it.
+fn moment(stamp: Option<&prost_types::Timestamp>) -> Value {
+    time(stamp).map_or(Value::Null, |time| {
+        Value::String(humantime::format_rfc3339_millis(time).to_string())
+    })
+}

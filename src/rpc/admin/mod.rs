@@ -1,0 +1,190 @@
+//! `tidegate.v1.Admin`: what those who run the gateway look at and do. Its port is a layer's business, and its token.
+
+mod convert;
+mod pages;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use pages::OPEN_PAGES;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_server::{Health, HealthServer};
+
+use super::{Refusal, reflection};
+use crate::broker::{Broker, Selection};
+use crate::events::Hub;
+use crate::handler::Registry;
+use crate::metrics;
+use crate::store::Store;
+use crate::types::HandlerName;
+use crate::wire::admin::admin_server::{self, AdminServer, SERVICE_NAME};
+use crate::wire::answer::duration;
+use crate::wire::proto;
+
+/// How long `Clear` waits for the disk.
+const CLEARING: Duration = Duration::from_secs(60);
+
+/// What the methods and pages call.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub broker: Broker,
+    pub hub: Hub,
+    pub store: Arc<dyn Store>,
+    pub registry: Arc<Registry>,
+    pub metrics: Arc<metrics::Registry>,
+    /// Why the gateway does not serve; `None` while it does.
+    pub trouble: watch::Receiver<Option<String>>,
+    /// Once it is cancelled, the gateway stops as it does on SIGTERM.
+    pub stop: CancellationToken,
+    /// How long that may take.
+    pub drain: Duration,
+}
+
+/// Everything on the port of those who run the gateway: Admin, health, reflection, and pages for what speaks plain HTTP.
+pub fn admin_routes(admin: Admin, health: HealthServer<impl Health>) -> Routes {
+    let pages = pages::pages(admin.clone());
+    let mut routes = Routes::new(AdminServer::new(admin)).add_service(health);
+    routes = routes.add_service(
+        reflection(SERVICE_NAME)
+            .build_v1()
+            .expect("our own descriptors can be read"),
+    );
+    routes = routes.add_service(
+        reflection(SERVICE_NAME)
+            .build_v1alpha()
+            .expect("our own descriptors can be read"),
+    );
+    routes.into_axum_router().merge(pages).into()
+}
+
+#[tonic::async_trait]
+impl admin_server::Admin for Admin {
+    async fn lanes(
+        &self,
+        request: Request<proto::LanesRequest>,
+    ) -> Result<Response<proto::LanesResponse>, Status> {
+        let selection = self.selection(&request.get_ref().handler, 0, "")?;
+        let lanes = self.broker.lanes(selection).await;
+        let lanes = lanes.map_err(Refusal::Stopping)?;
+        Ok(Response::new(proto::LanesResponse {
+            lanes: lanes.into_iter().map(convert::lane).collect(),
+        }))
+    }
+
+    async fn flush(
+        &self,
+        request: Request<proto::FlushRequest>,
+    ) -> Result<Response<proto::FlushResponse>, Status> {
+        let asked = request.into_inner();
+        let selection = self.selection(&asked.handler, asked.action, &asked.method)?;
+        let flushed = self.broker.flush(selection.clone()).await;
+        let flushed = flushed.map_err(Refusal::Stopping)?;
+        let (lanes, packets) = (flushed.lanes, flushed.packets);
+        tracing::info!(?selection, lanes, packets, "a person flushed lanes");
+        Ok(Response::new(proto::FlushResponse {
+            lanes: flushed.lanes,
+            packets: flushed.packets,
+        }))
+    }
+
+    async fn clear(
+        &self,
+        request: Request<proto::ClearRequest>,
+    ) -> Result<Response<proto::ClearResponse>, Status> {
+        let asked = request.into_inner();
+        if asked.handler.is_empty() {
+            let text = "handler is empty: what is cleared is cleared by handler, so name one";
+            return Err(Refusal::Invalid(text.into()).into());
+        }
+        let selection = self.selection(&asked.handler, asked.action, &asked.method)?;
+        let clearing = self.broker.clear(selection.clone());
+        let Ok(cleared) = timeout(CLEARING, clearing).await else {
+            let text = format!(
+                "the store has not taken all of it after {CLEARING:?}: it goes on until it has"
+            );
+            return Err(Refusal::Unavailable(text).into());
+        };
+        let cleared = cleared.map_err(Refusal::Stopping)?;
+        let (packets, in_flight) = (cleared.cleared.packets, cleared.in_flight.packets);
+        tracing::warn!(?selection, packets, in_flight, "a person cleared lanes");
+        Ok(Response::new(proto::ClearResponse {
+            cleared: Some(convert::amount(cleared.cleared)),
+            in_flight: Some(convert::amount(cleared.in_flight)),
+        }))
+    }
+
+    async fn dead_letters(
+        &self,
+        _request: Request<proto::DeadLettersRequest>,
+    ) -> Result<Response<proto::DeadLettersResponse>, Status> {
+        Err(Status::unimplemented("dead letters are not kept yet"))
+    }
+
+    async fn retry_dead_letters(
+        &self,
+        _request: Request<proto::RetryDeadLettersRequest>,
+    ) -> Result<Response<proto::RetryDeadLettersResponse>, Status> {
+        Err(Status::unimplemented("dead letters are not kept yet"))
+    }
+
+    async fn discard_dead_letters(
+        &self,
+        _request: Request<proto::DiscardDeadLettersRequest>,
+    ) -> Result<Response<proto::DiscardDeadLettersResponse>, Status> {
+        Err(Status::unimplemented("dead letters are not kept yet"))
+    }
+
+    async fn streams(
+        &self,
+        request: Request<proto::StreamsRequest>,
+    ) -> Result<Response<proto::StreamsResponse>, Status> {
+        let asked = request.into_inner();
+        let limit = convert::page_size(asked.page_size)?;
+        let after = convert::number(&asked.page_token)?;
+        let view = self.hub.look_at(&*self.store, after, limit + 1);
+        Ok(Response::new(convert::streams(view, limit)))
+    }
+
+    async fn drain(
+        &self,
+        _request: Request<proto::DrainRequest>,
+    ) -> Result<Response<proto::DrainResponse>, Status> {
+        tracing::info!("a person asked the gateway to stop");
+        // The connection lives until what is answered has gone.
+        self.stop.cancel();
+        Ok(Response::new(proto::DrainResponse {
+            limit: Some(duration(self.drain)),
+        }))
+    }
+}
+
+impl Admin {
+    /// Empty is any.
+    fn selection(&self, handler: &str, action: i32, method: &str) -> Result<Selection, Refusal> {
+        let action = convert::action(action)?;
+        if !method.is_empty() && action != Some(crate::types::Action::Call) {
+            return Err(Refusal::Invalid(
+                "method is of ACTION_CALL: say that as the action".into(),
+            ));
+        }
+        Ok(Selection {
+            handler: self.handler(handler)?,
+            action,
+            method: (!method.is_empty()).then(|| method.into()),
+        })
+    }
+
+    fn handler(&self, name: &str) -> Result<Option<HandlerName>, Refusal> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        match self.registry.resolve(name) {
+            Ok(settings) => Ok(Some(settings.name.clone())),
+            Err(message) => Err(Refusal::Missing(message)),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! One who writes a document, and asks until every packet is done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_client::Client;
+use tidegate_client::proto::{BatchRequest, Outcome, Packet, PacketResult};
+use tokio::time::sleep;
+
+use super::NAME;
+use crate::support::Trace;
+
+/// What one request has.
+const TOGETHER: usize = 2_000;
+/// Every request whose first place is one above a multiple of this is sent again when it is done.
+const AGAIN: usize = 10 * TOGETHER;
+
+/// Sends each patch as an UPDATE of one document. The `req_id` and the place of a packet are its number in the trace, from 1.
+pub struct Writer {
+    client: Client,
+    /// And the document's key.
+    client_id: &'static str,
+    trace: Arc<Trace>,
+}
+
+/// What became of packets.
+#[derive(Default)]
+pub struct Tally {
+    pub ok: usize,
+    /// Those with another final outcome.
+    pub not: usize,
+    /// The first of these.
+    pub refused: Option<PacketResult>,
+    /// Packets that were sent again after that, and told the same.
+    pub again: usize,
+}
+
+impl Writer {
+    pub fn new(client: Client, client_id: &'static str, trace: Arc<Trace>) -> Self {
+        Self {
+            client,
+            client_id,
+            trace,
+        }
+    }
+
+    pub async fn write(self) -> Tally {
+        let mut tally = Tally::default();
+        for (done, patches) in self.trace.patches.chunks(TOGETHER).enumerate() {
+            let done = done * TOGETHER;
+            let packets = patches.iter().zip(done + 1..).map(|(patch, place)| {
+                Packet::update(NAME, self.client_id)
+                    .text(patch)
+                    .req_id(place.to_string())
+                    .seq(place as u64)
+            });
+            let request = BatchRequest::of(packets).client_id(self.client_id);
+            let request = request.settle(NAME, done as u64);
+            let results = until_final(&self.client, request.clone()).await;
+            if done.is_multiple_of(AGAIN) {
+                let again = until_final(&self.client, request).await;
+                let outcomes = |results: &[PacketResult]| -> Vec<_> {
+                    results.iter().map(PacketResult::outcome).collect()
+                };
+                assert_eq!(outcomes(&again), outcomes(&results), "final is final");
+                assert!(again.iter().all(|result| result.replayed));
+                tally.again += again.len();
+            }
+            assert_eq!(results.len(), patches.len());
+            for (result, place) in results.into_iter().zip(done + 1..) {
+                assert_eq!(result.req_id, place.to_string());
+                tally.count(result);
+            }
+        }
+        tally
+    }
+}
+
+impl Tally {
+    fn count(&mut self, result: PacketResult) {
+        if result.outcome() == Outcome::Ok {
+            self.ok += 1;
+        } else {
+            self.not += 1;
+            self.refused.get_or_insert(result);
+        }
+    }
+}
+
+/// Sends what is open again, until nothing is.
+pub async fn until_final(client: &Client, mut request: BatchRequest) -> Vec<PacketResult> {
+    let mut done: Vec<Option<PacketResult>> = vec![None; request.packets.len()];
+    let mut open: Vec<usize> = (0..request.packets.len()).collect();
+    loop {
+        let results = client.sync(request.clone()).await.unwrap().results;
+        assert_eq!(results.len(), open.len());
+        let mut pause = Duration::ZERO;
+        let mut still = Vec::new();
+        let mut packets = Vec::new();
+        for ((result, at), packet) in results.into_iter().zip(open).zip(request.packets) {
+            if is_open(&result) {
+                // What the contract asks of a client.
+                let told = result.retry_after.and_then(|told| told.try_into().ok());
+                pause = pause.max(told.unwrap_or_default());
+                still.push(at);
+                packets.push(packet);
+            } else {
+                done[at] = Some(result);
+            }
+        }
+        if still.is_empty() {
+            return done.into_iter().flatten().collect();
+        }
+        (open, request.packets) = (still, packets);
+        sleep(pause).await;
+    }
+}
+
+fn is_open(result: &PacketResult) -> bool {
+    use Outcome::{Accepted, InDoubt, Retry};
+    matches!(result.outcome(), Accepted | InDoubt | Retry)
+}
