@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{Mutex as Turn, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -55,6 +55,8 @@ pub struct Conduct {
 /// One call, as it was noted before anything came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
+    /// When it was heard of here.
+    pub at: Instant,
     pub items: usize,
     /// Whether any of them had been called before.
     pub again: bool,
@@ -187,6 +189,7 @@ async fn read(stdout: ChildStdout, calls: Arc<Mutex<Vec<Call>>>, answer: watch::
                 let mut calls = calls.lock();
                 places.insert(number.to_owned(), calls.len());
                 calls.push(Call {
+                    at: Instant::now(),
                     items: items.parse().unwrap(),
                     again: again.parse().unwrap(),
                     bad: bad.parse().unwrap(),
