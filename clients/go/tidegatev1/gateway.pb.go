@@ -1409,7 +1409,7 @@ const file_tidegate_v1_gateway_proto_rawDesc = "" +
 	"\x04Sync\x12\x19.tidegate.v1.BatchRequest\x1a\x1a.tidegate.v1.BatchResponse\x12:\n" +
 	"\x06Events\x12\x1a.tidegate.v1.EventsRequest\x1a\x12.tidegate.v1.Event0\x01\x12D\n" +
 	"\aResults\x12\x1b.tidegate.v1.ResultsRequest\x1a\x1c.tidegate.v1.ResultsResponse\x12;\n" +
-	"\x04Info\x12\x18.tidegate.v1.InfoRequest\x1a\x19.tidegate.v1.InfoResponseb\x06proto3"
+	"\x04Info\x12\x18.tidegate.v1.InfoRequest\x1a\x19.tidegate.v1.InfoResponseB Z\x1etidegate/clients/go/tidegatev1b\x06proto3"
 
 var (
 	file_tidegate_v1_gateway_proto_rawDescOnce sync.Once

@@ -120,7 +120,7 @@ type HandleItem struct {
 	Key string `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
 	// The content. Text arrives here as its bytes.
 	Data [][]byte `protobuf:"bytes,5,rep,name=data,proto3" json:"data,omitempty"`
-	// The packet's own: at most 64, 16 KiB together.
+	// The packet's own: at most 64, 16 KiB together. `traceparent` is the packet's, or its call's if it has none.
 	Headers map[string]string `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The packet's files by field name. One with an `upload_id` is read through Uploads.Read.
 	Files map[string]*File `protobuf:"bytes,7,rep,name=files,proto3" json:"files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -740,7 +740,7 @@ const file_tidegate_v1_handler_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012L\n" +
 	"\aHandler\x12A\n" +
-	"\x06Handle\x12\x1a.tidegate.v1.HandleRequest\x1a\x1b.tidegate.v1.HandleResponseb\x06proto3"
+	"\x06Handle\x12\x1a.tidegate.v1.HandleRequest\x1a\x1b.tidegate.v1.HandleResponseB Z\x1etidegate/clients/go/tidegatev1b\x06proto3"
 
 var (
 	file_tidegate_v1_handler_proto_rawDescOnce sync.Once

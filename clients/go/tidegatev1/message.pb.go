@@ -149,7 +149,7 @@ const file_tidegate_v1_message_proto_rawDesc = "" +
 	"\x06record\x18\b \x01(\v2\x13.tidegate.v1.RecordR\x06record\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01b\x06proto3"
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B Z\x1etidegate/clients/go/tidegatev1b\x06proto3"
 
 var (
 	file_tidegate_v1_message_proto_rawDescOnce sync.Once

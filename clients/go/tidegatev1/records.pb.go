@@ -148,7 +148,7 @@ const file_tidegate_v1_records_proto_rawDesc = "" +
 	"updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x1d\n" +
 	"\n" +
 	"updated_by\x18\a \x01(\tR\tupdatedBy\x12\x18\n" +
-	"\adeleted\x18\b \x01(\bR\adeletedb\x06proto3"
+	"\adeleted\x18\b \x01(\bR\adeletedB Z\x1etidegate/clients/go/tidegatev1b\x06proto3"
 
 var (
 	file_tidegate_v1_records_proto_rawDescOnce sync.Once

@@ -799,7 +799,7 @@ const file_tidegate_v1_uploads_proto_rawDesc = "" +
 	"\x05Write\x12\x19.tidegate.v1.WriteRequest\x1a\x1a.tidegate.v1.WriteResponse(\x01\x128\n" +
 	"\x03Get\x12\x17.tidegate.v1.GetRequest\x1a\x18.tidegate.v1.GetResponse\x12=\n" +
 	"\x04Read\x12\x18.tidegate.v1.ReadRequest\x1a\x19.tidegate.v1.ReadResponse0\x01\x12A\n" +
-	"\x06Cancel\x12\x1a.tidegate.v1.CancelRequest\x1a\x1b.tidegate.v1.CancelResponseb\x06proto3"
+	"\x06Cancel\x12\x1a.tidegate.v1.CancelRequest\x1a\x1b.tidegate.v1.CancelResponseB Z\x1etidegate/clients/go/tidegatev1b\x06proto3"
 
 var (
 	file_tidegate_v1_uploads_proto_rawDescOnce sync.Once

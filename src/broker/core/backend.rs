@@ -36,6 +36,17 @@ pub(crate) struct Backend {
     /// How often it opened.
     pub(super) opened: u64,
     quiet: Option<Quiet>,
+    /// Packets that wait for a person.
+    pub(crate) held: u64,
+    /// Those and what is behind them, as far as they are not counted in their lanes.
+    pub(super) aside: Aside,
+}
+
+/// What takes no room in the lanes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Aside {
+    pub(super) packets: usize,
+    pub(super) bytes: usize,
 }
 
 /// What there is to see of a circuit.
@@ -91,6 +102,8 @@ impl Backend {
             circuit: Circuit::Closed,
             opened: 0,
             quiet: None,
+            held: 0,
+            aside: Aside::default(),
         }
     }
 
@@ -322,7 +335,7 @@ impl Core {
         })
     }
 
-    fn notice_all(&mut self, backend: Id<Backend>) {
+    pub(super) fn notice_all(&mut self, backend: Id<Backend>) {
         for lane in self.lanes.ids() {
             if self.lanes[lane].backend == Some(backend) {
                 self.notice(lane);

@@ -122,7 +122,9 @@ pub(crate) struct Lane {
     pub(crate) limits: BatchLimits,
     /// Packets that pass through it on their way to the lane in which they are counted.
     pub(crate) passing: usize,
-    /// All that are here, in flight or not.
+    /// Packets that come back to it once a person has decided about their chains.
+    pub(crate) aside: usize,
+    /// All that are here, in flight or not, but for those.
     pub(crate) packets: usize,
     pub(crate) bytes: usize,
     /// Who holds them.
@@ -218,6 +220,7 @@ impl Lane {
             backend,
             limits: batch,
             passing: 0,
+            aside: 0,
             packets: 0,
             bytes: 0,
             holders: Arena::default(),
@@ -392,6 +395,7 @@ impl Lane {
     pub(crate) fn is_empty(&self) -> bool {
         self.packets == 0
             && self.passing == 0
+            && self.aside == 0
             && self.calls == 0
             && self.settles.is_empty()
             && self.owed.is_empty()

@@ -21,8 +21,11 @@ use crate::handler::ItemId;
 use crate::store::{Origin, QueueKey, Settle};
 use crate::types::{Answer, HandlerName, Packet, Reason, limits};
 
+/// About how long it takes until it is known which of two packets has a place.
+const STORE_PAUSE: Duration = Duration::from_millis(100);
+
 /// What becomes of an offered packet.
-enum Entry {
+pub(super) enum Entry {
     Answered(Answer),
     /// Another sending of a packet that is under way.
     Joined(Id<Job>),
@@ -60,19 +63,7 @@ impl Core {
         for slot in 0..count {
             let packet = self.desk.calls[call].packets[slot].clone();
             let entry = self.enter(&mut arrival, packet);
-            let waiter = Waiter {
-                call,
-                slot: slot as u32,
-            };
-            let slot = match entry {
-                Entry::Answered(answer) => Slot::Done(answer),
-                Entry::Joined(job) | Entry::LetIn(job) => {
-                    self.desk.jobs[job].waiters.push(waiter);
-                    self.desk.calls[call].open += 1;
-                    Slot::Open(job)
-                }
-            };
-            self.desk.calls[call].slots.push(slot);
+            self.fill_slot(call, entry);
         }
         for part in &arrival.parts {
             self.forget_queue_if_empty(part.queue);
@@ -81,6 +72,23 @@ impl Core {
             self.desk.finished.push(call);
         }
         call
+    }
+
+    /// What became of the next packet of a call.
+    pub(super) fn fill_slot(&mut self, call: CallId, entry: Entry) {
+        let waiter = Waiter {
+            call,
+            slot: self.desk.calls[call].slots.len() as u32,
+        };
+        let slot = match entry {
+            Entry::Answered(answer) => Slot::Done(answer),
+            Entry::Joined(job) | Entry::LetIn(job) => {
+                self.desk.jobs[job].waiters.push(waiter);
+                self.desk.calls[call].open += 1;
+                Slot::Open(job)
+            }
+        };
+        self.desk.calls[call].slots.push(slot);
     }
 
     /// What a client is done with goes to the store with the next batch of the handler, ahead of its packets.
@@ -200,7 +208,7 @@ impl Core {
             None => None,
         };
         if let Some(job) = pending {
-            let entry = self.join(job, &packet, arrival);
+            let entry = self.join(job, &packet, arrival.ack, arrival.now);
             if matches!(&entry, Entry::Answered(answer) if answer.outcome.ends_chain()) {
                 arrival.parts[at].end(order, &packet);
             }
@@ -247,14 +255,21 @@ impl Core {
         Entry::LetIn(job)
     }
 
-    fn join(&mut self, job: Id<Job>, packet: &Packet, arrival: &Arrival) -> Entry {
+    pub(super) fn join(&mut self, job: Id<Job>, packet: &Packet, ack: Ack, now: Instant) -> Entry {
         let pending = &self.desk.jobs[job];
         if pending.packet.fingerprint != packet.fingerprint {
-            return Entry::Answered(Answer::reused(
-                "a packet with the same place or req_id and other content is under way",
-            ));
+            let message = "a packet with the same place or req_id and other content is under way";
+            // Until the store has judged it, that one may be the wrong one.
+            let is_judged =
+                pending.taken.is_some() || !self.lanes[pending.lane].settings.is_durable();
+            if is_judged {
+                return Entry::Answered(Answer::reused(message));
+            }
+            let mut answer = Answer::retry(Reason::ReqIdReused, message);
+            answer.retry_after = Some(self.later(STORE_PAUSE));
+            return Entry::Answered(answer);
         }
-        if pending.taken.is_some() && arrival.ack == Ack::Accepted {
+        if pending.taken.is_some() && ack == Ack::Accepted {
             return Entry::Answered(Answer::accepted());
         }
         if pending.waiters.len() >= self.settings.waiters {
@@ -262,7 +277,7 @@ impl Core {
                 Reason::Overloaded,
                 format!("{} calls wait for it already", self.settings.waiters),
             );
-            let backlog = self.lanes[pending.lane].backlog(arrival.now);
+            let backlog = self.lanes[pending.lane].backlog(now);
             answer.retry_after = Some(self.later(backlog));
             return Entry::Answered(answer);
         }
@@ -270,7 +285,7 @@ impl Core {
     }
 
     /// Finds the packet's lane and its place in the bounds.
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         arrival: &mut Arrival,
         at: usize,
@@ -327,7 +342,7 @@ impl Core {
         held + cost <= free - cost
     }
 
-    fn lane_of(
+    pub(super) fn lane_of(
         &mut self,
         arrival: &mut Arrival,
         at: usize,
@@ -357,7 +372,7 @@ impl Core {
     }
 
     /// `lanes`: in which it is counted, and in which it becomes ready first.
-    fn let_in(
+    pub(super) fn let_in(
         &mut self,
         arrival: &mut Arrival,
         at: usize,
@@ -412,6 +427,11 @@ impl Core {
             awaited: false,
             answer: None,
             messages: Vec::new(),
+            death: None,
+            held: false,
+            deciding: None,
+            aside: false,
+            letter: None,
         });
         if let Some(expires) = expires {
             self.expiring.insert((expires, job));
@@ -420,7 +440,11 @@ impl Core {
     }
 
     /// The part of the request for this handler.
-    fn part(&mut self, arrival: &mut Arrival, name: &ByteString) -> Result<usize, String> {
+    pub(super) fn part(
+        &mut self,
+        arrival: &mut Arrival,
+        name: &ByteString,
+    ) -> Result<usize, String> {
         // Most requests name one handler: the last one first.
         if let Some(at) = arrival.parts.iter().rposition(|part| part.name == *name) {
             return Ok(at);

@@ -5,11 +5,11 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use tokio::time::Instant;
 
+use super::Core;
 use super::arena::Id;
 use super::backend::CircuitState;
 use super::lane::{Class, Lane, LaneKey};
 use super::meter::Meter;
-use super::{Core, PACKET_COST};
 use crate::types::{Action, HandlerName};
 
 /// Everything at once.
@@ -128,7 +128,7 @@ impl Core {
                 })
                 .collect(),
             packets: self.desk.jobs.len(),
-            bytes: self.bytes - self.desk.jobs.len() * PACKET_COST,
+            bytes: self.lanes.iter().map(|lane| lane.bytes).sum(),
             requests: self.desk.calls.len(),
         }
     }

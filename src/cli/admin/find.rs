@@ -26,7 +26,8 @@ const ANSWERING: Duration = Duration::from_secs(90);
 /// More than the largest answer.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// Where the gateway is. Without any of these it is looked for where `tidegate serve` begins one in this directory
+// Where the gateway is: without any of these it is looked for where `tidegate serve` begins one in this directory. No doc
+// comment, which would be told as what the command does.
 #[derive(Debug, clap::Args)]
 pub(super) struct Where {
     /// The gateway that keeps everything in this directory

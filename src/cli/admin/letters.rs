@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::super::text::{Side, age, counted, size, table};
-use super::{Options, calling, calling_with, confirm, json as value, show};
+use super::{Error, Options, calling, calling_with, confirm, json as value, show};
 use crate::cli::Failure;
 use crate::wire::proto;
 
@@ -130,11 +130,16 @@ impl DeadLetters {
         let response = calling(&self.options, async |client| {
             client.retry_dead_letters(request).await
         })?;
-        let shown = json!({ "retried": response.retried, "left": response.left });
+        let shown = json!({
+            "retried": response.retried,
+            "left": response.left,
+            "reasons": reasons(&response.reasons),
+        });
         self.options.write(&shown, |out| {
             let (one, more) = ("dead letter is tried again", "dead letters are tried again");
-            told(response.retried, one, more, response.left, out)
-        })
+            told(response.retried, one, more, &response.reasons, out)
+        })?;
+        whole(response.left)
     }
 
     fn discard(&self, discard: &Discard) -> Result<(), Failure> {
@@ -157,19 +162,43 @@ impl DeadLetters {
         let response = calling(&self.options, async |client| {
             client.discard_dead_letters(request).await
         })?;
-        let shown = json!({ "discarded": response.discarded, "left": response.left });
+        let shown = json!({
+            "discarded": response.discarded,
+            "left": response.left,
+            "reasons": reasons(&response.reasons),
+        });
         self.options.write(&shown, |out| {
             let (one, more) = ("dead letter is discarded", "dead letters are discarded");
-            told(response.discarded, one, more, response.left, out)
-        })
+            told(response.discarded, one, more, &response.reasons, out)
+        })?;
+        whole(response.left)
     }
 }
 
-fn told(count: u64, one: &str, more: &str, left: u64, out: &mut dyn Write) -> io::Result<()> {
-    write!(out, "{}", counted(count, one, more))?;
+fn told(
+    count: u64,
+    one: &str,
+    more: &str,
+    left: &[proto::LetterLeft],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(out, "{}", counted(count, one, more))?;
+    for left in left {
+        writeln!(out, "{}: {}", left.id, left.message)?;
+    }
+    Ok(())
+}
+
+fn reasons(left: &[proto::LetterLeft]) -> Value {
+    let reason = |left: &proto::LetterLeft| json!({ "id": left.id, "message": left.message });
+    left.iter().map(reason).collect()
+}
+
+/// What was left is a failure, for a script.
+fn whole(left: u64) -> Result<(), Failure> {
     match left {
-        0 => writeln!(out),
-        left => writeln!(out, "; {}", counted(left, "is not", "are not")),
+        0 => Ok(()),
+        left => Err(Error::Left(left).into()),
     }
 }
 

@@ -12,8 +12,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::one;
-use super::patient::{clients, until_final};
-use crate::support::{Backend, Conduct, Gateway, gateway, median, quantile};
+use super::patient::clients;
+use crate::support::{Backend, Conduct, Gateway, gateway, median, quantile, until_final};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 
 use super::before;
-use super::patient::{clients, until_final};
-use crate::support::{Service, answers, echoed};
+use super::patient::clients;
+use crate::support::{Service, answers, echoed, until_final};
 
 const PATIENCE: Duration = Duration::from_secs(200);
 

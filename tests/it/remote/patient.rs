@@ -1,30 +1,16 @@
-//! Clients that do as they are told: what is open they send again, after the time that they were told to wait.
+//! Many clients, and what they are told.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tidegate_client::Client;
-use tidegate_client::proto::{BatchRequest, PacketResult};
-use tokio::time::sleep;
+use tidegate_client::proto::PacketResult;
 
 use crate::support::Gateway;
 
 /// Each on a connection of its own.
 pub async fn clients(gateway: &Gateway, count: usize) -> Vec<Client> {
     join_all((0..count).map(|_| gateway.client())).await
-}
-
-/// Sends this until everything in it is final, and gives the results.
-pub async fn until_final(client: &Client, request: BatchRequest) -> Vec<PacketResult> {
-    loop {
-        let results = client.sync(request.clone()).await.unwrap().results;
-        let open = results.iter().filter(|result| !result.outcome().is_final());
-        let told: Vec<_> = open.map(retry_after).collect();
-        match told.iter().max() {
-            None => return results,
-            Some(pause) => sleep(*pause).await,
-        }
-    }
 }
 
 /// None: nothing is to be waited for.

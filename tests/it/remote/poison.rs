@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::before;
-use super::patient::{clients, until_final};
-use crate::support::{Backend, Call, Conduct};
+use super::patient::clients;
+use crate::support::{Backend, Call, Conduct, until_final};
 
 /// More than any of these needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -82,8 +82,8 @@ impl Process {
         Self::spawn(command.envs(variables.iter().copied())).await
     }
 
-    /// Any program that says where it listens, as the examples' handlers do; a gateway has Admin on a port that is free if nothing
-    /// else says where.
+    /// Any program that says where it listens, as the gateway and the examples' handlers do; a gateway has Admin on a port that is
+    /// free if nothing else says where.
     pub async fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .env("TIDEGATE_ADMIN__LISTEN", "127.0.0.1:0")

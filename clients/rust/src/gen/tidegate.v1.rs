@@ -373,7 +373,8 @@ pub enum Reason {
     AlreadyExists = 8,
     /// `if_version` is not the present version. `records` has the present record, if there is one.
     VersionMismatch = 9,
-    /// The same req_id or seq came before with other content. Nothing that is recorded changed.
+    /// The same req_id or seq came before with other content. Nothing that is recorded changed. With
+    /// OUTCOME_RETRY: that one is under way, and which of the two has the place is known when it is done.
     ReqIdReused = 10,
     /// A queue or table of the gateway is full. Slow down: `retry_after` says for how long.
     Overloaded = 11,

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::bench::{Bench, called, durable, ids, packet};
 use super::service::{Service, batch_of, error, fail, wait};
 use crate::broker::Ack;
-use crate::broker::core::{Done, RunKind, Verdict};
+use crate::broker::core::{Done, RunKind};
 use crate::handler::Failure;
+use crate::store::Cause;
 use crate::types::{Action, Answer, Outcome, Reason};
 
 const MS: Duration = Duration::from_millis(1);
@@ -42,6 +43,11 @@ fn a_wrong_handler_opens_the_circuit_and_no_packet_is_to_blame() {
     }
     assert_eq!((through.len(), rest.len()), (1, 2), "all of them go out");
     assert!(bench.dead.is_empty());
+    assert_eq!(
+        bench.turned,
+        [true, false],
+        "told once each, however many probes fail"
+    );
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn a_lone_packet_that_fails_does_not_keep_everybody_else_out() {
         let passed = bench.now - start;
         assert!(passed < Duration::from_secs(5), "the handler works");
     }
-    assert_eq!(bench.dead[0].verdict, Verdict::Poison);
+    assert_eq!(bench.dead[0].cause, Cause::Poison);
     assert!(came_in > 0 && come_in(&mut bench), "all come in again");
 }
 

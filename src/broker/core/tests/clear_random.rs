@@ -58,6 +58,7 @@ fn handler(rng: &mut StdRng) -> HandlerSettings {
         budget: Duration::from_secs(10),
         initial: 10 * MS,
         max: Duration::from_secs(1),
+        ..Retry::default()
     };
     let orderings = [Ordering::Client, Ordering::Client, Ordering::None];
     HandlerSettings {
@@ -169,7 +170,8 @@ fn serve(bench: &mut Bench, service: &mut Service, seen: &mut Seen, rng: &mut St
     let at = rng.random_range(0..bench.runs.len());
     let run = &bench.runs[at];
     for finish in &run.finishes {
-        if finish.answer.reason == Reason::Cleared {
+        let answer = finish.answer.as_ref();
+        if answer.is_some_and(|answer| answer.reason == Reason::Cleared) {
             seen.cleared.insert(seen.names[&finish.taken].clone());
         }
     }

@@ -8,6 +8,8 @@ mod clear;
 mod clear_random;
 mod failure;
 mod failure_random;
+mod letters;
+mod meter;
 mod overload;
 mod owed;
 mod random;
