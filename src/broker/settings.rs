@@ -7,7 +7,8 @@ use crate::telemetry::Traces;
 /// How much the broker holds, and how it behaves at its bounds.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Of all packets that are here.
+    /// Of all packets that are here; each counts with what it takes besides its own bytes. Above half of it a handler may hold
+    /// as much as is free.
     pub bytes: usize,
     /// Of the packets in one lane.
     pub lane_packets: usize,

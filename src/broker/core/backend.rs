@@ -78,6 +78,8 @@ enum Circuit {
         times: u32,
         /// Whether the one call is in flight.
         probing: bool,
+        /// Whether a new packet came in since the last one failed.
+        let_in: bool,
     },
 }
 
@@ -119,11 +121,11 @@ impl Backend {
     }
 
     /// New packets do not come in: how long that will last, about.
-    pub(super) fn refuses(&self, now: Instant) -> Option<Duration> {
+    pub(super) fn refuses(&self, retry: &Retry, now: Instant) -> Option<Duration> {
         match self.circuit {
-            Circuit::Open { until, probing, .. } if until > now || probing => {
-                Some(until.saturating_duration_since(now))
-            }
+            Circuit::Open { until, .. } if until > now => Some(until - now),
+            // The pause that follows if this call fails too; nobody knows how long it takes.
+            Circuit::Open { probing, times, .. } if probing => Some(longest_pause(retry, times)),
             _ => None,
         }
     }
@@ -293,8 +295,25 @@ impl Core {
             until: now + pause,
             times,
             probing: false,
+            let_in: false,
         };
         self.notice_all(id);
+    }
+
+    /// Whether a new packet comes in although the circuit is open: where all that could be called failed alone, nothing else
+    /// would ever show whether it is them or the handler.
+    pub(super) fn lets_one_in(&mut self, id: Id<Backend>) -> bool {
+        let backend = &mut self.backends[id];
+        let Circuit::Open { let_in, .. } = &mut backend.circuit else {
+            return false;
+        };
+        let mut lanes = self.lanes.iter();
+        let others = lanes.any(|lane| lane.backend == Some(id) && !lane.oldest.is_empty());
+        if *let_in || backend.suspects == 0 || others {
+            return false;
+        }
+        *let_in = true;
+        true
     }
 
     /// Whether another lane of the handler has waited longer for the one call that is made: not always the same is tried.

@@ -14,7 +14,7 @@ use super::job::{Job, RequestNo, State};
 use super::letters::Finished;
 use super::owed::is_kept;
 use super::queue::Queue;
-use super::{BatchId, Core, Step};
+use super::{BatchId, Core, PACKET_COST, Step};
 use crate::handler::CallError;
 use crate::store::{Cause, Draft, Owed, TakenId};
 use crate::types::{Answer, Outcome, Reason};
@@ -306,9 +306,7 @@ impl Core {
     }
 
     fn call_is_back(&mut self, batch: &InFlight, now: Instant) {
-        let lane = &mut self.lanes[batch.lane];
-        lane.calls -= 1;
-        lane.took(now.saturating_duration_since(batch.started));
+        self.lanes[batch.lane].is_back(batch.started, now);
     }
 
     /// Tells everyone who waits. A final answer that the store thinks a call carries, and no call waits for, is the streams';
@@ -422,7 +420,7 @@ impl Core {
         self.bring_back(id);
         let job = self.desk.jobs.remove(id);
         self.clears.gone(id);
-        self.bytes -= job.packet.size;
+        self.bytes -= job.packet.size + PACKET_COST;
         if job.at != job.lane {
             self.lanes[job.at].passing -= 1;
             self.notice(job.at);

@@ -391,7 +391,7 @@ impl Core {
         now: Instant,
     ) -> Run {
         let held = &mut self.lanes[lane];
-        held.calls += 1;
+        held.leaves(now);
         let (mut call, mut passed, mut probe) = (0, 0, false);
         if let Some(backend) = held.backend {
             passed = self.backends[backend].passed;

@@ -16,7 +16,7 @@ use super::job::{Call, Job, RequestNo};
 use super::lane::Class;
 use super::offer::Entry;
 use super::verdict::Tries;
-use super::{CallId, Core};
+use super::{CallId, Core, PACKET_COST};
 use crate::broker::Ack;
 use crate::store::{LetterId, Origin, TakenId};
 use crate::types::{Answer, Outcome, Packet, Reason};
@@ -90,7 +90,7 @@ impl Core {
             packet,
         } = anew;
         if let Some(&job) = self.letters.get(&letter) {
-            return self.join(job, &packet, Ack::Accepted);
+            return self.join(job, &packet, Ack::Accepted, now);
         }
         let mut arrival = Arrival {
             now,
@@ -292,7 +292,7 @@ impl Core {
         }
         aside.packets += 1;
         aside.bytes += size;
-        self.bytes -= size;
+        self.bytes -= size + PACKET_COST;
         self.lanes[lane].release(holder, size);
         self.lanes[lane].aside += 1;
         self.desk.jobs[id].aside = true;
@@ -308,7 +308,7 @@ impl Core {
         let (size, lane) = (job.packet.size, job.lane);
         job.holder = self.lanes[lane].hold(&job.origin.principal, size);
         self.lanes[lane].aside -= 1;
-        self.bytes += size;
+        self.bytes += size + PACKET_COST;
         if let Some(backend) = self.lanes[lane].backend {
             let aside = &mut self.backends[backend].aside;
             aside.packets -= 1;

@@ -84,6 +84,9 @@ pub(crate) type CallId = Id<job::Call>;
 /// Names a batch in flight.
 pub(crate) type BatchId = Id<InFlight>;
 
+/// What a packet takes here besides its own bytes, about: without it, a million empty ones would count as nothing.
+const PACKET_COST: usize = 512;
+
 /// The state machine.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -128,7 +131,7 @@ pub(crate) struct Core {
     clears: Clears,
     /// Batches that are ready whatever their lane does: answers on their way to the disk.
     outgoing: VecDeque<Run>,
-    /// Of all packets that are here.
+    /// Of all packets that are here, with what each takes besides its own.
     bytes: usize,
     last_request: u64,
     last_item: u64,

@@ -15,11 +15,11 @@ use super::chain::KeyChain;
 use super::job::{Call, Job, RequestNo, Slot, State, Waiter};
 use super::lane::{Class, Holder, Lane, LaneKey};
 use super::verdict::Tries;
-use super::{CallId, Core};
+use super::{CallId, Core, PACKET_COST};
 use crate::broker::{Ack, Request, SettledPart};
 use crate::handler::ItemId;
 use crate::store::{Origin, QueueKey, Settle};
-use crate::types::{Answer, Packet, Reason, limits};
+use crate::types::{Answer, HandlerName, Packet, Reason, limits};
 
 /// About how long it takes until it is known which of two packets has a place.
 const STORE_PAUSE: Duration = Duration::from_millis(100);
@@ -208,7 +208,7 @@ impl Core {
             None => None,
         };
         if let Some(job) = pending {
-            let entry = self.join(job, &packet, arrival.ack);
+            let entry = self.join(job, &packet, arrival.ack, arrival.now);
             if matches!(&entry, Entry::Answered(answer) if answer.outcome.ends_chain()) {
                 arrival.parts[at].end(order, &packet);
             }
@@ -255,7 +255,7 @@ impl Core {
         Entry::LetIn(job)
     }
 
-    pub(super) fn join(&mut self, job: Id<Job>, packet: &Packet, ack: Ack) -> Entry {
+    pub(super) fn join(&mut self, job: Id<Job>, packet: &Packet, ack: Ack, now: Instant) -> Entry {
         let pending = &self.desk.jobs[job];
         if pending.packet.fingerprint != packet.fingerprint {
             let message = "a packet with the same place or req_id and other content is under way";
@@ -277,7 +277,7 @@ impl Core {
                 Reason::Overloaded,
                 format!("{} calls wait for it already", self.settings.waiters),
             );
-            let backlog = self.lanes[pending.lane].backlog();
+            let backlog = self.lanes[pending.lane].backlog(now);
             answer.retry_after = Some(self.later(backlog));
             return Entry::Answered(answer);
         }
@@ -294,9 +294,12 @@ impl Core {
         let class = Class::of(&arrival.parts[at].settings, packet);
         let (lane, holder) = self.lane_of(arrival, at, class)?;
         let part = &arrival.parts[at];
-        let held = &self.lanes[lane];
-        let backend = held.backend.map(|backend| &self.backends[backend]);
-        if let Some(left) = backend.and_then(|backend| backend.refuses(arrival.now)) {
+        let backend = self.lanes[lane].backend;
+        let refuses = |id| self.backends[id].refuses(&part.settings.retry, arrival.now);
+        if let Some(id) = backend
+            && let Some(left) = refuses(id)
+            && !self.lets_one_in(id)
+        {
             let message = format!(
                 "{} does not answer: it is tried again soon",
                 part.settings.name
@@ -305,7 +308,8 @@ impl Core {
             answer.retry_after = Some(self.later(left));
             return Err(answer);
         }
-        let fits = self.bytes + packet.size <= self.settings.bytes;
+        let held = &self.lanes[lane];
+        let fits = self.has_room(&part.settings.name, packet.size);
         if fits && held.admits(&arrival.principal, packet.size, &self.settings) {
             return Ok((lane, holder));
         }
@@ -313,10 +317,29 @@ impl Core {
             "{} has {} packets of {} bytes waiting: no room for one more of yours now",
             part.settings.name, held.packets, held.bytes
         );
-        let backlog = held.backlog();
+        let backlog = held.backlog(arrival.now);
         let mut answer = Answer::retry(Reason::Overloaded, message);
         answer.retry_after = Some(self.later(backlog));
         Err(answer)
+    }
+
+    /// Whether so large a packet to this handler fits in what the broker holds. Above half of that, a handler may hold as much
+    /// as is free: so however many hang, there is always room for others.
+    fn has_room(&self, handler: &HandlerName, size: usize) -> bool {
+        let cost = size + PACKET_COST;
+        let free = self.settings.bytes.saturating_sub(self.bytes);
+        if cost > free {
+            return false;
+        }
+        if free - cost >= self.settings.bytes / 2 {
+            return true;
+        }
+        let lanes = self.lanes.iter();
+        let its_own = lanes.filter(|lane| lane.settings.name == *handler);
+        let held: usize = its_own
+            .map(|lane| lane.bytes + lane.packets * PACKET_COST)
+            .sum();
+        held + cost <= free - cost
     }
 
     pub(super) fn lane_of(
@@ -376,7 +399,7 @@ impl Core {
             self.lanes[first].passing += 1;
             self.lanes[first].idle_until = None;
         }
-        self.bytes += packet.size;
+        self.bytes += packet.size + PACKET_COST;
         self.queues[part.queue].jobs += 1;
         self.last_item += 1;
         let expires = packet.ttl.and_then(|ttl| arrival.now.checked_add(ttl));

@@ -254,7 +254,7 @@ fn rough(rng: &mut StdRng) -> Plan {
         queue.packets = rng.random_range(share / 2..share * 3 / 2);
     }
     let settings = Settings {
-        bytes: *[4_000, 20_000, 512 << 20].choose(rng).unwrap_or(&0),
+        bytes: *[22_000, 112_000, 512 << 20].choose(rng).unwrap_or(&0),
         lane_packets: rng.random_range(30..600),
         lane_bytes: *[3_000, 64 << 20].choose(rng).unwrap_or(&0),
         waiters: rng.random_range(1..5),

@@ -1,8 +1,10 @@
 //! The words that the tests speak: a gateway in this process or in its own, its clients, the handlers that
 //! it calls, a browser by hand, and real input.
 
+mod backend;
 mod example;
 mod faults;
+mod figures;
 mod gateway;
 mod notes;
 mod postgres;
@@ -14,8 +16,10 @@ mod until_final;
 mod watch;
 mod web;
 
+pub use backend::{Backend, Call, Conduct};
 pub use example::Example;
 pub use faults::{Faults, Ids};
+pub use figures::{median, quantile};
 pub use gateway::{ADMIN_TOKEN, Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
 pub use postgres::Postgres;

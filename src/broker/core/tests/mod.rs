@@ -10,6 +10,7 @@ mod failure;
 mod failure_random;
 mod letters;
 mod meter;
+mod overload;
 mod owed;
 mod random;
 mod service;
