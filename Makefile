@@ -9,6 +9,8 @@ CARGO_DENY := 0.20.2
 NATS_SERVER := 2.15.2
 PROTOC_GEN_GO := 1.36.12
 PROTOC_GEN_GO_GRPC := 1.6.2
+# Later ones ask for Node 22.
+PROTOC_GEN_ES := 2.13.0
 # What it generates asks for these versions or later where it runs, so they are not the newest.
 GRPCIO := 1.76.0
 
@@ -27,7 +29,7 @@ LAST := shows_2_11
 
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help run test shows bench soak lint generate tools needs-cargo needs-go needs-postgresql
+.PHONY: help run test shows sim mutants bench soak lint generate tools needs-cargo needs-go needs-npm needs-postgresql
 
 help: ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +45,13 @@ test: tools lint ## set up what the tests need, and run everything
 
 shows: tools ## run the tests named shows_*, and print a line with its figure for each
 	@sh scripts/shows.sh $(SHOWN) $(LAST)
+
+sim: needs-cargo ## the simulation: 210 runs; SEED=n repeats one and prints everything that happens in it
+	cargo test --locked --lib shows_4_4_ -- --nocapture
+
+# Too long for every day: each is compiled.
+mutants: needs-cargo ## break promises one by one: the simulation must find each; MUTANT=name: one of tests/mutants
+	sh scripts/mutants.sh $(MUTANT)
 
 bench: needs-cargo ## measure the gateway against a bare tonic service (the floor)
 	cargo run --release --locked -- bench
@@ -67,7 +76,8 @@ generate: tools ## write the clients' committed code from proto/
 	UPDATE_GENERATED=1 cargo test --locked --test it generated
 
 STAMPS := grpcurl-$(GRPCURL) buf-$(BUF) cargo-deny-$(CARGO_DENY) nats-server-$(NATS_SERVER) \
-	protoc-gen-go-$(PROTOC_GEN_GO) protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) python-$(GRPCIO)
+	protoc-gen-go-$(PROTOC_GEN_GO) protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) protoc-gen-es-$(PROTOC_GEN_ES) \
+	python-$(GRPCIO) handler-typescript
 
 tools: needs-cargo $(addprefix $(TOOLS)/,$(STAMPS)) needs-postgresql ## install what the tests use
 
@@ -76,8 +86,7 @@ $(TOOLS)/grpcurl-$(GRPCURL): | needs-go
 	GOBIN=$(TOOLS)/bin go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v$(GRPCURL)
 	@touch $@
 
-$(TOOLS)/buf-$(BUF):
-	@command -v npm >/dev/null || { echo "make: npm is missing; buf is installed with it: https://nodejs.org" >&2; exit 1; }
+$(TOOLS)/buf-$(BUF): | needs-npm
 	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/buf @bufbuild/buf@$(BUF)
 	@touch $@
 
@@ -98,12 +107,25 @@ $(TOOLS)/protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC): | needs-go
 	GOBIN=$(TOOLS)/bin go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v$(PROTOC_GEN_GO_GRPC)
 	@touch $@
 
+$(TOOLS)/protoc-gen-es-$(PROTOC_GEN_ES): | needs-npm
+	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/protoc-gen-es @bufbuild/protoc-gen-es@$(PROTOC_GEN_ES)
+	ln -sf ../protoc-gen-es/node_modules/.bin/protoc-gen-es $(TOOLS)/bin/protoc-gen-es
+	@touch $@
+
+# What the example in TypeScript needs, with a copy of the client.
+$(TOOLS)/handler-typescript: examples/handlers/typescript/package-lock.json $(wildcard clients/typescript/package.json clients/typescript/gen/tidegate/v1/*) | needs-npm
+	cd examples/handlers/typescript && npm ci --loglevel error --no-audit --no-fund
+	@touch $@
+
 # Generates Python's code, and runs what is written in it.
 $(TOOLS)/python-$(GRPCIO):
 	@command -v python3 >/dev/null || { echo "make: python3 is missing: https://www.python.org" >&2; exit 1; }
 	python3 -m venv --clear $(TOOLS)/python
 	$(PYTHON) -m pip install --quiet grpcio==$(GRPCIO) grpcio-tools==$(GRPCIO) grpcio-health-checking==$(GRPCIO)
 	@touch $@
+
+needs-npm:
+	@command -v npm >/dev/null || { echo "make: npm is missing; tools of the tests are installed with it: https://nodejs.org" >&2; exit 1; }
 
 # Whichever version Debian has: the tests start it themselves, on a directory of their own.
 needs-postgresql:

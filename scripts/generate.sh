@@ -6,7 +6,7 @@
 set -eu
 
 # These directories hold nothing that is written by hand.
-generated="clients/go/tidegatev1 clients/python/tidegate/v1"
+generated="clients/go/tidegatev1 clients/python/tidegate/v1 clients/typescript/gen"
 
 out=target/generated
 rm -rf "$out"

@@ -17,4 +17,5 @@ pub mod handler;
 pub mod store;
 
 pub mod metrics;
+pub mod telemetry;
 pub mod types;

@@ -261,6 +261,7 @@ impl Load {
                 }),
                 messages: Default::default(),
                 awaited: false,
+                death: None,
             }));
         done
     }

@@ -29,6 +29,7 @@ use crate::metrics;
 use crate::rpc::{self, Admin, Gateway, Refused};
 use crate::store::StoreSource;
 use crate::store::embedded::OpenError;
+use crate::telemetry::{TelemetrySettings, Traces};
 
 /// Streams that are told to go reconnect within this time, each at its own moment.
 const SPREAD: Duration = Duration::from_secs(10);
@@ -66,6 +67,8 @@ pub enum BuildError {
     Handler(String),
     #[error(transparent)]
     Store(#[from] OpenError),
+    #[error("{0}")]
+    Traces(String),
     #[error("cannot read what was taken before this start: {0}")]
     Restore(String),
 }
@@ -100,14 +103,18 @@ impl App {
         if config.handlers.is_some() {
             handlers::tell_hidden(&*store, &registry).await;
         }
-        let (broker, mut worker) =
-            broker::build(registry.clone(), store.clone(), broker::Settings::default());
+        let traces = traces(&config, &node).map_err(BuildError::Traces)?;
+        let settings = broker::Settings {
+            traces: traces.clone(),
+            ..broker::Settings::default()
+        };
+        let (broker, mut worker) = broker::build(registry.clone(), store.clone(), settings);
         // Before anything is offered: what was taken and is not finished goes first.
         let open = store.open_runs().await;
         worker.restore(open.map_err(|error| BuildError::Restore(error.to_string()))?);
         let refused = Refused::default();
         let mut metrics = metrics::Registry::default();
-        metrics.add(broker::Figures::new(&broker, &registry));
+        metrics.add(broker::Figures::new(&broker, registry.clone()));
         metrics.add(hub.clone());
         metrics.add(StoreSource(store.clone()));
         metrics.add(refused.clone());
@@ -118,6 +125,7 @@ impl App {
             store,
             registry,
             node,
+            traces,
             refused,
             stopping: CancellationToken::new(),
         };
@@ -144,11 +152,6 @@ impl App {
         (self.admin.address, &self.key.rule.found)
     }
 
-    /// What there is to see of it, also while it runs.
-    pub fn metrics(&self) -> Arc<metrics::Registry> {
-        self.metrics.clone()
-    }
-
     /// Serves until `stop` ends, then drains. Dropping it ends everything at once.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
         let health = Health::serving().await;
@@ -159,6 +162,7 @@ impl App {
             self.gateway.store.clone(),
             self.gateway.stopping.clone(),
         );
+        let traces = self.gateway.traces.clone();
         // Those who run it may ask for the stop too.
         let asked = CancellationToken::new();
         let admin = Admin {
@@ -211,6 +215,7 @@ impl App {
             // Before another one may have the directory.
             drop(left);
             store.close().await;
+            traces.close().await;
             ended
         };
         tokio::time::timeout(self.drain, drained)
@@ -296,6 +301,17 @@ fn reach(config: &Config) -> Result<Reach, BuildError> {
         (false, Exposure::Anywhere) => Ok(Reach::Anywhere),
         (false, Exposure::LoopbackOnly) => Err(BuildError::Exposed(config.listen)),
     }
+}
+
+fn traces(config: &Config, node: &str) -> Result<Traces, String> {
+    let Some(endpoint) = &config.telemetry.otlp else {
+        return Ok(Traces::off());
+    };
+    Traces::new(&TelemetrySettings {
+        endpoint: endpoint.clone(),
+        ratio: config.telemetry.ratio,
+        node: node.to_owned(),
+    })
 }
 
 fn streams(node: String) -> StreamSettings {

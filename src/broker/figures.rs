@@ -1,5 +1,7 @@
 //! The broker's metrics.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::WeakSender;
@@ -9,7 +11,7 @@ use super::Broker;
 use super::apply::{Fate as CommitFate, Tally};
 use super::core::{CircuitState, Fate, Meter, Snapshot, Why};
 use super::worker::{Command, Seen};
-use crate::handler::Registry;
+use crate::handler::{Drive, Registry};
 use crate::metrics::{Family, Kind, Names, Source};
 use crate::wire::answer::names;
 
@@ -22,17 +24,19 @@ pub struct Figures {
     /// Weak: who looks on does not keep the worker from ending.
     worker: WeakSender<Command>,
     tally: Tally,
+    registry: Arc<Registry>,
     handlers: Names,
 }
 
 impl Figures {
-    pub fn new(broker: &Broker, registry: &Registry) -> Self {
+    pub fn new(broker: &Broker, registry: Arc<Registry>) -> Self {
         let all = registry.all();
         let listed = all.iter().map(|settings| settings.name.to_string());
         Self {
             worker: broker.commands.downgrade(),
             tally: broker.tally.clone(),
             handlers: Names::new(listed, COLLECTIONS),
+            registry,
         }
     }
 
@@ -42,9 +46,25 @@ impl Figures {
         let mut all = Vec::from(lanes(&seen.core, &self.handlers));
         all.extend(meters(&seen.core, &self.handlers));
         all.extend(handlers(&seen.core, &self.tally, &self.handlers));
+        all.push(self.dropped());
         all.extend(requests(&seen));
         all.extend(commits(&self.tally));
         all
+    }
+
+    fn dropped(&self) -> Family {
+        let mut dropped = Family::new(
+            "tidegate_dropped_messages",
+            Kind::Counter,
+            "Messages of results that were not published: out of bounds, or where the handler may not publish.",
+        );
+        for settings in self.registry.all() {
+            if let Drive::Called(handler) = &settings.drive {
+                let of = [("handler", self.handlers.of(settings.name.as_str()))];
+                dropped.count(&of, handler.dropped_messages());
+            }
+        }
+        dropped
     }
 
     async fn look(&self) -> Option<Seen> {

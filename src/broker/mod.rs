@@ -5,6 +5,7 @@ mod core;
 mod figures;
 mod fit;
 mod lanes;
+mod letters;
 mod recall;
 mod restore;
 mod settings;
@@ -22,11 +23,13 @@ use tokio::time::{Instant, timeout};
 pub use self::core::Class;
 pub use figures::Figures;
 pub use lanes::{Amount, CircuitView, Cleared, Counts, Flushed, LaneView, Selection};
+pub use letters::{DeadLetter, Decided, LETTERS_AT_ONCE, Letters};
 pub use settings::Settings;
 pub use worker::Worker;
 
 use self::apply::{Applier, Tally};
 use self::core::Core;
+use self::letters::Shelf;
 use self::recall::Recalls;
 use self::worker::Command;
 use crate::handler::Registry;
@@ -86,12 +89,13 @@ pub fn build(
     settings: Settings,
 ) -> (Broker, Worker) {
     let (commands, inbox) = mpsc::channel(COMMANDS);
-    let applier = Applier::new(store.clone());
+    let applier = Applier::new(store.clone()).traced(settings.traces.clone());
     let broker = Broker {
         commands,
         intake: Arc::new(Semaphore::new(permits(settings.intake_bytes))),
         intake_permits: permits(settings.intake_bytes),
         tally: applier.tally(),
+        shelf: Arc::new(Shelf::new(store.clone(), applier.clone(), registry.clone())),
         recalls: Arc::new(Recalls::new(store, applier.clone(), registry.clone())),
     };
     let worker = Worker::new(Core::new(registry, settings), applier, inbox);
@@ -129,6 +133,7 @@ pub struct Broker {
     intake: Arc<Semaphore>,
     intake_permits: usize,
     tally: Tally,
+    shelf: Arc<Shelf>,
     recalls: Arc<Recalls>,
 }
 

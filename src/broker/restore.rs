@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::core::Restored;
-use crate::store::{OpenPacket, OpenRun, Place, TakenId};
+use super::core::{Restored, RestoredPacket};
+use crate::store::{DeadLetter, OpenPacket, OpenRun, Place, TakenId};
 use crate::types::Packet;
 use crate::wire::packet::{self, Context};
 use crate::wire::reader::Span;
@@ -27,7 +27,18 @@ fn one(run: OpenRun, now: SystemTime) -> Restored {
             run: run.id,
             at: kept.at,
         };
-        (taken, Arc::new(read(kept, &mut context)))
+        let letter = match kept.place {
+            Place::Letter(letter) => Some(letter),
+            _ => None,
+        };
+        let held = kept.held;
+        let packet = Arc::new(read(kept, &mut context));
+        RestoredPacket {
+            taken,
+            packet,
+            letter,
+            held,
+        }
     });
     Restored {
         packets: packets.collect(),
@@ -42,12 +53,35 @@ fn read(kept: OpenPacket, context: &mut Context) -> Packet {
     Packet {
         seq: match kept.place {
             Place::Seq(seq) => seq,
-            Place::None | Place::ReqId(_) => 0,
+            Place::None | Place::ReqId(_) | Place::Letter(_) => 0,
+        },
+        ttl: match kept.place {
+            // Its time was that of the first sending.
+            Place::Letter(_) => None,
+            _ => packet.ttl,
         },
         fingerprint: kept.fingerprint,
         req_id: kept.req_id,
         ..packet
     }
+}
+
+/// The packet of a dead letter, as it is sent anew.
+pub(super) fn packet_of(letter: &DeadLetter) -> Packet {
+    let mut context = Context {
+        has_client: letter.origin.client.is_some(),
+        index: 0,
+        scratch: Vec::new(),
+    };
+    let kept = OpenPacket {
+        at: letter.taken.at,
+        place: Place::Letter(letter.id),
+        fingerprint: letter.fingerprint,
+        req_id: letter.req_id.clone(),
+        packet: letter.death.packet.clone(),
+        held: false,
+    };
+    read(kept, &mut context)
 }
 
 #[cfg(test)]
@@ -128,6 +162,7 @@ mod tests {
                 req_id: format!("r{seq}").into(),
                 // ACTION_CREATE, and nothing else.
                 packet: Bytes::from_static(&[24, 1]),
+                held: false,
             }],
         }
     }

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use crate::telemetry::Traces;
+
 /// How much the broker holds, and how it behaves at its bounds.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Of all packets that are here.
+    /// Of all packets that are here; each counts with what it takes besides its own bytes. Above half of it a handler may hold
+    /// as much as is free.
     pub bytes: usize,
     /// Of the packets in one lane.
     pub lane_packets: usize,
@@ -20,6 +23,8 @@ pub struct Settings {
     pub idle_lane: Duration,
     /// What the jitter of `retry_after` is drawn from.
     pub seed: u64,
+    /// What makes the spans of batches.
+    pub traces: Traces,
 }
 
 impl Default for Settings {
@@ -33,6 +38,7 @@ impl Default for Settings {
             intake_bytes: 64 << 20,
             idle_lane: Duration::from_secs(60),
             seed: rand::random(),
+            traces: Traces::off(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -12,11 +13,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::apply::Applier;
-use super::core::{BatchId, CallId, ClearNo, Completed, Core, Snapshot, Step, Turned};
+use super::core::{
+    Anew, BatchId, CallId, ClearNo, Completed, Core, Decision, Finished, Snapshot, Step, Turned,
+    Undecided, reason,
+};
 use super::lanes::{Cleared, Flushed, LaneView, Selection};
 use super::restore::restored;
 use super::{Request, Response};
-use crate::store::OpenRun;
+use crate::store::{OpenRun, TakenId};
 use crate::types::{HandlerName, Outcome, Reason};
 
 /// How many commands are taken at once: so many packets get to know each other before the next batch is filled.
@@ -32,6 +36,20 @@ pub(super) enum Command {
         reply: oneshot::Sender<Response>,
         /// Room in the intake, given back once the packets are counted in their lanes.
         room: OwnedSemaphorePermit,
+    },
+    /// Dead letters are sent anew.
+    SendAnew {
+        letters: Vec<Anew>,
+        wait: Duration,
+        reply: oneshot::Sender<Response>,
+        room: OwnedSemaphorePermit,
+    },
+    /// A person decides about a packet that is held.
+    Decide {
+        taken: TakenId,
+        decision: Decision,
+        /// Told once it is on disk.
+        reply: oneshot::Sender<Result<(), Undecided>>,
     },
     Lanes {
         selection: Selection,
@@ -72,6 +90,7 @@ pub struct Worker {
     applier: Applier,
     commands: mpsc::Receiver<Command>,
     replies: HashMap<CallId, oneshot::Sender<Response>>,
+    decisions: HashMap<u64, oneshot::Sender<Result<(), Undecided>>>,
     running: FuturesUnordered<Work>,
     /// Who asked that something be cleared, and what that was.
     clears: HashMap<ClearNo, (Cleared, oneshot::Sender<Cleared>)>,
@@ -88,6 +107,7 @@ impl Worker {
             applier,
             commands,
             replies: HashMap::new(),
+            decisions: HashMap::new(),
             running: FuturesUnordered::new(),
             clears: HashMap::new(),
             drained: Vec::new(),
@@ -161,6 +181,27 @@ impl Worker {
                 drop(room);
                 self.replies.insert(call, reply);
             }
+            Command::SendAnew {
+                letters,
+                wait,
+                reply,
+                room,
+            } => {
+                let call = self.core.send_anew(Instant::now(), letters, wait);
+                drop(room);
+                self.replies.insert(call, reply);
+            }
+            Command::Decide {
+                taken,
+                decision,
+                reply,
+            } => match self.core.decide(Instant::now(), taken, decision) {
+                Ok(number) => drop(self.decisions.insert(number, reply)),
+                // Whoever asked may have given up, here and below.
+                Err(undecided) => {
+                    let _ = reply.send(Err(undecided));
+                }
+            },
             // Whoever asked may have given up.
             Command::Lanes { selection, reply } => {
                 drop(reply.send(self.core.lanes(Instant::now(), &selection)));
@@ -207,8 +248,10 @@ impl Worker {
                     req_id = &*dead.packet.req_id,
                     client = dead.origin.client.as_ref().map(|client| &*client.client_id),
                     attempts = dead.attempts,
-                    reason = dead.verdict.message(),
-                    "a packet that was taken is given up"
+                    reason = reason(dead.cause),
+                    error = &*dead.message,
+                    held = dead.held,
+                    "a packet that was taken is given up: it is a dead letter"
                 ),
                 Step::Cleared(no) => {
                     if let Some((cleared, reply)) = self.clears.remove(&no) {
@@ -224,6 +267,22 @@ impl Worker {
                 }
                 Step::Turned(Turned { handler, why: None }) => {
                     info!(%handler, "its circuit is closed: a call went through");
+                }
+                Step::Finished(Finished {
+                    letter,
+                    origin,
+                    outcome,
+                }) => info!(
+                    handler = %origin.handler,
+                    letter = letter.0,
+                    ?outcome,
+                    "a dead letter that was sent anew is finished"
+                ),
+                Step::Decided(number) => {
+                    if let Some(reply) = self.decisions.remove(&number) {
+                        // The same.
+                        let _ = reply.send(Ok(()));
+                    }
                 }
                 Step::Run(run) => {
                     let (batch, applier) = (run.batch, self.applier.clone());

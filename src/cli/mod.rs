@@ -97,7 +97,9 @@ impl Failure {
             | Self::Filter(_)
             | Self::Misplaced(_)
             | Self::Build(
-                crate::app::BuildError::Exposed(_) | crate::app::BuildError::Handler(_),
+                crate::app::BuildError::Exposed(_)
+                | crate::app::BuildError::Handler(_)
+                | crate::app::BuildError::Traces(_),
             ) => USAGE,
             Self::Build(
                 crate::app::BuildError::Listen(..)

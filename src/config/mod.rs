@@ -32,6 +32,16 @@ pub struct Config {
     /// How long a stop may take.
     pub drain: Duration,
     pub log: LogFormat,
+    pub telemetry: TelemetryConfig,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TelemetryConfig {
+    /// OTLP over gRPC, with http or https. `None`: there are none.
+    pub otlp: Option<String>,
+    /// Of traces that begin here, which part is sampled: 0 to 1.
+    pub ratio: f64,
 }
 
 /// Whether an address that others can reach is refused.
@@ -175,9 +185,19 @@ impl Default for Config {
             topics: Vec::new(),
             drain: Duration::from_secs(30),
             log: LogFormat::Text,
+            telemetry: TelemetryConfig {
+                otlp: None,
+                ratio: 1.0,
+            },
         }
     }
 }
+
+/// What OpenTelemetry calls the variable that says where traces go; the first that is set counts.
+const OTLP: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+];
 
 impl Config {
     /// The file, if there is one, and over it the variables `TIDEGATE_SECTION__KEY` of `environment`.
@@ -208,8 +228,18 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let table = written::table(text, environment, &mut sources, &mut problems);
-        let config = read::config(table, &sources, &mut problems);
+        let environment: Vec<_> = environment.collect();
+        let variable = |name: &str| {
+            let mut all = environment.iter();
+            let found = all.find(|(known, value)| known == name && !value.is_empty());
+            found.map(|(_, value)| value.clone())
+        };
+        let endpoint = OTLP.iter().find_map(|name| Some((*name, variable(name)?)));
+        let table = written::table(text, environment.into_iter(), &mut sources, &mut problems);
+        let mut config = read::config(table, &sources, &mut problems);
+        if config.telemetry.otlp.is_none() {
+            config.telemetry.otlp = read::standard(endpoint, &mut problems);
+        }
         if problems.0.is_empty() {
             Ok(config)
         } else {

@@ -129,7 +129,7 @@ impl Drop for Left {
 }
 
 /// The text of one of these files.
-pub(crate) fn read(file: &Path) -> Result<String, String> {
+fn read(file: &Path) -> Result<String, String> {
     let text = fs::read_to_string(file);
     let text = text.map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     Ok(text.trim_end().to_owned())

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use http::Uri;
 use toml::Table;
 
 use super::remote::{remote, retry};
@@ -9,7 +10,7 @@ use super::section::Section;
 use super::written::Sources;
 use super::{
     AdminConfig, Config, Engine, HandlerConfig, HandlerKind, KeepConfig, LogFormat, Problems,
-    TopicConfig,
+    TelemetryConfig, TopicConfig,
 };
 use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, Token, limits};
 
@@ -24,6 +25,9 @@ pub(super) fn config(table: Table, sources: &Sources, problems: &mut Problems) -
     }
     if let Some(section) = root.section("log") {
         log(section, &mut config);
+    }
+    if let Some(section) = root.section("telemetry") {
+        telemetry(section, &mut config.telemetry);
     }
     if let Some(section) = root.section("store") {
         store(section, &mut config);
@@ -82,6 +86,44 @@ fn log(mut section: Section<'_>, config: &mut Config) {
         config.log = format;
     }
     section.finish();
+}
+
+fn telemetry(mut section: Section<'_>, telemetry: &mut TelemetryConfig) {
+    match section.string("otlp") {
+        Some(otlp) if is_endpoint(&otlp) => telemetry.otlp = Some(otlp),
+        Some(otlp) => section.refuse(
+            "otlp",
+            &format!("is {otlp:?}: an address such as \"http://127.0.0.1:4317\" would be right"),
+        ),
+        None => {}
+    }
+    if let Some(ratio) = section.part("ratio") {
+        telemetry.ratio = ratio;
+    }
+    section.finish();
+}
+
+/// What a variable of OpenTelemetry says, by its name.
+pub(super) fn standard(
+    endpoint: Option<(&str, String)>,
+    problems: &mut Problems,
+) -> Option<String> {
+    let (name, endpoint) = endpoint?;
+    if !is_endpoint(&endpoint) {
+        let right = "an address such as \"http://127.0.0.1:4317\" would be right";
+        problems.0.push(format!("{name} is {endpoint:?}: {right}"));
+        return None;
+    }
+    Some(endpoint)
+}
+
+/// Whether traces may go there.
+fn is_endpoint(text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else {
+        return false;
+    };
+    let scheme = uri.scheme_str();
+    uri.authority().is_some() && (scheme == Some("http") || scheme == Some("https"))
 }
 
 fn store(mut section: Section<'_>, config: &mut Config) {

@@ -6,7 +6,7 @@ use http::Uri;
 
 use super::section::Section;
 use super::{HandlerKind, RemoteConfig};
-use crate::types::{Pattern, Retry};
+use crate::types::{OnDead, Pattern, Retry};
 
 /// What the keys stand for that are not written.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,13 +44,10 @@ pub(super) fn retry(section: &mut Section<'_>) -> Retry {
     let mut retry = Retry::default();
     match section.string("on_dead").as_deref() {
         None | Some("continue") => {}
-        Some("stop") => section.refuse(
-            "on_dead",
-            "is \"stop\", which comes with a later version: \"continue\" is what there is",
-        ),
+        Some("stop") => retry.on_dead = OnDead::Stop,
         Some(other) => section.refuse(
             "on_dead",
-            &format!("is {other:?}: \"continue\" would be right"),
+            &format!("is {other:?}: \"continue\" or \"stop\" would be right"),
         ),
     }
     let Some(mut section) = section.section("retry") else {

@@ -56,6 +56,16 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A part of a whole: 0 to 1.
+    pub(super) fn part(&mut self, key: &'static str) -> Option<f64> {
+        let value = self.take(key)?;
+        let whole = value.as_integer().map(|number| number as f64);
+        match value.as_float().or(whole) {
+            Some(part) if (0.0..=1.0).contains(&part) => Some(part),
+            _ => self.wrong(key, &value, "a number from 0 to 1 such as 0.1"),
+        }
+    }
+
     /// A count of at least one.
     pub(super) fn count(&mut self, key: &'static str) -> Option<usize> {
         let value = self.take(key)?;

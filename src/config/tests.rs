@@ -1,4 +1,5 @@
 use super::*;
+use crate::types::OnDead;
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
@@ -200,6 +201,9 @@ fn a_remote_handler_has_addresses_and_is_durable() {
         ..Retry::default()
     };
     assert_eq!(orders.retry, expected);
+    let text = text.replace("continue", "stop");
+    let stopping = handler(&parse(&text, &[]).unwrap()).retry;
+    assert_eq!(stopping.on_dead, OnDead::Stop);
     let list = [
         ("TIDEGATE_HANDLERS__A__KIND", "grpc"),
         ("TIDEGATE_HANDLERS__A__ADDRESSES", "[\"http://a:1\"]"),
@@ -289,8 +293,8 @@ fn what_a_remote_handler_cannot_have_is_told_with_what_would_be_right() {
             "handlers.orders.retry.max is less than initial",
         ),
         (
-            with("on_dead = \"stop\""),
-            "handlers.orders.on_dead is \"stop\", which comes with a later version",
+            with("on_dead = \"wait\""),
+            "handlers.orders.on_dead is \"wait\": \"continue\" or \"stop\" would be right",
         ),
         (
             "kind = \"echo\"\naddresses = [\"http://a:1\"]".into(),
@@ -309,5 +313,29 @@ fn what_a_remote_handler_cannot_have_is_told_with_what_would_be_right() {
             problems[0].starts_with(told),
             "{told} is not in {problems:#?}"
         );
+    }
+}
+
+#[test]
+fn where_traces_go_is_said_by_the_file_or_by_the_standard_variables() {
+    let otlp =
+        |text: &str, environment: &[(&str, &str)]| parse(text, environment).unwrap().telemetry.otlp;
+    let standard = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
+    let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://traces:4317");
+    let file = "[telemetry]\notlp = \"http://file:4317\"\nratio = 0.25";
+    assert_eq!(otlp("", &[]), None);
+    assert_eq!(otlp("", &[standard]), Some(standard.1.into()));
+    assert_eq!(otlp("", &[standard, traces]), Some(traces.1.into()));
+    assert_eq!(otlp(file, &[standard]), Some("http://file:4317".into()));
+    assert_eq!(otlp("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), None);
+    assert_eq!(parse(file, &[]).unwrap().telemetry.ratio, 0.25);
+    for (text, environment) in [
+        ("[telemetry]\notlp = \"collector\"", &[][..]),
+        ("[telemetry]\nratio = 1.5", &[]),
+        ("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")]),
+    ] {
+        let problems = parse(text, environment).unwrap_err().0;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains("would be right"), "{problems:?}");
     }
 }

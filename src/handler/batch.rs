@@ -56,6 +56,8 @@ pub struct Batch {
     /// Set when all items have the same one.
     pub action: Option<Action>,
     pub items: Vec<Item>,
+    /// The trace that its handler continues, as a `traceparent`. `None`: none of it is traced by this gateway.
+    pub trace: Option<String>,
 }
 
 /// One packet of a batch, with its own principal and its own time.

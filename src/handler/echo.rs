@@ -52,6 +52,7 @@ mod tests {
             handler: HandlerName::new("echo").unwrap(),
             action: None,
             items: packets.into_iter().enumerate().map(item).collect(),
+            trace: None,
         };
         Echo.handle(batch).now_or_never().unwrap().unwrap()
     }

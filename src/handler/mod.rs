@@ -46,6 +46,11 @@ pub trait Handler: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// Messages of its results that were not published since the start: out of bounds, or where it may not publish.
+    fn dropped_messages(&self) -> u64 {
+        0
+    }
+
     /// Whether its items carry a [`Fence`]: what works elsewhere may still be at an attempt that was given up here.
     fn is_fenced(&self) -> bool {
         false

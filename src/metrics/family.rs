@@ -34,11 +34,11 @@ pub enum Kind {
     Times,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Value {
     Count(u64),
     Level(f64),
-    Spread(Powers),
+    Spread(Box<Powers>),
 }
 
 impl Family {
@@ -83,7 +83,7 @@ impl Family {
 
     /// Of a histogram: both together.
     pub fn spread(&mut self, labels: &[(&'static str, &str)], powers: &Powers) {
-        let empty = || Value::Spread(Powers::default());
+        let empty = || Value::Spread(Box::default());
         let value = self.series.entry(owned(labels)).or_insert_with(empty);
         if let Value::Spread(before) = value {
             before.merge(powers);

@@ -24,11 +24,12 @@ pub(super) struct Batch {
     pub(super) misplaced: Vec<(usize, u64)>,
 }
 
-/// `deadline`: what is left of the call's own time, if it has a limit.
+/// `deadline`: what is left of the call's own time, if it has a limit. `trace`: what packets carry that have none of their own.
 pub(super) fn check(
     raw: &RawBatch,
     principal: &Arc<Principal>,
     deadline: Option<Duration>,
+    trace: Option<String>,
 ) -> Result<Batch, Refusal> {
     if raw.0.len() > limits::REQUEST_BYTES {
         return Err(Refusal::TooMuch(format!(
@@ -49,7 +50,12 @@ pub(super) fn check(
         ));
     }
     let settled = settled(message, outline.settled).map_err(unreadable)?;
-    let (packets, misplaced) = packets(message, outline.packets, client.is_some());
+    let (packets, misplaced) = packets(
+        message,
+        outline.packets,
+        client.is_some(),
+        trace.map(ByteString::from),
+    );
     let request = Request {
         principal: principal.clone(),
         client,
@@ -206,6 +212,7 @@ fn packets(
     message: Span<'_>,
     count: usize,
     has_client: bool,
+    trace: Option<ByteString>,
 ) -> (Vec<Arc<Packet>>, Vec<(usize, u64)>) {
     let mut packets = Vec::with_capacity(count);
     let mut misplaced = Vec::new();
@@ -220,7 +227,10 @@ fn packets(
         let (1, Ok(bytes)) = (number, value.span()) else {
             continue;
         };
-        let read = packet::read(bytes, &mut context);
+        let mut read = packet::read(bytes, &mut context);
+        if let Some(trace) = &trace {
+            packet::carry(&mut read.packet, trace);
+        }
         misplaced.extend(read.misplaced.map(|seq| (context.index, seq)));
         packets.push(Arc::new(read.packet));
         context.index += 1;

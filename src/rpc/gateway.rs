@@ -18,7 +18,8 @@ use crate::events::Hub;
 use crate::handler::Registry;
 use crate::layers::Slot;
 use crate::store::Store;
-use crate::types::{Answer, ClientKey, Outcome, Principal, Reason};
+use crate::telemetry::{CallSpan, Traces};
+use crate::types::{Answer, ClientKey, Outcome, Principal, Reason, TRACEPARENT};
 use crate::wire::service::gateway_server;
 use crate::wire::{EncodedAnswer, RawBatch, proto, wait_within};
 
@@ -31,6 +32,8 @@ pub struct Gateway {
     pub registry: Arc<Registry>,
     /// The name of this process, for people.
     pub node: String,
+    /// What makes the spans of calls.
+    pub traces: Traces,
     /// Calls that were refused as a whole.
     pub refused: Refused,
     /// Once it is cancelled, new calls are `UNAVAILABLE`.
@@ -88,11 +91,32 @@ impl Gateway {
         request: Request<RawBatch>,
         principal: &Arc<Principal>,
     ) -> Result<EncodedAnswer, Refusal> {
+        let parent = request.metadata().get(TRACEPARENT);
+        let parent = parent.and_then(|parent| parent.to_str().ok());
+        let (mut span, trace) = self.traces.call(parent);
+        let answer = self.traced_batch(request, principal, trace, &mut span);
+        let answer = answer.await;
+        if let (Some(span), Err(refusal)) = (&mut span, &answer) {
+            span.refused(refusal.name());
+        }
+        answer
+    }
+
+    async fn traced_batch(
+        &self,
+        request: Request<RawBatch>,
+        principal: &Arc<Principal>,
+        trace: Option<String>,
+        span: &mut Option<CallSpan>,
+    ) -> Result<EncodedAnswer, Refusal> {
         self.check_running()?;
         // Before anything of the call is done: whoever subscribes from here misses nothing that the answer does not show.
         let cursor = self.hub.cursor(&*self.store);
         let deadline = wait_within(request.metadata().as_ref());
-        let batch = batch::check(request.get_ref(), principal, deadline)?;
+        let batch = batch::check(request.get_ref(), principal, deadline, trace)?;
+        if let Some(span) = span {
+            span.packets(batch.request.packets.len());
+        }
         let client = batch.request.client.clone();
         let answers = self.broker.sync(batch.request).await?;
         tell_refused(&answers, principal, client.as_deref());

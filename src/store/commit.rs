@@ -42,6 +42,8 @@ pub struct Commit {
     pub owed: Vec<Owed>,
     /// Applied before the units.
     pub finishes: Vec<Finish>,
+    /// Applied next.
+    pub letters: Vec<Letter>,
     pub units: Vec<Unit>,
 }
 
@@ -50,12 +52,13 @@ impl Commit {
     pub fn size(&self) -> usize {
         let units: usize = self.units.iter().map(Unit::size).sum();
         let finishes: usize = self.finishes.iter().map(Finish::size).sum();
+        let letters: usize = self.letters.iter().map(Letter::size).sum();
         let settled = self
             .settles
             .iter()
             .map(|settle| 128 + 64 * settle.req_ids.len());
         let settled: usize = settled.sum();
-        units + finishes + settled + 128 * self.owed.len()
+        units + finishes + letters + settled + 128 * self.owed.len()
     }
 
     /// One that does nothing yet.
@@ -67,6 +70,7 @@ impl Commit {
             settles: Vec::new(),
             owed: Vec::new(),
             finishes: Vec::new(),
+            letters: Vec::new(),
             units: Vec::new(),
         }
     }
@@ -88,6 +92,44 @@ pub struct Finish {
     pub messages: Vec<Draft>,
     /// As in a [`Unit`].
     pub awaited: bool,
+    /// Set where the packet is given up: it is kept as a dead letter from the moment at which its answer is.
+    pub death: Option<Box<Death>>,
+}
+
+/// Names a dead letter. Later ones have higher numbers; none is used again, also not after a restart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LetterId(pub u64);
+
+/// Why a packet that was taken is given up, and what a person is to see of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    pub cause: Cause,
+    /// What its handler said last, for a person.
+    pub message: ByteString,
+    /// Failures of its own, since it was taken or a person had it tried again.
+    pub attempts: u32,
+    /// As it was received.
+    pub packet: Bytes,
+}
+
+/// Why it is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Its handler fails with it, and not without it.
+    Poison,
+    /// It was tried for as long as its handler's configuration says.
+    Spent,
+}
+
+/// What becomes of a dead letter besides being retried ([`Place::Letter`]).
+#[derive(Debug)]
+pub enum Letter {
+    /// A packet that stays open is one, and is not to be called: until it is finished or released.
+    Hold(TakenId, Box<Death>),
+    /// A packet that is held is not, and may be called again.
+    Release(TakenId),
+    /// One of a packet that is finished is not kept any more.
+    Discard(LetterId),
 }
 
 /// A kept answer that a waiting call was to carry and did not: it gets its position now, and is the streams' from then on.
@@ -142,7 +184,23 @@ impl Unit {
 impl Finish {
     fn size(&self) -> usize {
         let messages: usize = self.messages.iter().map(Draft::size).sum();
-        64 + self.answer.size() + messages
+        let death = self.death.as_deref().map_or(0, Death::size);
+        64 + self.answer.size() + messages + death
+    }
+}
+
+impl Letter {
+    fn size(&self) -> usize {
+        match self {
+            Self::Hold(_, death) => 64 + death.size(),
+            Self::Release(_) | Self::Discard(_) => 64,
+        }
+    }
+}
+
+impl Death {
+    fn size(&self) -> usize {
+        self.packet.len() + self.message.len()
     }
 }
 
@@ -180,6 +238,9 @@ pub enum Place {
     Seq(u64),
     /// Its req_id, as long as that is kept.
     ReqId(ReqIdScope),
+    /// The dead letter that it sends anew, which goes when it is taken; then it is known as long as it is open, and its
+    /// result is not kept. Only of a packet to be taken.
+    Letter(LetterId),
 }
 
 /// Within what a req_id is unique.

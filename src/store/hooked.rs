@@ -7,10 +7,11 @@ use futures_util::future::BoxFuture;
 
 use super::memory::Memory;
 use super::{
-    Commit, Committing, Domain, Entry, Epoch, Error, Figures, Filter, KeptResult, OpenRun, Page,
-    PageOf, Placed, Position, ResultsPage, ScanLimit, Store, Term, Unheard, Which,
+    Commit, Committing, DeadLetter, Domain, Entry, Epoch, Error, Figures, Filter, KeptResult,
+    LetterCounts, LetterId, OpenRun, Page, PageOf, Placed, Position, ResultsPage, ScanLimit, Store,
+    Term, Unheard, Which,
 };
-use crate::types::{ClientKey, Record, Topic};
+use crate::types::{ClientKey, HandlerName, Record, Topic};
 
 /// What comes between.
 pub(crate) trait Hook: Debug + Send + Sync {
@@ -141,6 +142,19 @@ impl<H: Hook> Store for Hooked<H> {
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
         self.memory.open_runs()
+    }
+
+    fn dead_letters<'a>(
+        &'a self,
+        handler: Option<&'a HandlerName>,
+        after: LetterId,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<DeadLetter>, Error>> {
+        self.memory.dead_letters(handler, after, limit)
+    }
+
+    fn letter_counts(&self) -> LetterCounts {
+        self.memory.letter_counts()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -1,5 +1,7 @@
 //! Judges the units of a commit against the rows of an engine: what every engine shares.
 
+mod message;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 use std::vec::IntoIter;
@@ -7,15 +9,13 @@ use std::vec::IntoIter;
 use bytes::Bytes;
 use bytestring::ByteString;
 use smallvec::SmallVec;
-use xxhash_rust::xxh3::xxh3_128;
 
+use self::message::{message_about, message_of, message_of_handler};
 use super::{
-    Change, Commit, Draft, Effect, Error, Finish, Judged, Op, Origin, Owed, Place, ReqIdScope,
-    Settle, TakenId, Unit,
+    Change, Commit, Death, Draft, Effect, Error, Finish, Judged, Letter, LetterId, LetterState, Op,
+    Origin, Owed, Place, ReqIdScope, Settle, TakenId, Unit,
 };
-use crate::types::{
-    Answer, ClientKey, HandlerName, Message, MessageBody, MessageId, Reason, Record, Topic,
-};
+use crate::types::{Answer, ClientKey, HandlerName, Message, Reason, Record};
 
 /// What makes a packet known.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +79,17 @@ pub(super) struct Opened {
     pub(super) place: Place,
     pub(super) req_id: ByteString,
     pub(super) fingerprint: u64,
+    pub(super) taken_at: SystemTime,
+}
+
+/// A dead letter to be.
+#[derive(Debug)]
+pub(super) struct Burial {
+    pub(super) taken: TakenId,
+    pub(super) state: LetterState,
+    pub(super) packet: Opened,
+    pub(super) death: Box<Death>,
+    pub(super) given_up_at: SystemTime,
 }
 
 /// The rows of an engine, as the units before leave them. What is kept is copied: names and content that come in share the
@@ -105,7 +116,7 @@ pub(super) trait Rows {
     /// Takes the place and keeps the answer.
     fn finish(&mut self, answer: Final<'_>) -> Result<(), Error>;
 
-    /// Takes the place and keeps the packet.
+    /// Takes the place and keeps the packet. The dead letter that it sends anew goes.
     fn take(&mut self, take: Take<'_>) -> Result<TakenId, Error>;
 
     /// A packet that was taken, if it is not finished.
@@ -117,6 +128,22 @@ pub(super) trait Rows {
 
     /// Gives a kept answer that no call carried its position.
     fn owe(&mut self, owed: &Owed) -> Result<(), Error>;
+
+    /// Keeps a dead letter, under the next number.
+    fn bury(&mut self, burial: Burial) -> Result<(), Error>;
+
+    /// Whether a packet is held.
+    fn is_held(&self, taken: TakenId) -> bool;
+
+    /// A packet that is held is not any more; of any other nothing happens.
+    fn release(&mut self, taken: TakenId) -> Result<(), Error>;
+
+    /// A dead letter goes, if its packet is finished.
+    fn discard(&mut self, letter: LetterId) -> Result<(), Error>;
+
+    /// What a dead letter that is sent anew is: `New` as long as it is there and its packet finished, then `Open` or
+    /// `Forgotten`.
+    fn letter(&mut self, letter: LetterId) -> Result<Known, Error>;
 }
 
 /// Whether a message is kept.
@@ -141,6 +168,7 @@ pub(super) struct Judging {
     settles: IntoIter<Settle>,
     owed: IntoIter<Owed>,
     finishes: IntoIter<Finish>,
+    letters: IntoIter<Letter>,
     units: IntoIter<Unit>,
     /// Groups of which nothing more is done.
     ended: SmallVec<[u64; 8]>,
@@ -162,6 +190,7 @@ impl Judging {
             settles: commit.settles.into_iter(),
             owed: commit.owed.into_iter(),
             finishes: commit.finishes.into_iter(),
+            letters: commit.letters.into_iter(),
             judged: Vec::with_capacity(commit.units.len()),
             units: commit.units.into_iter(),
             ended: SmallVec::new(),
@@ -176,6 +205,8 @@ impl Judging {
             rows.owe(&owed)?;
         } else if let Some(finish) = self.finishes.next() {
             close(finish, self.now, rows)?;
+        } else if let Some(letter) = self.letters.next() {
+            decide(letter, self.now, rows)?;
         } else if let Some(unit) = self.units.next() {
             let judged = self.unit(unit, rows)?;
             self.judged.push(judged);
@@ -190,7 +221,15 @@ impl Judging {
             return Ok(Judged::Skipped);
         }
         let identity = identity(&unit.origin, &unit.place, &unit.req_id);
-        let known = identity.map_or(Ok(Known::New), |identity| rows.known(identity))?;
+        let known = match (&unit.place, identity) {
+            (Place::Letter(letter), _) => {
+                let takes = matches!(unit.effect, Effect::Take(_));
+                debug_assert!(takes, "only what is taken is sent anew");
+                rows.letter(*letter)?
+            }
+            (_, Some(identity)) => rows.known(identity)?,
+            (_, None) => Known::New,
+        };
         let judged = match known {
             Known::New => match unit.effect {
                 Effect::Take(packet) => Judged::Taken(rows.take(Take {
@@ -254,7 +293,35 @@ fn close(finish: Finish, now: SystemTime, rows: &mut impl Rows) -> Result<(), Er
         awaited: finish.awaited,
         answer: &finish.answer,
     });
-    rows.close(finish.taken, answer)
+    rows.release(finish.taken)?;
+    rows.close(finish.taken, answer)?;
+    match finish.death {
+        Some(death) => rows.bury(Burial {
+            taken: finish.taken,
+            state: LetterState::Final,
+            packet: opened,
+            death,
+            given_up_at: now,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn decide(letter: Letter, now: SystemTime, rows: &mut impl Rows) -> Result<(), Error> {
+    match letter {
+        Letter::Release(taken) => rows.release(taken),
+        Letter::Discard(letter) => rows.discard(letter),
+        Letter::Hold(taken, death) => match rows.opened(taken) {
+            Some(packet) if !rows.is_held(taken) => rows.bury(Burial {
+                taken,
+                state: LetterState::Held,
+                packet,
+                death,
+                given_up_at: now,
+            }),
+            _ => Ok(()),
+        },
+    }
 }
 
 fn keeping(draft: &Draft) -> Keeping {
@@ -264,14 +331,14 @@ fn keeping(draft: &Draft) -> Keeping {
     }
 }
 
-/// `None` where every sending is a packet of its own.
+/// `None` where no answer is kept: every sending is a packet of its own, or a dead letter's.
 pub(super) fn identity<'a>(
     origin: &'a Origin,
     place: &Place,
     req_id: &'a str,
 ) -> Option<Identity<'a>> {
     match place {
-        Place::None => None,
+        Place::None | Place::Letter(_) => None,
         Place::Seq(seq) => {
             let client = origin.client.as_ref()?;
             Some(Identity::Seq(client, &origin.handler, *seq))
@@ -393,54 +460,4 @@ fn refusal(change: &Change, present: Option<&Record>) -> Option<Answer> {
         }
         _ => None,
     }
-}
-
-fn message_of(draft: Draft, origin: &Origin, now: SystemTime) -> Message {
-    Message {
-        tenant: origin.principal.tenant.clone(),
-        topic: draft.topic,
-        id: draft.id,
-        time: now,
-        publisher: origin.principal.subject.clone(),
-        client_id: client_id(origin),
-        headers: draft.headers,
-        body: MessageBody::Content(draft.form, draft.data),
-    }
-}
-
-/// Whoever sent the packet did not publish what its handler did: nobody's `skip_own` leaves it out.
-fn message_of_handler(draft: Draft, origin: &Origin, now: SystemTime) -> Message {
-    Message {
-        publisher: ByteString::new(),
-        client_id: ByteString::new(),
-        ..message_of(draft, origin, now)
-    }
-}
-
-fn message_about(record: Record, collection: &str, origin: &Origin, now: SystemTime) -> Message {
-    Message {
-        tenant: origin.principal.tenant.clone(),
-        topic: Topic::of_record(origin.handler.as_str(), &record.key),
-        id: id_of_version(collection, &record.key, record.version),
-        time: now,
-        publisher: origin.principal.subject.clone(),
-        client_id: client_id(origin),
-        headers: Vec::new(),
-        body: MessageBody::Record(record),
-    }
-}
-
-fn client_id(origin: &Origin) -> ByteString {
-    let client = origin.client.as_ref();
-    client.map_or_else(ByteString::new, |client| client.client_id.clone())
-}
-
-/// A version is never used again, so it names its message for good.
-fn id_of_version(collection: &str, key: &str, version: u64) -> MessageId {
-    let mut name: SmallVec<[u8; 256]> = SmallVec::new();
-    name.extend_from_slice(&version.to_le_bytes());
-    name.extend_from_slice(&(collection.len() as u64).to_le_bytes());
-    name.extend_from_slice(collection.as_bytes());
-    name.extend_from_slice(key.as_bytes());
-    MessageId(xxh3_128(&name))
 }

@@ -16,6 +16,11 @@
 //! * A packet that is taken ([`Effect::Take`]) has its place and is kept as it was received, in a run with the others of its
 //!   request to its handler, until a [`Finish`] brings its answer. Until then a repeat is [`Judged::Open`]. What was not
 //!   finished when the process ended is there again at the next start ([`Store::open_runs`]).
+//! * A packet that is given up is a dead letter: kept with its answer ([`Finish::death`]), in one step, or while it stays open
+//!   ([`Letter::Hold`]). One that is sent anew ([`Place::Letter`]) goes in the step that takes its new packet, so that a crash
+//!   neither loses nor doubles it; sent anew again it is [`Judged::Open`] until that packet is finished, and
+//!   [`Judged::Forgotten`] then. At most so many are kept, and so many bytes of them: the oldest go first, counted and logged.
+//!   Those of packets that are open are not counted in that and never dropped.
 //! * Answers are kept for repeats until they are settled; those of a client that no waiting call carried are entries of the
 //!   log besides, so that its streams get them. An answer that a call carries is no entry, and nobody's tail is told of it;
 //!   if the call did not carry it after all, an [`Owed`] makes it an entry. A process that ends takes its waiting calls with
@@ -52,16 +57,17 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 pub use commit::{
-    Change, Commit, Committing, Domain, Draft, Effect, Finish, Judged, Op, Origin, Owed, Place,
-    QueueKey, ReqIdScope, Settle, TakenId, Term, Unit,
+    Cause, Change, Commit, Committing, Death, Domain, Draft, Effect, Finish, Judged, Letter,
+    LetterId, Op, Origin, Owed, Place, QueueKey, ReqIdScope, Settle, TakenId, Term, Unit,
 };
 pub use figures::{Figures, Files, LogFigures, StoreSource};
 pub use read::{
-    Entry, EntryKind, Epoch, Filter, KeptResult, Loss, LossCause, OpenPacket, OpenRun, Page,
-    PageOf, Placed, Position, ResultsPage, ScanLimit, Unheard, Which,
+    DeadLetter, Entry, EntryKind, Epoch, Filter, KeptResult, LetterCounts, LetterState, Loss,
+    LossCause, OpenPacket, OpenRun, Page, PageOf, Placed, Position, ResultsPage, ScanLimit,
+    Unheard, Which,
 };
 
-use crate::types::{ClientKey, Record, Topic};
+use crate::types::{ClientKey, HandlerName, Record, Topic};
 
 /// A store engine. See the module for what each must hold to.
 pub trait Store: std::fmt::Debug + Send + Sync {
@@ -154,13 +160,25 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         limit: usize,
     ) -> BoxFuture<'a, Result<Unheard, Error>>;
 
-    /// What was taken before this start and is not finished, oldest run first. Whoever asks has it driven from then on.
+    /// What was taken before this start and is not finished, oldest run first. Whoever asks has it driven from then on, but
+    /// for what is held.
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>>;
 
     /// How it stands, for those who look. Cheap: it is asked often.
     fn figures(&self) -> BoxFuture<'_, Figures> {
         std::future::ready(Figures::default()).boxed()
     }
+
+    /// Dead letters that are durable, of one handler or of all, after this one: the oldest first.
+    fn dead_letters<'a>(
+        &'a self,
+        handler: Option<&'a HandlerName>,
+        after: LetterId,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<DeadLetter>, Error>>;
+
+    /// How many there are. Cheap: for whoever watches. What is on its way to the disk may be counted.
+    fn letter_counts(&self) -> LetterCounts;
 
     /// Everything that was accepted is durable when this ends, and nothing is accepted any more.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{Origin, Owed, Place};
+use super::{Death, LetterId, Origin, Owed, Place, TakenId};
 use crate::types::{Answer, ClientKey, HandlerName, Message, Pattern};
 
 /// A place in the log that messages and results share. The first entry has 1; 0 is before everything.
@@ -75,6 +75,62 @@ pub struct OpenPacket {
     pub req_id: ByteString,
     /// As it was received.
     pub packet: Bytes,
+    /// It is a dead letter: not to be called until a person says so.
+    pub held: bool,
+}
+
+/// A packet that was taken and given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub id: LetterId,
+    /// Its name while it was open. It is still, if it is held.
+    pub taken: TakenId,
+    pub state: LetterState,
+    pub origin: Arc<Origin>,
+    pub place: Place,
+    pub fingerprint: u64,
+    pub req_id: ByteString,
+    pub taken_at: SystemTime,
+    pub given_up_at: SystemTime,
+    pub death: Death,
+}
+
+impl DeadLetter {
+    /// About how much room it takes.
+    pub(super) fn size(&self) -> usize {
+        let death = &self.death;
+        256 + self.req_id.len() + death.message.len() + death.packet.len()
+    }
+
+    /// Nothing is dropped without a word.
+    pub(super) fn tell_dropped(count: u64) {
+        tracing::warn!(
+            count,
+            "more dead letters than are kept: the oldest are dropped, and can neither be retried nor looked at any more"
+        );
+    }
+}
+
+/// What became of a packet that is a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LetterState {
+    /// It has its final answer.
+    Final,
+    /// It is open, at the head of its chain, until a person decides.
+    Held,
+}
+
+/// How many dead letters there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LetterCounts {
+    /// Of packets that have their final answer.
+    pub kept: u64,
+    /// Of packets that are held.
+    pub held: u64,
+    /// Those that went because of the bounds, since this start.
+    pub dropped: u64,
+    /// No later number was given so far.
+    pub newest: LetterId,
 }
 
 /// Which kept results are asked for.

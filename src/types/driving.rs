@@ -35,6 +35,18 @@ pub struct Retry {
     pub initial: Duration,
     /// What the pause is drawn from at most.
     pub max: Duration,
+    /// What becomes of one that is given up, and of its chain.
+    pub on_dead: OnDead,
+}
+
+/// What becomes of a packet that is given up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnDead {
+    /// It is rejected and kept as a dead letter; its chain goes on.
+    #[default]
+    Continue,
+    /// It stays open, and its chain waits, until a person has it tried again or rejected.
+    Stop,
 }
 
 impl Default for Retry {
@@ -44,6 +56,7 @@ impl Default for Retry {
             budget: Duration::from_secs(120),
             initial: Duration::from_millis(100),
             max: Duration::from_secs(30),
+            on_dead: OnDead::Continue,
         }
     }
 }

@@ -43,3 +43,6 @@ pub const COLLECTIONS: usize = 1_000;
 
 /// How long a token of `Admin` is: not short enough to be guessed, nor longer than what metadata has room for.
 pub const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=512;
+
+/// Dead letters that are kept, beside those that are held.
+pub const DEAD_LETTERS: usize = 100_000;

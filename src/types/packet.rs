@@ -7,6 +7,9 @@ use bytestring::ByteString;
 
 use super::{Answer, Content};
 
+/// The header that continues a trace.
+pub const TRACEPARENT: &str = "traceparent";
+
 /// What a packet asks its handler to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
@@ -115,6 +118,13 @@ impl Packet {
 
     pub fn page_token(&self) -> &str {
         self.more.as_ref().map_or("", |more| &more.page_token)
+    }
+
+    /// The trace that it is a part of, as it came.
+    pub fn traceparent(&self) -> Option<&str> {
+        let mut headers = self.headers().iter();
+        let found = headers.find(|(name, _)| *name == *TRACEPARENT);
+        found.map(|(_, value)| &**value)
     }
 
     pub fn headers(&self) -> &[(ByteString, ByteString)] {

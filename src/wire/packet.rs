@@ -1,15 +1,17 @@
 //! A packet from its bytes, with every rule that needs nothing but the packet and its call. What is wrong with it becomes its
 //! answer, given in its turn; its neighbours do not feel it.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
+use prost::Message as _;
 
 use super::check::{self, WireDuration};
 use super::fingerprint::{Counted, fingerprint};
 use super::proto;
 use super::reader::{Fields, Malformed, Span, Value};
 use crate::types::{
-    Action, Answer, Content, Form, More, Packet, PacketFile, Reason, Source, beginning, limits,
+    Action, Answer, Content, Form, More, Packet, PacketFile, Reason, Source, TRACEPARENT,
+    beginning, limits,
 };
 
 /// What a refusal says at most.
@@ -71,6 +73,30 @@ pub(crate) fn read(bytes: Span<'_>, context: &mut Context) -> Read {
         ));
     }
     draft.finish(bytes, context)
+}
+
+/// Has a packet carry the trace of its call, unless it has one of its own, or no room for it: as a header of its own from here
+/// on, also in what is kept of it once it is taken.
+pub(crate) fn carry(packet: &mut Packet, trace: &ByteString) {
+    let bytes = |(name, value): &(ByteString, ByteString)| name.len() + value.len();
+    let header = (ByteString::from_static(TRACEPARENT), trace.clone());
+    let held: usize = packet.headers().iter().map(bytes).sum();
+    let entry = proto::Packet {
+        headers: [(header.0.to_string(), header.1.to_string())].into(),
+        ..proto::Packet::default()
+    };
+    let fits = packet.headers().len() < limits::PACKET_HEADERS
+        && held + bytes(&header) <= limits::PACKET_HEADER_BYTES
+        && packet.raw.len() + entry.encoded_len() <= limits::PACKET_BYTES;
+    if packet.refusal.is_some() || packet.traceparent().is_some() || !fits {
+        return;
+    }
+    packet.more.get_or_insert_default().headers.push(header);
+    // A message may be written in pieces: one behind the other they are one.
+    let mut raw = BytesMut::with_capacity(packet.raw.len() + entry.encoded_len());
+    raw.extend_from_slice(&packet.raw);
+    entry.encode_raw(&mut raw);
+    packet.raw = raw.freeze();
 }
 
 impl Draft {

@@ -1,6 +1,5 @@
 //! The example in Go: what its README says, and documents that are what was written, whatever happens to the calls.
 
-mod faults;
 mod writer;
 
 use std::sync::Arc;
@@ -10,9 +9,10 @@ use tidegate::wire::proto::{Action, HandleItem, Outcome, Principal, Reason};
 use tidegate_client::proto::{BatchRequest, Packet};
 use tokio::time::{Instant, timeout};
 
-use self::faults::{Faults, Ids};
-use self::writer::{Tally, Writer, until_final};
-use crate::support::{Example, Gateway, Line, Process, Running, Trace, gateway};
+use self::writer::{Tally, Writer};
+use crate::support::{
+    Example, Faults, Gateway, Ids, Line, Process, Running, Trace, gateway, until_final,
+};
 
 /// More than the longest of these needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);

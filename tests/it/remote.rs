@@ -1,7 +1,14 @@
 //! Handlers in other processes: what they are sent, and what becomes of what they answer.
 
 mod away;
+mod beside;
+mod fair;
+mod outage;
+mod overload;
+mod patient;
+mod poison;
 mod published;
+mod together;
 
 use std::collections::HashSet;
 use std::io::Write as _;

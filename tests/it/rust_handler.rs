@@ -11,7 +11,7 @@ use tidegate_client::proto::{BatchRequest, Outcome as Told, Packet, PacketResult
 use tokio::time::timeout;
 use tonic::Code;
 
-use crate::support::{Example, Gateway, Postgres, Process, gateway};
+use crate::support::{Example, Gateway, Postgres, Process, gateway, until_final};
 
 /// More than any of these needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,18 +88,9 @@ fn reading(sensor: &str, seq: u64) -> Packet {
         .seq(seq)
 }
 
-/// Sends the same packets until all of them are final, as a client does.
-async fn until_final(client: &Client, request: BatchRequest) -> Vec<PacketResult> {
-    let sending = async {
-        loop {
-            let results = client.sync(request.clone()).await.unwrap().results;
-            if results.iter().all(|result| result.outcome().is_final()) {
-                return results;
-            }
-        }
-    };
-    let sent = timeout(2 * PATIENCE, sending).await;
-    sent.expect("all of them are final in time")
+async fn written(client: &Client, request: BatchRequest) -> Vec<PacketResult> {
+    let written = timeout(2 * PATIENCE, until_final(client, request)).await;
+    written.expect("all of them are final in time")
 }
 
 /// The rows that so many packets of each of these sensors make.
@@ -124,8 +115,8 @@ async fn packets_become_rows_once_each() {
         let packets = (1..=EACH).map(|seq| reading(&number.to_string(), seq));
         let request = BatchRequest::of(packets).client_id("c");
         writers.push(tokio::spawn(async move {
-            let results = until_final(&client, request.clone()).await;
-            let again = until_final(&client, request).await;
+            let results = written(&client, request.clone()).await;
+            let again = written(&client, request).await;
             [results, again].concat()
         }));
     }
@@ -223,7 +214,7 @@ async fn one_bad_packet_is_refused_and_the_others_are_rows() {
         120 => bad(seq, &content(seq)).key("\0"),
         _ => reading("0", seq),
     });
-    let results = until_final(&client, BatchRequest::of(packets).client_id("c")).await;
+    let results = written(&client, BatchRequest::of(packets).client_id("c")).await;
     for (result, seq) in results.iter().zip(1..) {
         let expected = match seq {
             20 | 30 | 40 => (Told::Rejected, Why::InvalidData),
@@ -261,7 +252,7 @@ async fn a_database_that_goes_and_comes_back_loses_and_doubles_nothing() {
             for first in (1..=EACH).step_by(A_REQUEST as usize) {
                 let packets = (first..first + A_REQUEST).map(|seq| reading(&name, seq));
                 let request = BatchRequest::of(packets).client_id(&name);
-                results.extend(until_final(&client, request).await);
+                results.extend(written(&client, request).await);
             }
             results
         }));

@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 7] = [
     &["rpc", "layers"],
     &["broker", "events", "uploads"],
     &["handler", "store", "wire"],
-    &["config", "error", "metrics"],
+    &["config", "error", "metrics", "telemetry"],
     &["types"],
 ];
 
@@ -62,8 +62,9 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
             "src/app",
             "src/cli/admin",
             "src/cli/bench",
+            "src/telemetry",
         ],
-        "the core does not know the wire; commands call Admin; the floor of the benchmark is a bare tonic service",
+        "the core does not know the wire; traces go over a channel of its kind; commands call Admin; the floor of the benchmark is a bare tonic service",
     ),
     (
         "async_nats",

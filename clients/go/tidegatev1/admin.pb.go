@@ -1166,7 +1166,7 @@ func (x *DeadLetter) GetHeld() bool {
 // Which dead letters are tried again. With neither an id nor a handler, or with both, the call is INVALID_ARGUMENT.
 type RetryDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// These, at most 1000. Those that are not there are left out.
+	// These, at most 1000.
 	Ids []uint64 `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
 	// Instead of `ids`: all of this handler that are there when the call comes in.
 	Handler       string `protobuf:"bytes,2,opt,name=handler,proto3" json:"handler,omitempty"`
@@ -1223,8 +1223,10 @@ type RetryDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many.
 	Retried uint64 `protobuf:"varint,1,opt,name=retried,proto3" json:"retried,omitempty"`
-	// How many of those that were named are not: they are not there any more, or have no room now.
-	Left          uint64 `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+	// How many that were meant are not.
+	Left uint64 `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+	// Why, for the first 100 of those.
+	Reasons       []*LetterLeft `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1273,11 +1275,18 @@ func (x *RetryDeadLettersResponse) GetLeft() uint64 {
 	return 0
 }
 
+func (x *RetryDeadLettersResponse) GetReasons() []*LetterLeft {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
 // Which dead letters are given up for good. With neither an id nor a handler, or with both, the call is
 // INVALID_ARGUMENT.
 type DiscardDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// These, at most 1000. Those that are not there are left out.
+	// These, at most 1000.
 	Ids []uint64 `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
 	// Instead of `ids`: all of this handler that are there when the call comes in.
 	Handler       string `protobuf:"bytes,2,opt,name=handler,proto3" json:"handler,omitempty"`
@@ -1334,8 +1343,10 @@ type DiscardDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many.
 	Discarded uint64 `protobuf:"varint,1,opt,name=discarded,proto3" json:"discarded,omitempty"`
-	// How many of those that were named are not: they are not there any more.
-	Left          uint64 `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+	// How many that were meant are not.
+	Left uint64 `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+	// Why, for the first 100 of those.
+	Reasons       []*LetterLeft `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1384,6 +1395,68 @@ func (x *DiscardDeadLettersResponse) GetLeft() uint64 {
 	return 0
 }
 
+func (x *DiscardDeadLettersResponse) GetReasons() []*LetterLeft {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+// A dead letter about which nothing was done.
+type LetterLeft struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why, for a person.
+	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LetterLeft) Reset() {
+	*x = LetterLeft{}
+	mi := &file_tidegate_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LetterLeft) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LetterLeft) ProtoMessage() {}
+
+func (x *LetterLeft) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LetterLeft.ProtoReflect.Descriptor instead.
+func (*LetterLeft) Descriptor() ([]byte, []int) {
+	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *LetterLeft) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *LetterLeft) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // Which streams are asked for.
 type StreamsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1397,7 +1470,7 @@ type StreamsRequest struct {
 
 func (x *StreamsRequest) Reset() {
 	*x = StreamsRequest{}
-	mi := &file_tidegate_v1_admin_proto_msgTypes[16]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1482,7 @@ func (x *StreamsRequest) String() string {
 func (*StreamsRequest) ProtoMessage() {}
 
 func (x *StreamsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_v1_admin_proto_msgTypes[16]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1495,7 @@ func (x *StreamsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamsRequest.ProtoReflect.Descriptor instead.
 func (*StreamsRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StreamsRequest) GetPageSize() uint32 {
@@ -1454,7 +1527,7 @@ type StreamsResponse struct {
 
 func (x *StreamsResponse) Reset() {
 	*x = StreamsResponse{}
-	mi := &file_tidegate_v1_admin_proto_msgTypes[17]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1539,7 @@ func (x *StreamsResponse) String() string {
 func (*StreamsResponse) ProtoMessage() {}
 
 func (x *StreamsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_v1_admin_proto_msgTypes[17]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1552,7 @@ func (x *StreamsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamsResponse.ProtoReflect.Descriptor instead.
 func (*StreamsResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StreamsResponse) GetStreams() []*StreamInfo {
@@ -1533,7 +1606,7 @@ type StreamInfo struct {
 
 func (x *StreamInfo) Reset() {
 	*x = StreamInfo{}
-	mi := &file_tidegate_v1_admin_proto_msgTypes[18]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1545,7 +1618,7 @@ func (x *StreamInfo) String() string {
 func (*StreamInfo) ProtoMessage() {}
 
 func (x *StreamInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_v1_admin_proto_msgTypes[18]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1558,7 +1631,7 @@ func (x *StreamInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamInfo.ProtoReflect.Descriptor instead.
 func (*StreamInfo) Descriptor() ([]byte, []int) {
-	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StreamInfo) GetNumber() uint64 {
@@ -1640,7 +1713,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_tidegate_v1_admin_proto_msgTypes[19]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1725,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_v1_admin_proto_msgTypes[19]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1738,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 // The stop has begun.
@@ -1679,7 +1752,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_tidegate_v1_admin_proto_msgTypes[20]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1764,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_v1_admin_proto_msgTypes[20]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1777,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DrainResponse) GetLimit() *durationpb.Duration {
@@ -1795,16 +1868,22 @@ const file_tidegate_v1_admin_proto_rawDesc = "" +
 	"\x04held\x18\f \x01(\bR\x04held\"E\n" +
 	"\x17RetryDeadLettersRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12\x18\n" +
-	"\ahandler\x18\x02 \x01(\tR\ahandler\"H\n" +
+	"\ahandler\x18\x02 \x01(\tR\ahandler\"{\n" +
 	"\x18RetryDeadLettersResponse\x12\x18\n" +
 	"\aretried\x18\x01 \x01(\x04R\aretried\x12\x12\n" +
-	"\x04left\x18\x02 \x01(\x04R\x04left\"G\n" +
+	"\x04left\x18\x02 \x01(\x04R\x04left\x121\n" +
+	"\areasons\x18\x03 \x03(\v2\x17.tidegate.v1.LetterLeftR\areasons\"G\n" +
 	"\x19DiscardDeadLettersRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12\x18\n" +
-	"\ahandler\x18\x02 \x01(\tR\ahandler\"N\n" +
+	"\ahandler\x18\x02 \x01(\tR\ahandler\"\x81\x01\n" +
 	"\x1aDiscardDeadLettersResponse\x12\x1c\n" +
 	"\tdiscarded\x18\x01 \x01(\x04R\tdiscarded\x12\x12\n" +
-	"\x04left\x18\x02 \x01(\x04R\x04left\"L\n" +
+	"\x04left\x18\x02 \x01(\x04R\x04left\x121\n" +
+	"\areasons\x18\x03 \x03(\v2\x17.tidegate.v1.LetterLeftR\areasons\"6\n" +
+	"\n" +
+	"LetterLeft\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"L\n" +
 	"\x0eStreamsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1868,7 +1947,7 @@ func file_tidegate_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_tidegate_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_tidegate_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_tidegate_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_tidegate_v1_admin_proto_goTypes = []any{
 	(LaneKind)(0),                      // 0: tidegate.v1.LaneKind
 	(Circuit)(0),                       // 1: tidegate.v1.Circuit
@@ -1889,62 +1968,65 @@ var file_tidegate_v1_admin_proto_goTypes = []any{
 	(*RetryDeadLettersResponse)(nil),   // 16: tidegate.v1.RetryDeadLettersResponse
 	(*DiscardDeadLettersRequest)(nil),  // 17: tidegate.v1.DiscardDeadLettersRequest
 	(*DiscardDeadLettersResponse)(nil), // 18: tidegate.v1.DiscardDeadLettersResponse
-	(*StreamsRequest)(nil),             // 19: tidegate.v1.StreamsRequest
-	(*StreamsResponse)(nil),            // 20: tidegate.v1.StreamsResponse
-	(*StreamInfo)(nil),                 // 21: tidegate.v1.StreamInfo
-	(*DrainRequest)(nil),               // 22: tidegate.v1.DrainRequest
-	(*DrainResponse)(nil),              // 23: tidegate.v1.DrainResponse
-	(Action)(0),                        // 24: tidegate.v1.Action
-	(*durationpb.Duration)(nil),        // 25: google.protobuf.Duration
-	(*Packet)(nil),                     // 26: tidegate.v1.Packet
-	(*timestamppb.Timestamp)(nil),      // 27: google.protobuf.Timestamp
+	(*LetterLeft)(nil),                 // 19: tidegate.v1.LetterLeft
+	(*StreamsRequest)(nil),             // 20: tidegate.v1.StreamsRequest
+	(*StreamsResponse)(nil),            // 21: tidegate.v1.StreamsResponse
+	(*StreamInfo)(nil),                 // 22: tidegate.v1.StreamInfo
+	(*DrainRequest)(nil),               // 23: tidegate.v1.DrainRequest
+	(*DrainResponse)(nil),              // 24: tidegate.v1.DrainResponse
+	(Action)(0),                        // 25: tidegate.v1.Action
+	(*durationpb.Duration)(nil),        // 26: google.protobuf.Duration
+	(*Packet)(nil),                     // 27: tidegate.v1.Packet
+	(*timestamppb.Timestamp)(nil),      // 28: google.protobuf.Timestamp
 }
 var file_tidegate_v1_admin_proto_depIdxs = []int32{
 	5,  // 0: tidegate.v1.LanesResponse.lanes:type_name -> tidegate.v1.Lane
 	0,  // 1: tidegate.v1.Lane.kind:type_name -> tidegate.v1.LaneKind
-	24, // 2: tidegate.v1.Lane.action:type_name -> tidegate.v1.Action
+	25, // 2: tidegate.v1.Lane.action:type_name -> tidegate.v1.Action
 	6,  // 3: tidegate.v1.Lane.waiting:type_name -> tidegate.v1.Amount
 	6,  // 4: tidegate.v1.Lane.in_flight:type_name -> tidegate.v1.Amount
 	6,  // 5: tidegate.v1.Lane.held:type_name -> tidegate.v1.Amount
-	25, // 6: tidegate.v1.Lane.oldest:type_name -> google.protobuf.Duration
+	26, // 6: tidegate.v1.Lane.oldest:type_name -> google.protobuf.Duration
 	7,  // 7: tidegate.v1.Lane.reasons:type_name -> tidegate.v1.BatchReasons
-	25, // 8: tidegate.v1.Lane.latency:type_name -> google.protobuf.Duration
-	25, // 9: tidegate.v1.Lane.backlog:type_name -> google.protobuf.Duration
+	26, // 8: tidegate.v1.Lane.latency:type_name -> google.protobuf.Duration
+	26, // 9: tidegate.v1.Lane.backlog:type_name -> google.protobuf.Duration
 	1,  // 10: tidegate.v1.Lane.circuit:type_name -> tidegate.v1.Circuit
-	25, // 11: tidegate.v1.Lane.circuit_open_for:type_name -> google.protobuf.Duration
-	24, // 12: tidegate.v1.FlushRequest.action:type_name -> tidegate.v1.Action
-	24, // 13: tidegate.v1.ClearRequest.action:type_name -> tidegate.v1.Action
+	26, // 11: tidegate.v1.Lane.circuit_open_for:type_name -> google.protobuf.Duration
+	25, // 12: tidegate.v1.FlushRequest.action:type_name -> tidegate.v1.Action
+	25, // 13: tidegate.v1.ClearRequest.action:type_name -> tidegate.v1.Action
 	6,  // 14: tidegate.v1.ClearResponse.cleared:type_name -> tidegate.v1.Amount
 	6,  // 15: tidegate.v1.ClearResponse.in_flight:type_name -> tidegate.v1.Amount
 	14, // 16: tidegate.v1.DeadLettersResponse.letters:type_name -> tidegate.v1.DeadLetter
-	26, // 17: tidegate.v1.DeadLetter.packet:type_name -> tidegate.v1.Packet
+	27, // 17: tidegate.v1.DeadLetter.packet:type_name -> tidegate.v1.Packet
 	2,  // 18: tidegate.v1.DeadLetter.cause:type_name -> tidegate.v1.DeathCause
-	27, // 19: tidegate.v1.DeadLetter.taken_at:type_name -> google.protobuf.Timestamp
-	27, // 20: tidegate.v1.DeadLetter.given_up_at:type_name -> google.protobuf.Timestamp
-	21, // 21: tidegate.v1.StreamsResponse.streams:type_name -> tidegate.v1.StreamInfo
-	25, // 22: tidegate.v1.StreamInfo.age:type_name -> google.protobuf.Duration
-	25, // 23: tidegate.v1.DrainResponse.limit:type_name -> google.protobuf.Duration
-	3,  // 24: tidegate.v1.Admin.Lanes:input_type -> tidegate.v1.LanesRequest
-	8,  // 25: tidegate.v1.Admin.Flush:input_type -> tidegate.v1.FlushRequest
-	10, // 26: tidegate.v1.Admin.Clear:input_type -> tidegate.v1.ClearRequest
-	12, // 27: tidegate.v1.Admin.DeadLetters:input_type -> tidegate.v1.DeadLettersRequest
-	15, // 28: tidegate.v1.Admin.RetryDeadLetters:input_type -> tidegate.v1.RetryDeadLettersRequest
-	17, // 29: tidegate.v1.Admin.DiscardDeadLetters:input_type -> tidegate.v1.DiscardDeadLettersRequest
-	19, // 30: tidegate.v1.Admin.Streams:input_type -> tidegate.v1.StreamsRequest
-	22, // 31: tidegate.v1.Admin.Drain:input_type -> tidegate.v1.DrainRequest
-	4,  // 32: tidegate.v1.Admin.Lanes:output_type -> tidegate.v1.LanesResponse
-	9,  // 33: tidegate.v1.Admin.Flush:output_type -> tidegate.v1.FlushResponse
-	11, // 34: tidegate.v1.Admin.Clear:output_type -> tidegate.v1.ClearResponse
-	13, // 35: tidegate.v1.Admin.DeadLetters:output_type -> tidegate.v1.DeadLettersResponse
-	16, // 36: tidegate.v1.Admin.RetryDeadLetters:output_type -> tidegate.v1.RetryDeadLettersResponse
-	18, // 37: tidegate.v1.Admin.DiscardDeadLetters:output_type -> tidegate.v1.DiscardDeadLettersResponse
-	20, // 38: tidegate.v1.Admin.Streams:output_type -> tidegate.v1.StreamsResponse
-	23, // 39: tidegate.v1.Admin.Drain:output_type -> tidegate.v1.DrainResponse
-	32, // [32:40] is the sub-list for method output_type
-	24, // [24:32] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	28, // 19: tidegate.v1.DeadLetter.taken_at:type_name -> google.protobuf.Timestamp
+	28, // 20: tidegate.v1.DeadLetter.given_up_at:type_name -> google.protobuf.Timestamp
+	19, // 21: tidegate.v1.RetryDeadLettersResponse.reasons:type_name -> tidegate.v1.LetterLeft
+	19, // 22: tidegate.v1.DiscardDeadLettersResponse.reasons:type_name -> tidegate.v1.LetterLeft
+	22, // 23: tidegate.v1.StreamsResponse.streams:type_name -> tidegate.v1.StreamInfo
+	26, // 24: tidegate.v1.StreamInfo.age:type_name -> google.protobuf.Duration
+	26, // 25: tidegate.v1.DrainResponse.limit:type_name -> google.protobuf.Duration
+	3,  // 26: tidegate.v1.Admin.Lanes:input_type -> tidegate.v1.LanesRequest
+	8,  // 27: tidegate.v1.Admin.Flush:input_type -> tidegate.v1.FlushRequest
+	10, // 28: tidegate.v1.Admin.Clear:input_type -> tidegate.v1.ClearRequest
+	12, // 29: tidegate.v1.Admin.DeadLetters:input_type -> tidegate.v1.DeadLettersRequest
+	15, // 30: tidegate.v1.Admin.RetryDeadLetters:input_type -> tidegate.v1.RetryDeadLettersRequest
+	17, // 31: tidegate.v1.Admin.DiscardDeadLetters:input_type -> tidegate.v1.DiscardDeadLettersRequest
+	20, // 32: tidegate.v1.Admin.Streams:input_type -> tidegate.v1.StreamsRequest
+	23, // 33: tidegate.v1.Admin.Drain:input_type -> tidegate.v1.DrainRequest
+	4,  // 34: tidegate.v1.Admin.Lanes:output_type -> tidegate.v1.LanesResponse
+	9,  // 35: tidegate.v1.Admin.Flush:output_type -> tidegate.v1.FlushResponse
+	11, // 36: tidegate.v1.Admin.Clear:output_type -> tidegate.v1.ClearResponse
+	13, // 37: tidegate.v1.Admin.DeadLetters:output_type -> tidegate.v1.DeadLettersResponse
+	16, // 38: tidegate.v1.Admin.RetryDeadLetters:output_type -> tidegate.v1.RetryDeadLettersResponse
+	18, // 39: tidegate.v1.Admin.DiscardDeadLetters:output_type -> tidegate.v1.DiscardDeadLettersResponse
+	21, // 40: tidegate.v1.Admin.Streams:output_type -> tidegate.v1.StreamsResponse
+	24, // 41: tidegate.v1.Admin.Drain:output_type -> tidegate.v1.DrainResponse
+	34, // [34:42] is the sub-list for method output_type
+	26, // [26:34] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_v1_admin_proto_init() }
@@ -1959,7 +2041,7 @@ func file_tidegate_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_v1_admin_proto_rawDesc), len(file_tidegate_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -49,14 +49,16 @@ type AdminClient interface {
 	// Lets everything that is ready leave now, whatever the size of its batches: no window and no latency is waited for.
 	// What waits for a pause after a failure, for an open circuit or for a free call goes on waiting for that.
 	Flush(ctx context.Context, in *FlushRequest, opts ...grpc.CallOption) (*FlushResponse, error)
-	// Empties lanes: what waits in them and is not in flight gets OUTCOME_REJECTED with REASON_CLEARED, which is final.
+	// Empties lanes: what waits in them and is not in flight gets OUTCOME_REJECTED with REASON_CLEARED, which is final. A
+	// dead letter that its chain waits for is among it.
 	// What was taken is on disk with that answer before this one comes; a packet with a `seq` that was not taken yet uses
 	// its place up, in its turn. Answers with UNAVAILABLE, and goes on, when that takes longer than 60 s.
 	Clear(ctx context.Context, in *ClearRequest, opts ...grpc.CallOption) (*ClearResponse, error)
 	// Packets that were taken and given up, the oldest first.
 	DeadLetters(ctx context.Context, in *DeadLettersRequest, opts ...grpc.CallOption) (*DeadLettersResponse, error)
 	// Tries dead letters once more: one that its chain waits for (`held`) is called again where it stands, under the same
-	// id; of any other a new packet is made, at the end of its chain, and its letter goes.
+	// id; of any other a new packet is made, at the end of its chain, and its letter goes. No client gets the result of
+	// that: what it was told stands. What fails once more is a dead letter once more.
 	RetryDeadLetters(ctx context.Context, in *RetryDeadLettersRequest, opts ...grpc.CallOption) (*RetryDeadLettersResponse, error)
 	// Gives dead letters up for good. One that its chain waits for gets OUTCOME_REJECTED, and its chain goes on; of any
 	// other only what was kept of it goes: its client was told when it was given up.
@@ -176,14 +178,16 @@ type AdminServer interface {
 	// Lets everything that is ready leave now, whatever the size of its batches: no window and no latency is waited for.
 	// What waits for a pause after a failure, for an open circuit or for a free call goes on waiting for that.
 	Flush(context.Context, *FlushRequest) (*FlushResponse, error)
-	// Empties lanes: what waits in them and is not in flight gets OUTCOME_REJECTED with REASON_CLEARED, which is final.
+	// Empties lanes: what waits in them and is not in flight gets OUTCOME_REJECTED with REASON_CLEARED, which is final. A
+	// dead letter that its chain waits for is among it.
 	// What was taken is on disk with that answer before this one comes; a packet with a `seq` that was not taken yet uses
 	// its place up, in its turn. Answers with UNAVAILABLE, and goes on, when that takes longer than 60 s.
 	Clear(context.Context, *ClearRequest) (*ClearResponse, error)
 	// Packets that were taken and given up, the oldest first.
 	DeadLetters(context.Context, *DeadLettersRequest) (*DeadLettersResponse, error)
 	// Tries dead letters once more: one that its chain waits for (`held`) is called again where it stands, under the same
-	// id; of any other a new packet is made, at the end of its chain, and its letter goes.
+	// id; of any other a new packet is made, at the end of its chain, and its letter goes. No client gets the result of
+	// that: what it was told stands. What fails once more is a dead letter once more.
 	RetryDeadLetters(context.Context, *RetryDeadLettersRequest) (*RetryDeadLettersResponse, error)
 	// Gives dead letters up for good. One that its chain waits for gets OUTCOME_REJECTED, and its chain goes on; of any
 	// other only what was kept of it goes: its client was told when it was given up.

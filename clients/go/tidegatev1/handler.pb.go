@@ -120,7 +120,7 @@ type HandleItem struct {
 	Key string `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
 	// The content. Text arrives here as its bytes.
 	Data [][]byte `protobuf:"bytes,5,rep,name=data,proto3" json:"data,omitempty"`
-	// The packet's own: at most 64, 16 KiB together.
+	// The packet's own: at most 64, 16 KiB together. `traceparent` is the packet's, or its call's if it has none.
 	Headers map[string]string `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The packet's files by field name. One with an `upload_id` is read through Uploads.Read.
 	Files map[string]*File `protobuf:"bytes,7,rep,name=files,proto3" json:"files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`

@@ -49,6 +49,9 @@ type HandlerClient interface {
 	//
 	// An item is given up (OUTCOME_REJECTED with REASON_HANDLER_FAILED) when 10 attempts and 120 s are both over. A call
 	// may take 5 s; all these are defaults of the handler's configuration.
+	//
+	// Where an item is traced and the gateway sends traces, the call's metadata has the `traceparent` of the batch's span,
+	// to which the items' are linked.
 	Handle(ctx context.Context, in *HandleRequest, opts ...grpc.CallOption) (*HandleResponse, error)
 }
 
@@ -97,6 +100,9 @@ type HandlerServer interface {
 	//
 	// An item is given up (OUTCOME_REJECTED with REASON_HANDLER_FAILED) when 10 attempts and 120 s are both over. A call
 	// may take 5 s; all these are defaults of the handler's configuration.
+	//
+	// Where an item is traced and the gateway sends traces, the call's metadata has the `traceparent` of the batch's span,
+	// to which the items' are linked.
 	Handle(context.Context, *HandleRequest) (*HandleResponse, error)
 	mustEmbedUnimplementedHandlerServer()
 }

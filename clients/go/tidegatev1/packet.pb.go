@@ -213,7 +213,8 @@ const (
 	Reason_REASON_ALREADY_EXISTS Reason = 8
 	// `if_version` is not the present version. `records` has the present record, if there is one.
 	Reason_REASON_VERSION_MISMATCH Reason = 9
-	// The same req_id or seq came before with other content. Nothing that is recorded changed.
+	// The same req_id or seq came before with other content. Nothing that is recorded changed. With
+	// OUTCOME_RETRY: that one is under way, and which of the two has the place is known when it is done.
 	Reason_REASON_REQ_ID_REUSED Reason = 10
 	// A queue or table of the gateway is full. Slow down: `retry_after` says for how long.
 	Reason_REASON_OVERLOADED Reason = 11
@@ -346,7 +347,8 @@ type Packet struct {
 	// subject as one token, as the first token of a topic for its inbox, `@user.<subject>`; a caller without a subject
 	// has none, and is refused.
 	Key string `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
-	// For the handler: at most 64, 16 KiB together. `traceparent` continues a trace.
+	// For the handler: at most 64, 16 KiB together. `traceparent` continues a trace; without it the packet
+	// carries the one of its call's metadata.
 	Headers map[string]string `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The content instead of `data`, when it is UTF-8 text (JSON above all): at most 1000 items. It comes back as text.
 	// Both: REASON_INVALID_PACKET.

@@ -6,12 +6,15 @@ use hashbrown::{HashMap, HashSet};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::Applier;
 use super::commit::Domains;
 use super::in_doubt;
-use super::tally::{Odd, Tally};
-use crate::broker::core::{Completed, Done, Messages, Run};
+use super::tally::Odd;
+use crate::broker::core::{Completed, Done, Fate, Messages, Run};
 use crate::handler::{Batch, CallError, Failure, Handled, Handler, HandlerSettings, Item, ItemId};
-use crate::types::{Answer, Content, Outcome, Reason, beginning, limits};
+use crate::telemetry::{BatchSpan, ItemTrace, Traces};
+use crate::types::{Action, Answer, Content, Outcome, Reason, beginning, limits};
+use crate::wire::answer::names;
 
 /// What an answer takes beside its content: its own fields, and those of an item.
 const FRAMING: usize = 64;
@@ -20,13 +23,10 @@ const FRAMING: usize = 64;
 const MESSAGE_BYTES: usize = 1 << 10;
 
 /// Items that were refused on the way are not handed over.
-pub(super) async fn call(
-    handler: &dyn Handler,
-    domains: &Domains,
-    tally: &Tally,
-    run: Run,
-) -> Completed {
+pub(super) async fn call(handler: &dyn Handler, applier: &Applier, run: Run) -> Completed {
     let (now, time) = (Instant::now(), SystemTime::now());
+    let takes_first = run.settings.takes_first();
+    let mut is_taken = Vec::with_capacity(run.items.len());
     let mut chains = Vec::with_capacity(run.items.len());
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(run.items.len());
     let mut items = Vec::with_capacity(run.items.len());
@@ -34,6 +34,7 @@ pub(super) async fn call(
     for (at, item) in run.items.into_iter().enumerate() {
         let refusal = item.packet.refusal.as_deref().cloned();
         chains.push(item.chain);
+        is_taken.push(takes_first && !item.packet.action.is_read());
         if refusal.is_none() {
             handed.push((item.id, at));
             items.push(Item {
@@ -55,13 +56,15 @@ pub(super) async fn call(
     }
     let (mut messages, mut failed) = (Vec::new(), None);
     if !items.is_empty() {
+        let mut span = begin_span(&applier.traces, &run.settings, run.action, &items);
         let batch = Batch {
             handler: run.settings.name.clone(),
             action: run.action,
             items,
+            trace: span.as_ref().map(BatchSpan::traceparent),
         };
         let called = if handler.is_fenced() {
-            Box::pin(fenced(handler, domains, &run.settings, batch)).await
+            Box::pin(fenced(handler, &applier.domains, &run.settings, batch)).await
         } else {
             handler.handle(batch).await
         };
@@ -71,14 +74,20 @@ pub(super) async fn call(
                 (messages, ignored) = fill_in(results, &handed, &mut answers);
                 let odd = Odd {
                     missing: answers.iter().filter(|answer| answer.is_none()).count() as u64,
-                    ignored: ignored as u64,
+                    ignored,
                     overtaking: overtaking(&chains, &answers) as u64,
                 };
                 tell_odd(&run.settings, odd);
-                tally.odd(&run.settings.name, odd);
+                applier.tally.odd(&run.settings.name, odd);
+                if let Some(span) = &mut span {
+                    span.outcome(|at| told(answers[handed[at].1].as_ref()));
+                }
             }
             Err(error) => {
                 warn!(handler = %run.settings.name, %error, items = handed.len(), "a call failed");
+                if let Some(span) = &mut span {
+                    span.failed(Fate::of(&error).name());
+                }
                 for &(_, at) in &handed {
                     answers[at] = Some(answer_to(&error));
                 }
@@ -86,10 +95,9 @@ pub(super) async fn call(
             }
         }
     }
-    let missing = || Answer::retry(Reason::HandlerFailed, "the handler gave no answer for it");
-    let answers = answers.into_iter();
+    let answers = answers.into_iter().zip(is_taken);
     let answers = answers
-        .map(|answer| answer.unwrap_or_else(missing))
+        .map(|(answer, is_taken)| answer.unwrap_or_else(|| missing(is_taken)))
         .collect();
     let done = match failed {
         Some(error) => Done::Failed(error, answers),
@@ -101,6 +109,37 @@ pub(super) async fn call(
     }
 }
 
+/// `None` where nothing of it is traced; then nothing is looked at.
+fn begin_span(
+    traces: &Traces,
+    settings: &HandlerSettings,
+    action: Option<Action>,
+    items: &[Item],
+) -> Option<BatchSpan> {
+    if !traces.are_made() {
+        return None;
+    }
+    let traced = items.iter().enumerate().filter_map(|(at, item)| {
+        Some(ItemTrace {
+            parent: item.packet.traceparent()?,
+            at,
+            id: item.id.to_string(),
+            req_id: &item.packet.req_id,
+            attempt: item.attempt,
+            since: item.received_at,
+        })
+    });
+    let traced: Vec<_> = traced.collect();
+    let action = action.map(Action::name);
+    let mut span = traces.batch(settings.name.as_str(), action, &traced)?;
+    span.size(items.len());
+    Some(span)
+}
+
+fn told(answer: Option<&Answer>) -> Option<&'static str> {
+    answer.map(|answer| names(answer.outcome, answer.reason).0)
+}
+
 /// To an item that is kept nowhere: it is not called again.
 pub(super) fn answer_to(error: &CallError) -> Answer {
     if error.reached {
@@ -109,6 +148,15 @@ pub(super) fn answer_to(error: &CallError) -> Answer {
     } else {
         let message = "the handler cannot be reached: it was not applied";
         Answer::retry(Reason::HandlerUnavailable, message)
+    }
+}
+
+/// To an item that the handler did not answer: it is tried again. Where it is called again by us, it may have been applied.
+fn missing(is_taken: bool) -> Answer {
+    let message = "the handler gave no answer for it";
+    match is_taken {
+        true => in_doubt(Reason::HandlerFailed, message),
+        false => Answer::retry(Reason::HandlerFailed, message),
     }
 }
 
@@ -166,13 +214,12 @@ fn overtaking(chains: &[u32], answers: &[Option<Answer>]) -> usize {
 }
 
 /// Puts results where their items were, by id: handlers may answer in any order, twice, or for nobody. Gives the messages of
-/// those that are final (of an item that comes again, the attempt that finishes it publishes), and how many results it left
-/// out.
+/// those that are final (of an item that comes again, the attempt that finishes it publishes), and how many it left out.
 fn fill_in(
     results: Vec<Handled>,
     handed: &[(ItemId, usize)],
     answers: &mut [Option<Answer>],
-) -> (Vec<Messages>, usize) {
+) -> (Vec<Messages>, u64) {
     let mut messages = Vec::new();
     let mut ignored = 0;
     let mut by_id = None;
@@ -242,6 +289,16 @@ mod tests {
         assert_eq!(
             count(&[(1, &retry), (1, &ok), (2, &None), (2, &no), (2, &ok)]),
             2
+        );
+    }
+
+    #[test]
+    fn what_is_not_answered_may_have_been_applied() {
+        assert_eq!(missing(true).outcome, Outcome::InDoubt);
+        assert_eq!(
+            missing(false).outcome,
+            Outcome::Retry,
+            "it is tried again by who sent it"
         );
     }
 

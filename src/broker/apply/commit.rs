@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::tally::{Fate, Tally};
-
-use crate::handler::{Fence, HandlerSettings, Item, Kind, Ordering};
+use crate::handler::{Fence, HandlerSettings, Item, Kind, Ordering, Registry};
 use crate::store::{
-    Commit, Domain, Error, Finish, Judged, Origin, Owed, QueueKey, Settle, Store, Term, Unit,
+    Commit, Domain, Error, Finish, Judged, Letter, Origin, Owed, QueueKey, Settle, Store, Term,
+    Unit,
 };
 
 /// How many parts the state has, each with one writer.
@@ -38,6 +38,7 @@ pub(super) struct Part {
     pub(super) settles: Vec<Settle>,
     pub(super) owed: Vec<Owed>,
     pub(super) finishes: Vec<Finish>,
+    pub(super) letters: Vec<Letter>,
     pub(super) units: Vec<Unit>,
 }
 
@@ -79,6 +80,7 @@ impl Domains {
             settles: part.settles,
             owed: part.owed,
             finishes: part.finishes,
+            letters: part.letters,
             units: part.units,
             ..Commit::new(part.domain, term, SystemTime::now())
         };
@@ -150,6 +152,7 @@ pub(super) fn part(parts: &mut Vec<Part>, domain: Domain) -> &mut Part {
             settles: Vec::new(),
             owed: Vec::new(),
             finishes: Vec::new(),
+            letters: Vec::new(),
             units: Vec::new(),
         });
         parts.len() - 1
@@ -191,6 +194,18 @@ fn domain_of(settings: &HandlerSettings, origin: &Origin) -> Domain {
     let client = client.map_or("", |client| &client.client_id);
     let principal = &origin.principal;
     of_names(settings, &principal.tenant, &principal.subject, client)
+}
+
+/// The same of one whose handler may not be there any more.
+pub(super) fn domain_of_any(registry: &Registry, origin: &Origin) -> Domain {
+    let handler = origin.handler.as_str();
+    if let Ok(settings) = registry.resolve(handler) {
+        return domain_of(&settings, origin);
+    }
+    let client = origin.client.as_ref();
+    let client = client.map_or("", |client| &client.client_id);
+    let principal = &origin.principal;
+    domain(&[&principal.tenant, &principal.subject, client, handler])
 }
 
 /// The domain of what is about a queue. Without settings its handler is not there any more, and nobody else writes.

@@ -15,12 +15,16 @@ use hashbrown::{HashMap, HashSet};
 use tracing::error;
 
 use self::call::call;
-use self::commit::{Domains, DomainsOf, Failure, Part, domain_of_queue, part};
+use self::commit::{Domains, DomainsOf, Failure, Part, domain_of_any, domain_of_queue, part};
 use self::publish::asked;
 pub(crate) use self::tally::{Fate, Tally};
 use super::core::{Completed, Done, Run, RunItem, RunKind, Took};
 use crate::handler::{CallError, Drive, Planner, Registry};
-use crate::store::{self, Effect, Finish, Judged, Origin, Owed, Place, ReqIdScope, Store, Unit};
+use crate::store::{
+    self, DeadLetter, Effect, Finish, Judged, Letter, Origin, Owed, Place, ReqIdScope, Store,
+    TakenId, Unit,
+};
+use crate::telemetry::Traces;
 use crate::types::{Answer, Outcome, Packet, Reason};
 
 /// What carrying out a batch needs. Cheap to clone.
@@ -29,6 +33,7 @@ pub(crate) struct Applier {
     store: Arc<dyn Store>,
     domains: Domains,
     tally: Tally,
+    traces: Traces,
 }
 
 impl Applier {
@@ -38,7 +43,13 @@ impl Applier {
             domains: Domains::new(store.clone(), tally.clone()),
             store,
             tally,
+            traces: Traces::off(),
         }
+    }
+
+    /// What it calls has spans.
+    pub(crate) fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     pub(crate) fn tally(&self) -> Tally {
@@ -79,6 +90,45 @@ impl Applier {
             let domain = domain_of_queue(settings.ok().as_deref(), &owed.queue);
             part(&mut parts, domain).owed.push(owed);
         }
+        self.commit_all(parts).await
+    }
+
+    /// Dead letters go. The error is for a person.
+    pub(crate) async fn discard(
+        &self,
+        registry: &Registry,
+        letters: Vec<DeadLetter>,
+    ) -> Result<(), String> {
+        let mut parts = Vec::new();
+        for letter in letters {
+            let domain = domain_of_any(registry, &letter.origin);
+            let part = part(&mut parts, domain);
+            part.letters.push(Letter::Discard(letter.id));
+        }
+        self.commit_all(parts).await
+    }
+
+    /// The answer to a packet that was taken and that nobody drives. The error is for a person.
+    pub(crate) async fn finish_one(
+        &self,
+        registry: &Registry,
+        taken: TakenId,
+        origin: &Origin,
+        answer: Arc<Answer>,
+    ) -> Result<(), String> {
+        let mut parts = Vec::new();
+        let domain = domain_of_any(registry, origin);
+        part(&mut parts, domain).finishes.push(Finish {
+            taken,
+            answer,
+            messages: Vec::new(),
+            awaited: false,
+            death: None,
+        });
+        self.commit_all(parts).await
+    }
+
+    async fn commit_all(&self, parts: Vec<Part>) -> Result<(), String> {
         let commits = parts.into_iter().map(|part| self.domains.commit(part));
         for judged in join_all(commits).await {
             judged.map_err(|failure| answer_to(&failure).message.to_string())?;
@@ -90,7 +140,7 @@ impl Applier {
         match (run.kind, run.settings.drive.clone()) {
             (RunKind::Call, Drive::Called(handler)) => {
                 let (settings, asked) = (run.settings.clone(), asked(&*handler, &run.items));
-                let mut called = call(&*handler, &self.domains, &self.tally, run).await;
+                let mut called = call(&*handler, &self, run).await;
                 if !called.messages.is_empty() {
                     Box::pin(self.publish(&settings, &asked, &mut called)).await;
                 }
@@ -211,12 +261,17 @@ impl Applier {
             let domain = domains.next(&finish.origin);
             let part = part(&mut parts, domain);
             part.items.push(at);
-            part.finishes.push(Finish {
-                taken: finish.taken,
-                answer: finish.answer,
-                messages: finish.messages,
-                awaited: finish.awaited,
-            });
+            match (finish.answer, finish.death) {
+                (Some(answer), death) => part.finishes.push(Finish {
+                    taken: finish.taken,
+                    answer,
+                    messages: finish.messages,
+                    awaited: finish.awaited,
+                    death,
+                }),
+                (None, Some(death)) => part.letters.push(Letter::Hold(finish.taken, death)),
+                (None, None) => part.letters.push(Letter::Release(finish.taken)),
+            }
         }
         let commits = parts.into_iter().map(|part| self.commit(part));
         for (items, _, judged) in join_all(commits).await {
@@ -281,10 +336,10 @@ fn unit(item: RunItem, effect: impl Fn(&RunItem) -> Effect) -> Unit {
     let recorded = item.packet.seq != 0 || !matches!(effect, Effect::Answer(_));
     Unit {
         group: item.group,
-        place: if recorded {
-            place(&item.origin, &item.packet)
-        } else {
-            Place::None
+        place: match item.letter {
+            Some(letter) => Place::Letter(letter),
+            None if recorded => place(&item.origin, &item.packet),
+            None => Place::None,
         },
         fingerprint: item.packet.fingerprint,
         req_id: item.packet.req_id.clone(),

@@ -36,6 +36,17 @@ pub(crate) struct Backend {
     /// How often it opened.
     pub(super) opened: u64,
     quiet: Option<Quiet>,
+    /// Packets that wait for a person.
+    pub(crate) held: u64,
+    /// Those and what is behind them, as far as they are not counted in their lanes.
+    pub(super) aside: Aside,
+}
+
+/// What takes no room in the lanes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Aside {
+    pub(super) packets: usize,
+    pub(super) bytes: usize,
 }
 
 /// What there is to see of a circuit.
@@ -67,6 +78,8 @@ enum Circuit {
         times: u32,
         /// Whether the one call is in flight.
         probing: bool,
+        /// Whether a new packet came in since the last one failed.
+        let_in: bool,
     },
 }
 
@@ -89,6 +102,8 @@ impl Backend {
             circuit: Circuit::Closed,
             opened: 0,
             quiet: None,
+            held: 0,
+            aside: Aside::default(),
         }
     }
 
@@ -106,11 +121,11 @@ impl Backend {
     }
 
     /// New packets do not come in: how long that will last, about.
-    pub(super) fn refuses(&self, now: Instant) -> Option<Duration> {
+    pub(super) fn refuses(&self, retry: &Retry, now: Instant) -> Option<Duration> {
         match self.circuit {
-            Circuit::Open { until, probing, .. } if until > now || probing => {
-                Some(until.saturating_duration_since(now))
-            }
+            Circuit::Open { until, .. } if until > now => Some(until - now),
+            // The pause that follows if this call fails too; nobody knows how long it takes.
+            Circuit::Open { probing, times, .. } if probing => Some(longest_pause(retry, times)),
             _ => None,
         }
     }
@@ -280,8 +295,25 @@ impl Core {
             until: now + pause,
             times,
             probing: false,
+            let_in: false,
         };
         self.notice_all(id);
+    }
+
+    /// Whether a new packet comes in although the circuit is open: where all that could be called failed alone, nothing else
+    /// would ever show whether it is them or the handler.
+    pub(super) fn lets_one_in(&mut self, id: Id<Backend>) -> bool {
+        let backend = &mut self.backends[id];
+        let Circuit::Open { let_in, .. } = &mut backend.circuit else {
+            return false;
+        };
+        let mut lanes = self.lanes.iter();
+        let others = lanes.any(|lane| lane.backend == Some(id) && !lane.oldest.is_empty());
+        if *let_in || backend.suspects == 0 || others {
+            return false;
+        }
+        *let_in = true;
+        true
     }
 
     /// Whether another lane of the handler has waited longer for the one call that is made: not always the same is tried.
@@ -303,7 +335,7 @@ impl Core {
         })
     }
 
-    fn notice_all(&mut self, backend: Id<Backend>) {
+    pub(super) fn notice_all(&mut self, backend: Id<Backend>) {
         for lane in self.lanes.ids() {
             if self.lanes[lane].backend == Some(backend) {
                 self.notice(lane);

@@ -101,7 +101,7 @@ impl Core {
             if job.taken.is_some() {
                 taken.push(id);
                 leaving.push(id);
-            } else if job.packet.seq == 0 || !self.lanes[job.lane].settings.is_durable() {
+            } else if self.is_told_at_once(job) {
                 self.desk.tell(id, cleared_answer(job.doubted));
                 self.withdraw(id);
             } else {
@@ -114,7 +114,19 @@ impl Core {
         (self.clears.begin(leaving), cleared)
     }
 
+    /// Whether it has no place that would be used up.
+    fn is_told_at_once(&self, job: &Job) -> bool {
+        let durable = self.lanes[job.lane].settings.is_durable();
+        job.packet.seq == 0 || job.letter.is_some() || !durable
+    }
+
     fn clear_taken(&mut self, mut jobs: Vec<Id<Job>>, now: Instant) {
+        for &id in &jobs {
+            // Nobody has to decide about it any more.
+            if self.desk.jobs[id].held {
+                self.let_go(id);
+            }
+        }
         let set: HashSet<_> = jobs.iter().copied().collect();
         let chains = self.take_out_of_chains(&set);
         self.take_out_of_searches(&set, now);
@@ -131,6 +143,10 @@ impl Core {
             by_lane.entry(job.lane).or_default().push(id);
         }
         for (lane, jobs) in by_lane {
+            // Another lane of the handler may have waited for this one to try whether calls go through.
+            if let Some(backend) = self.lanes[lane].backend {
+                self.notice_all(backend);
+            }
             for some in jobs.chunks(TOGETHER) {
                 self.finish(lane, some.to_vec(), now);
             }
@@ -149,8 +165,9 @@ impl Core {
                 self.detach(id, ready);
             }
             let chain = &mut self.chains[id];
-            // It is its head that a chain is held for.
-            if chain.held && chain.jobs.front().is_some_and(|head| set.contains(head)) {
+            // It pauses for its head, which may have gone behind a dead letter that waits for a person.
+            let mut heads = chain.jobs.iter().filter(|id| !self.desk.jobs[**id].held);
+            if chain.held && heads.next().is_some_and(|head| set.contains(head)) {
                 chain.held = false;
                 resumed.push(id);
             }

@@ -11,12 +11,12 @@ use super::arrival::req_id_key;
 use super::chain::{Chain, ChainKind};
 use super::fill::InFlight;
 use super::job::{Job, RequestNo, State};
+use super::letters::Finished;
 use super::owed::is_kept;
 use super::queue::Queue;
-use super::verdict::Verdict;
-use super::{BatchId, Core};
+use super::{BatchId, Core, PACKET_COST, Step};
 use crate::handler::CallError;
-use crate::store::{Draft, Owed, TakenId};
+use crate::store::{Cause, Draft, Owed, TakenId};
 use crate::types::{Answer, Outcome, Reason};
 
 /// About how long whoever was refused by the store, or does not know, had better wait.
@@ -115,7 +115,7 @@ impl Core {
             let its_own = chain.is_none_or(|chain| !stopped.contains(&chain));
             stopped.extend(chain);
             if its_own && self.counts(id, now) {
-                self.give_up(batch.search, id, Verdict::Spent, now);
+                self.give_up(batch.search, id, Cause::Spent, &answer.message, now);
                 finals.push(id);
             } else {
                 again.push(id);
@@ -264,20 +264,38 @@ impl Core {
 
     fn finished(&mut self, batch: InFlight, durable: &[bool], now: Instant) {
         assert_eq!(batch.jobs.len(), durable.len(), "one for each answer");
-        let (mut done, mut again) = (Vec::new(), Vec::new());
+        let (mut done, mut open, mut again) = (Vec::new(), Vec::new(), Vec::new());
         for (&id, durable) in batch.jobs.iter().zip(durable) {
             if !durable {
                 again.push(id);
                 continue;
             }
-            let answer = self.desk.jobs[id].answer.take();
-            let answer = answer.expect("it was to be committed");
+            let job = &mut self.desk.jobs[id];
+            self.notes.extend(job.deciding.map(Step::Decided));
+            let Some(answer) = job.answer.take() else {
+                open.push(id);
+                continue;
+            };
+            if let Some(letter) = job.letter {
+                self.notes.push_back(Step::Finished(Finished {
+                    letter,
+                    origin: job.origin.clone(),
+                    outcome: answer.outcome,
+                }));
+            }
+            let held = job.held;
             self.tell(id, Arc::unwrap_or_clone(answer));
-            self.left_chain(id);
+            match held {
+                true => self.leave_held(id),
+                false => self.left_chain(id),
+            }
             done.push(id);
         }
         let chains = self.chains_of(&done);
         self.settle_chains(chains, now);
+        for id in open {
+            self.stays_open(id, now);
+        }
         if !again.is_empty() {
             self.finish_again(batch.lane, again, batch.failures + 1, now);
         }
@@ -288,9 +306,7 @@ impl Core {
     }
 
     fn call_is_back(&mut self, batch: &InFlight, now: Instant) {
-        let lane = &mut self.lanes[batch.lane];
-        lane.calls -= 1;
-        lane.took(now.saturating_duration_since(batch.started));
+        self.lanes[batch.lane].is_back(batch.started, now);
     }
 
     /// Tells everyone who waits. A final answer that the store thinks a call carries, and no call waits for, is the streams';
@@ -389,7 +405,9 @@ impl Core {
         if job.packet.action.is_read() {
             return;
         }
-        if job.packet.seq != 0 {
+        if let Some(letter) = job.letter {
+            self.letters.remove(&letter);
+        } else if job.packet.seq != 0 {
             let (queue, seq) = (job.queue, job.packet.seq);
             self.queues[queue].unplace(seq);
         } else if let Some(key) = req_id_key(&job.origin, &job.packet) {
@@ -399,9 +417,10 @@ impl Core {
 
     /// Gives back the room that a packet took.
     fn release(&mut self, id: Id<Job>) {
+        self.bring_back(id);
         let job = self.desk.jobs.remove(id);
         self.clears.gone(id);
-        self.bytes -= job.packet.size;
+        self.bytes -= job.packet.size + PACKET_COST;
         if job.at != job.lane {
             self.lanes[job.at].passing -= 1;
             self.notice(job.at);
@@ -441,5 +460,6 @@ impl Core {
 
 /// Whether the store knows a repeat of it.
 fn is_known_again(job: &Job) -> bool {
-    job.packet.seq != 0 || req_id_key(&job.origin, &job.packet).is_some()
+    let named = job.packet.seq != 0 || job.letter.is_some();
+    named || req_id_key(&job.origin, &job.packet).is_some()
 }

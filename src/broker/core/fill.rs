@@ -12,7 +12,7 @@ use super::meter::Why;
 use super::search::Search;
 use super::{BatchId, Core, expired};
 use crate::handler::{Drive, HandlerSettings, ItemId};
-use crate::store::{Draft, Origin, Owed, Settle, TakenId};
+use crate::store::{Death, Draft, LetterId, Origin, Owed, Settle, TakenId};
 use crate::types::{Action, Answer, Packet};
 
 /// A batch that leaves.
@@ -45,13 +45,16 @@ pub(crate) enum RunKind {
     Finish,
 }
 
-/// The final answer to a packet that was taken.
+/// What becomes of a packet that was taken: mostly its final answer.
 #[derive(Debug)]
 pub(crate) struct RunFinish {
     pub(crate) taken: TakenId,
     pub(crate) origin: Arc<Origin>,
-    pub(crate) answer: Arc<Answer>,
-    /// Published with it.
+    /// `None`: it stays open, and is held if there is a `death`, or not any more.
+    pub(crate) answer: Option<Arc<Answer>>,
+    /// Set where it is given up.
+    pub(crate) death: Option<Box<Death>>,
+    /// Published with the answer.
     pub(crate) messages: Vec<Draft>,
     /// Whether a call waits for it.
     pub(crate) awaited: bool,
@@ -74,6 +77,8 @@ pub(crate) struct RunItem {
     pub(crate) attempt: u32,
     /// Whether a call waits for the answer.
     pub(crate) awaited: bool,
+    /// The dead letter that it sends anew.
+    pub(crate) letter: Option<LetterId>,
 }
 
 /// A batch that was handed over and has no answer yet.
@@ -120,8 +125,10 @@ impl Filling {
 impl Core {
     /// A packet waits at the end of its chain; where the gateway keeps no places, `seq` is the order among what is there.
     pub(super) fn append(&mut self, id: Id<Chain>, job: Id<Job>, now: Instant) {
-        let Job { at, packet, .. } = &self.desk.jobs[job];
-        let (lane, size, seq) = (*at, packet.size, packet.seq);
+        let Job {
+            at, packet, held, ..
+        } = &self.desk.jobs[job];
+        let (lane, size, seq, held) = (*at, packet.size, packet.seq, *held);
         self.desk.jobs[job].chain = Some(id);
         if seq != 0 && !self.lanes[lane].settings.is_durable() {
             let (at, ready) = (self.ahead_of(id, job), self.chains[id].ready);
@@ -140,7 +147,7 @@ impl Core {
         let free = !chain.is_ordered();
         let before = chain.jobs.len() - 1;
         match &mut chain.ready {
-            Some(ready) if ready.lane == lane && ready.packets == before => {
+            Some(ready) if ready.lane == lane && ready.packets == before && !held => {
                 if free || ready.packets < cap {
                     ready.packets += 1;
                     ready.bytes += size;
@@ -179,6 +186,10 @@ impl Core {
             return;
         };
         let head = &self.desk.jobs[head];
+        // It waits for a person, and the others behind it.
+        if head.held {
+            return;
+        }
         let lane = head.at;
         let limits = self.lanes[lane].limits;
         let cap = if chain.is_ordered() {
@@ -189,7 +200,7 @@ impl Core {
         let (mut packets, mut bytes) = (0, 0);
         for &job in chain.jobs.iter().take(cap) {
             let job = &self.desk.jobs[job];
-            if job.at != lane {
+            if job.at != lane || job.held {
                 break;
             }
             packets += 1;
@@ -279,6 +290,10 @@ impl Core {
         }
         let owed = std::mem::take(&mut self.lanes[lane].owed);
         if filling.jobs.is_empty() && settles.is_empty() && owed.is_empty() {
+            // Another lane of the handler may have waited for this one to try whether calls go through.
+            if let Some(backend) = self.lanes[lane].backend {
+                self.notice_all(backend);
+            }
             return None;
         }
         if !filling.jobs.is_empty() {
@@ -376,7 +391,7 @@ impl Core {
         now: Instant,
     ) -> Run {
         let held = &mut self.lanes[lane];
-        held.calls += 1;
+        held.leaves(now);
         let (mut call, mut passed, mut probe) = (0, 0, false);
         if let Some(backend) = held.backend {
             passed = self.backends[backend].passed;
@@ -433,6 +448,7 @@ impl Core {
                 since: job.since,
                 attempt: job.attempts.saturating_add(1),
                 awaited,
+                letter: job.letter,
             });
         }
         meter

@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::verdict::{Suspicion, Tries};
 use crate::broker::Ack;
 use crate::handler::ItemId;
-use crate::store::{Draft, Origin, TakenId};
+use crate::store::{Death, Draft, LetterId, Origin, TakenId};
 use crate::types::{Answer, ClientKey, Packet};
 
 /// A packet from when it is let in until it has its answer.
@@ -57,6 +57,16 @@ pub(crate) struct Job {
     pub(crate) answer: Option<Arc<Answer>>,
     /// What is published with it.
     pub(crate) messages: Vec<Draft>,
+    /// Why it is given up, while that is on its way to the disk.
+    pub(crate) death: Option<Box<Death>>,
+    /// It waits for a person.
+    pub(crate) held: bool,
+    /// What a person decided, while that is on its way to the disk.
+    pub(crate) deciding: Option<u64>,
+    /// It is counted beside its lane.
+    pub(crate) aside: bool,
+    /// The dead letter that it sends anew: then nothing else makes it known.
+    pub(crate) letter: Option<LetterId>,
 }
 
 impl Job {

@@ -122,7 +122,9 @@ pub(crate) struct Lane {
     pub(crate) limits: BatchLimits,
     /// Packets that pass through it on their way to the lane in which they are counted.
     pub(crate) passing: usize,
-    /// All that are here, in flight or not.
+    /// Packets that come back to it once a person has decided about their chains.
+    pub(crate) aside: usize,
+    /// All that are here, in flight or not, but for those.
     pub(crate) packets: usize,
     pub(crate) bytes: usize,
     /// Who holds them.
@@ -136,6 +138,8 @@ pub(crate) struct Lane {
     pub(crate) ready_bytes: usize,
     /// Batches that were handed over and have no answer yet.
     pub(crate) calls: usize,
+    /// When each of them was.
+    started: Vec<Instant>,
     /// What is looking for a packet to blame, and may make its next call.
     pub(crate) searches: VecDeque<Id<Search>>,
     /// Whether it is a search's turn, if others could leave too.
@@ -216,6 +220,7 @@ impl Lane {
             backend,
             limits: batch,
             passing: 0,
+            aside: 0,
             packets: 0,
             bytes: 0,
             holders: Arena::default(),
@@ -225,6 +230,7 @@ impl Lane {
             ready_packets: 0,
             ready_bytes: 0,
             calls: 0,
+            started: Vec::new(),
             searches: VecDeque::new(),
             search_turn: false,
             probed: 0,
@@ -269,6 +275,24 @@ impl Lane {
         }
     }
 
+    /// A batch is handed over.
+    pub(crate) fn leaves(&mut self, now: Instant) {
+        self.calls += 1;
+        self.started.push(now);
+    }
+
+    /// The one that was handed over then has its answer.
+    pub(crate) fn is_back(&mut self, started: Instant, now: Instant) {
+        self.calls -= 1;
+        if let Some(at) = self.started.iter().position(|&other| other == started) {
+            self.started.swap_remove(at);
+        }
+        let elapsed = now.saturating_duration_since(started);
+        self.meter.took.add_time(elapsed, 1);
+        let smoothed = |before: Duration| (before * 7 + elapsed) / 8;
+        self.latency = Some(self.latency.map_or(elapsed, smoothed));
+    }
+
     /// What has the next batch leave, once it is its time.
     pub(crate) fn why(&self) -> Why {
         let limits = &self.limits;
@@ -288,22 +312,21 @@ impl Lane {
         }
     }
 
-    /// A call took this long.
-    pub(crate) fn took(&mut self, elapsed: Duration) {
-        self.meter.took.add_time(elapsed, 1);
-        let smoothed = |before: Duration| (before * 7 + elapsed) / 8;
-        self.latency = Some(self.latency.map_or(elapsed, smoothed));
-    }
-
     fn latency(&self) -> Duration {
         self.latency.unwrap_or(FIRST_LATENCY)
     }
 
     /// How long what is here will take, as far as can be told.
-    pub(crate) fn backlog(&self) -> Duration {
+    pub(crate) fn backlog(&self, now: Instant) -> Duration {
         let limits = &self.limits;
-        let rounds = self.packets / (limits.max_packets * limits.calls) + 1;
-        self.latency() * u32::try_from(rounds).unwrap_or(u32::MAX)
+        let batches = (self.packets / limits.max_packets).max(self.bytes / limits.max_bytes);
+        // Long chains let fewer calls be made at once than there might be.
+        let rounds = batches / self.calls.clamp(1, limits.calls) + 1;
+        // One that is open for longer than calls took of late says that they take longer now.
+        let open = self.started.iter().min();
+        let open = open.map(|&started| now.saturating_duration_since(started));
+        let latency = self.latency().max(open.unwrap_or_default());
+        latency.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
     }
 
     /// Whether one more packet of this subject may come in. Above half of a bound, a subject that holds its share waits.
@@ -372,6 +395,7 @@ impl Lane {
     pub(crate) fn is_empty(&self) -> bool {
         self.packets == 0
             && self.passing == 0
+            && self.aside == 0
             && self.calls == 0
             && self.settles.is_empty()
             && self.owed.is_empty()

@@ -10,6 +10,7 @@ use super::job::State;
 use super::lane::Lane;
 use super::meter::{Fate, Meter, Why};
 use crate::broker::lanes::{Amount, CircuitView, Counts, Flushed, LaneView, Selection};
+use crate::types::Retry;
 
 /// What stands in one lane.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,9 +95,11 @@ impl Core {
             counts: counts(&lane.meter),
             calls_in_flight: lane.calls,
             latency: lane.latency,
-            backlog: lane.backlog(),
+            backlog: lane.backlog(now),
             searches: searches.count(),
-            circuit: backend.map_or(CircuitView::Closed, |backend| circuit(backend, now)),
+            circuit: backend.map_or(CircuitView::Closed, |backend| {
+                circuit(backend, &lane.settings.retry, now)
+            }),
         }
     }
 }
@@ -118,10 +121,10 @@ fn counts(meter: &Meter) -> Counts {
     }
 }
 
-fn circuit(backend: &Backend, now: Instant) -> CircuitView {
+fn circuit(backend: &Backend, retry: &Retry, now: Instant) -> CircuitView {
     match backend.state(now) {
         CircuitState::Closed => CircuitView::Closed,
         CircuitState::HalfOpen => CircuitView::Probing,
-        CircuitState::Open => CircuitView::Open(backend.refuses(now).unwrap_or_default()),
+        CircuitState::Open => CircuitView::Open(backend.refuses(retry, now).unwrap_or_default()),
     }
 }

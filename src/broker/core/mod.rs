@@ -20,6 +20,7 @@ mod fill;
 mod find;
 mod job;
 mod lane;
+mod letters;
 mod look;
 mod meter;
 mod offer;
@@ -27,13 +28,15 @@ mod owed;
 mod queue;
 mod restore;
 mod search;
+#[cfg(test)]
+mod sizes;
 mod snapshot;
 mod taken;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +61,7 @@ use super::lanes::Selection;
 use super::settings::Settings;
 use super::{Response, fit};
 use crate::handler::Registry;
-use crate::store::{QueueKey, ReqIdScope};
+use crate::store::{LetterId, QueueKey, ReqIdScope, TakenId};
 use crate::types::{Answer, ClientKey, HandlerName, Outcome, Reason};
 
 pub(crate) use self::backend::{CircuitState, Turned};
@@ -68,17 +71,21 @@ pub(crate) use self::complete::{Completed, Done, Messages, Took};
 pub(crate) use self::fill::RunFinish;
 pub(crate) use self::fill::{Run, RunItem, RunKind};
 pub use self::lane::Class;
+pub(crate) use self::letters::{Anew, Decision, Finished, Undecided, discarded};
 pub(crate) use self::meter::{Fate, Meter, Why};
-pub(crate) use self::restore::Restored;
-pub(crate) use self::snapshot::Snapshot;
-pub(crate) use self::verdict::DeadLetter;
+pub(crate) use self::restore::{Restored, RestoredPacket};
 #[cfg(test)]
-pub(crate) use self::verdict::Verdict;
+pub(crate) use self::sizes::Sizes;
+pub(crate) use self::snapshot::Snapshot;
+pub(crate) use self::verdict::{GivenUp, reason};
 
 /// Names a request that is waited for.
 pub(crate) type CallId = Id<job::Call>;
 /// Names a batch in flight.
 pub(crate) type BatchId = Id<InFlight>;
+
+/// What a packet takes here besides its own bytes, about: without it, a million empty ones would count as nothing.
+const PACKET_COST: usize = 512;
 
 /// The state machine.
 #[derive(Debug)]
@@ -99,14 +106,17 @@ pub(crate) struct Core {
     backend_index: HashMap<HandlerName, Id<Backend>>,
     /// What failed as a whole, and may have a packet in it that is to blame.
     searches: Arena<Search>,
-    /// Given up, and not told yet.
-    dead: VecDeque<DeadLetter>,
-    /// How many packets were given up.
-    dead_letters: u64,
     /// Circuits that opened or closed, and were not told yet.
     turned: VecDeque<Turned>,
     /// What lanes did that are gone.
     gone: Gone,
+    /// What is only to be told.
+    notes: VecDeque<Step>,
+    /// Packets that wait for a person. Ordered, so that the same inputs give the same steps.
+    held: BTreeMap<TakenId, Id<Job>>,
+    /// Dead letters that are sent anew and are under way.
+    letters: HashMap<LetterId, Id<Job>>,
+    last_decision: u64,
     /// Packets without a place that are under way, by what makes a repeat known.
     req_ids: HashMap<ReqIdKey, Id<Job>>,
     /// Lanes that something happened to.
@@ -121,7 +131,7 @@ pub(crate) struct Core {
     clears: Clears,
     /// Batches that are ready whatever their lane does: answers on their way to the disk.
     outgoing: VecDeque<Run>,
-    /// Of all packets that are here.
+    /// Of all packets that are here, with what each takes besides its own.
     bytes: usize,
     last_request: u64,
     last_item: u64,
@@ -141,8 +151,12 @@ pub(crate) enum Step {
     /// The time that a request may take is over: [`Core::time_out`] answers it as it stands, [`Core::hang_up`] if nobody
     /// listens any more.
     Overdue(CallId),
-    /// A packet that was taken is given up; its answer is on its way.
-    Dead(DeadLetter),
+    /// A packet that was taken is given up; its answer, or that it is held, is on its way.
+    Dead(GivenUp),
+    /// A dead letter that was sent anew has its answer.
+    Finished(Finished),
+    /// What was decided about a packet that was held is on disk ([`Core::decide`]).
+    Decided(u64),
     /// Nothing of what was cleared is here any more: everyone is told, and the answer of what was taken is on disk.
     Cleared(ClearNo),
     /// The circuit of a handler has opened or closed.
@@ -170,10 +184,12 @@ impl Core {
             backends: Arena::default(),
             backend_index: HashMap::new(),
             searches: Arena::default(),
-            dead: VecDeque::new(),
-            dead_letters: 0,
             turned: VecDeque::new(),
             gone: Gone::default(),
+            notes: VecDeque::new(),
+            held: BTreeMap::new(),
+            letters: HashMap::new(),
+            last_decision: 0,
             req_ids: HashMap::new(),
             noticed: VecDeque::new(),
             lanes_due: BTreeSet::new(),
@@ -201,8 +217,8 @@ impl Core {
         {
             return Some(Step::Overdue(call));
         }
-        if let Some(dead) = self.dead.pop_front() {
-            return Some(Step::Dead(dead));
+        if let Some(note) = self.notes.pop_front() {
+            return Some(note);
         }
         if let Some(no) = self.clears.next_done() {
             return Some(Step::Cleared(no));
@@ -281,6 +297,7 @@ impl Core {
     /// From now on nothing waits for company.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
+        self.tell_all_stopped();
         self.flush(&Selection::default());
     }
 
@@ -292,12 +309,6 @@ impl Core {
         }
         let mut jobs = self.desk.jobs.iter();
         self.desk.jobs.is_empty() || self.draining && jobs.all(|job| job.taken.is_some())
-    }
-
-    /// Packets that were taken and given up since the start.
-    #[cfg(test)]
-    pub(crate) fn dead_letters(&self) -> u64 {
-        self.dead_letters
     }
 
     /// What a lane does next: by itself, and as far as its handler's other lanes and its circuit let it.

@@ -15,14 +15,17 @@ use super::chain::KeyChain;
 use super::job::{Call, Job, RequestNo, Slot, State, Waiter};
 use super::lane::{Class, Holder, Lane, LaneKey};
 use super::verdict::Tries;
-use super::{CallId, Core};
+use super::{CallId, Core, PACKET_COST};
 use crate::broker::{Ack, Request, SettledPart};
 use crate::handler::ItemId;
 use crate::store::{Origin, QueueKey, Settle};
-use crate::types::{Answer, Packet, Reason, limits};
+use crate::types::{Answer, HandlerName, Packet, Reason, limits};
+
+/// About how long it takes until it is known which of two packets has a place.
+const STORE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What becomes of an offered packet.
-enum Entry {
+pub(super) enum Entry {
     Answered(Answer),
     /// Another sending of a packet that is under way.
     Joined(Id<Job>),
@@ -60,19 +63,7 @@ impl Core {
         for slot in 0..count {
             let packet = self.desk.calls[call].packets[slot].clone();
             let entry = self.enter(&mut arrival, packet);
-            let waiter = Waiter {
-                call,
-                slot: slot as u32,
-            };
-            let slot = match entry {
-                Entry::Answered(answer) => Slot::Done(answer),
-                Entry::Joined(job) | Entry::LetIn(job) => {
-                    self.desk.jobs[job].waiters.push(waiter);
-                    self.desk.calls[call].open += 1;
-                    Slot::Open(job)
-                }
-            };
-            self.desk.calls[call].slots.push(slot);
+            self.fill_slot(call, entry);
         }
         for part in &arrival.parts {
             self.forget_queue_if_empty(part.queue);
@@ -81,6 +72,23 @@ impl Core {
             self.desk.finished.push(call);
         }
         call
+    }
+
+    /// What became of the next packet of a call.
+    pub(super) fn fill_slot(&mut self, call: CallId, entry: Entry) {
+        let waiter = Waiter {
+            call,
+            slot: self.desk.calls[call].slots.len() as u32,
+        };
+        let slot = match entry {
+            Entry::Answered(answer) => Slot::Done(answer),
+            Entry::Joined(job) | Entry::LetIn(job) => {
+                self.desk.jobs[job].waiters.push(waiter);
+                self.desk.calls[call].open += 1;
+                Slot::Open(job)
+            }
+        };
+        self.desk.calls[call].slots.push(slot);
     }
 
     /// What a client is done with goes to the store with the next batch of the handler, ahead of its packets.
@@ -200,7 +208,7 @@ impl Core {
             None => None,
         };
         if let Some(job) = pending {
-            let entry = self.join(job, &packet, arrival.ack);
+            let entry = self.join(job, &packet, arrival.ack, arrival.now);
             if matches!(&entry, Entry::Answered(answer) if answer.outcome.ends_chain()) {
                 arrival.parts[at].end(order, &packet);
             }
@@ -247,12 +255,19 @@ impl Core {
         Entry::LetIn(job)
     }
 
-    fn join(&mut self, job: Id<Job>, packet: &Packet, ack: Ack) -> Entry {
+    pub(super) fn join(&mut self, job: Id<Job>, packet: &Packet, ack: Ack, now: Instant) -> Entry {
         let pending = &self.desk.jobs[job];
         if pending.packet.fingerprint != packet.fingerprint {
-            return Entry::Answered(Answer::reused(
-                "a packet with the same place or req_id and other content is under way",
-            ));
+            let message = "a packet with the same place or req_id and other content is under way";
+            // Until the store has judged it, that one may be the wrong one.
+            let is_judged =
+                pending.taken.is_some() || !self.lanes[pending.lane].settings.is_durable();
+            if is_judged {
+                return Entry::Answered(Answer::reused(message));
+            }
+            let mut answer = Answer::retry(Reason::ReqIdReused, message);
+            answer.retry_after = Some(self.later(STORE_PAUSE));
+            return Entry::Answered(answer);
         }
         if pending.taken.is_some() && ack == Ack::Accepted {
             return Entry::Answered(Answer::accepted());
@@ -262,7 +277,7 @@ impl Core {
                 Reason::Overloaded,
                 format!("{} calls wait for it already", self.settings.waiters),
             );
-            let backlog = self.lanes[pending.lane].backlog();
+            let backlog = self.lanes[pending.lane].backlog(now);
             answer.retry_after = Some(self.later(backlog));
             return Entry::Answered(answer);
         }
@@ -270,7 +285,7 @@ impl Core {
     }
 
     /// Finds the packet's lane and its place in the bounds.
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         arrival: &mut Arrival,
         at: usize,
@@ -279,9 +294,12 @@ impl Core {
         let class = Class::of(&arrival.parts[at].settings, packet);
         let (lane, holder) = self.lane_of(arrival, at, class)?;
         let part = &arrival.parts[at];
-        let held = &self.lanes[lane];
-        let backend = held.backend.map(|backend| &self.backends[backend]);
-        if let Some(left) = backend.and_then(|backend| backend.refuses(arrival.now)) {
+        let backend = self.lanes[lane].backend;
+        let refuses = |id| self.backends[id].refuses(&part.settings.retry, arrival.now);
+        if let Some(id) = backend
+            && let Some(left) = refuses(id)
+            && !self.lets_one_in(id)
+        {
             let message = format!(
                 "{} does not answer: it is tried again soon",
                 part.settings.name
@@ -290,7 +308,8 @@ impl Core {
             answer.retry_after = Some(self.later(left));
             return Err(answer);
         }
-        let fits = self.bytes + packet.size <= self.settings.bytes;
+        let held = &self.lanes[lane];
+        let fits = self.has_room(&part.settings.name, packet.size);
         if fits && held.admits(&arrival.principal, packet.size, &self.settings) {
             return Ok((lane, holder));
         }
@@ -298,13 +317,32 @@ impl Core {
             "{} has {} packets of {} bytes waiting: no room for one more of yours now",
             part.settings.name, held.packets, held.bytes
         );
-        let backlog = held.backlog();
+        let backlog = held.backlog(arrival.now);
         let mut answer = Answer::retry(Reason::Overloaded, message);
         answer.retry_after = Some(self.later(backlog));
         Err(answer)
     }
 
-    fn lane_of(
+    /// Whether so large a packet to this handler fits in what the broker holds. Above half of that, a handler may hold as much
+    /// as is free: so however many hang, there is always room for others.
+    fn has_room(&self, handler: &HandlerName, size: usize) -> bool {
+        let cost = size + PACKET_COST;
+        let free = self.settings.bytes.saturating_sub(self.bytes);
+        if cost > free {
+            return false;
+        }
+        if free - cost >= self.settings.bytes / 2 {
+            return true;
+        }
+        let lanes = self.lanes.iter();
+        let its_own = lanes.filter(|lane| lane.settings.name == *handler);
+        let held: usize = its_own
+            .map(|lane| lane.bytes + lane.packets * PACKET_COST)
+            .sum();
+        held + cost <= free - cost
+    }
+
+    pub(super) fn lane_of(
         &mut self,
         arrival: &mut Arrival,
         at: usize,
@@ -334,7 +372,7 @@ impl Core {
     }
 
     /// `lanes`: in which it is counted, and in which it becomes ready first.
-    fn let_in(
+    pub(super) fn let_in(
         &mut self,
         arrival: &mut Arrival,
         at: usize,
@@ -361,7 +399,7 @@ impl Core {
             self.lanes[first].passing += 1;
             self.lanes[first].idle_until = None;
         }
-        self.bytes += packet.size;
+        self.bytes += packet.size + PACKET_COST;
         self.queues[part.queue].jobs += 1;
         self.last_item += 1;
         let expires = packet.ttl.and_then(|ttl| arrival.now.checked_add(ttl));
@@ -389,6 +427,11 @@ impl Core {
             awaited: false,
             answer: None,
             messages: Vec::new(),
+            death: None,
+            held: false,
+            deciding: None,
+            aside: false,
+            letter: None,
         });
         if let Some(expires) = expires {
             self.expiring.insert((expires, job));
@@ -397,7 +440,11 @@ impl Core {
     }
 
     /// The part of the request for this handler.
-    fn part(&mut self, arrival: &mut Arrival, name: &ByteString) -> Result<usize, String> {
+    pub(super) fn part(
+        &mut self,
+        arrival: &mut Arrival,
+        name: &ByteString,
+    ) -> Result<usize, String> {
         // Most requests name one handler: the last one first.
         if let Some(at) = arrival.parts.iter().rposition(|part| part.name == *name) {
             return Ok(at);

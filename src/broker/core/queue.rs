@@ -112,6 +112,11 @@ impl Queue {
         Some(job)
     }
 
+    /// READs that wait.
+    pub(crate) fn waiting_reads(&self) -> Vec<Id<Job>> {
+        self.reads.iter().map(|&(_, read)| read).collect()
+    }
+
     /// A READ that gave up.
     pub(crate) fn forget_read(&mut self, job: Id<Job>) {
         self.reads.retain(|&(_, read)| read != job);

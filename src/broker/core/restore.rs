@@ -7,15 +7,15 @@ use std::time::Duration;
 use smallvec::smallvec;
 use tokio::time::Instant;
 
-use super::Core;
 use super::arena::Id;
 use super::arrival::req_id_key;
 use super::job::{Job, RequestNo, State};
 use super::lane::{Class, LaneKey};
 use super::queue::Queue;
 use super::verdict::Tries;
+use super::{Core, PACKET_COST};
 use crate::handler::{HandlerSettings, ItemId};
-use crate::store::{Origin, TakenId};
+use crate::store::{LetterId, Origin, TakenId};
 use crate::types::Packet;
 
 /// A run that is open.
@@ -24,7 +24,18 @@ pub(crate) struct Restored {
     pub(crate) origin: Arc<Origin>,
     /// How long ago it was taken.
     pub(crate) age: Duration,
-    pub(crate) packets: Vec<(TakenId, Arc<Packet>)>,
+    pub(crate) packets: Vec<RestoredPacket>,
+}
+
+/// One packet of it.
+#[derive(Debug)]
+pub(crate) struct RestoredPacket {
+    pub(crate) taken: TakenId,
+    pub(crate) packet: Arc<Packet>,
+    /// The dead letter that it sends anew.
+    pub(crate) letter: Option<LetterId>,
+    /// It waits for a person.
+    pub(crate) held: bool,
 }
 
 impl Core {
@@ -37,13 +48,17 @@ impl Core {
         };
         self.last_request += 1;
         let queue = self.queue(run.origin.client.as_ref(), &settings);
-        for (taken, packet) in run.packets {
+        for restored in run.packets {
+            let (packet, held) = (&restored.packet, restored.held);
             let expires = packet.ttl.map(|ttl| ttl.saturating_sub(run.age));
             let expires = expires.and_then(|left| now.checked_add(left));
-            let job = self.restore_one(&settings, &run.origin, queue, taken, packet, now);
+            let job = self.restore_one(&settings, &run.origin, queue, restored, now);
             self.desk.jobs[job].expires = expires;
             self.desk.jobs[job].since = now.checked_sub(run.age).unwrap_or(now);
             self.apply_in_order(job, now);
+            if held {
+                self.hold_for_good(job);
+            }
         }
         self.forget_queue_if_empty(queue);
         true
@@ -54,17 +69,22 @@ impl Core {
         settings: &Arc<HandlerSettings>,
         origin: &Arc<Origin>,
         queue: Id<Queue>,
-        taken: TakenId,
-        packet: Arc<Packet>,
+        restored: RestoredPacket,
         now: Instant,
     ) -> Id<Job> {
+        let RestoredPacket {
+            taken,
+            packet,
+            letter,
+            held,
+        } = restored;
         let class = Class::of(settings, &packet);
         let lane = self.lane_at_any_rate(
             LaneKey::of(settings, &origin.principal.tenant, class),
             settings,
         );
         let holder = self.lanes[lane].hold(&origin.principal, packet.size);
-        self.bytes += packet.size;
+        self.bytes += packet.size + PACKET_COST;
         self.queues[queue].jobs += 1;
         let turn = self.queues[queue].next_turn();
         let job = self.desk.jobs.insert(Job {
@@ -92,8 +112,15 @@ impl Core {
             awaited: false,
             answer: None,
             messages: Vec::new(),
+            death: None,
+            held,
+            deciding: None,
+            aside: false,
+            letter,
         });
-        if packet.seq != 0 {
+        if let Some(letter) = letter {
+            self.letters.insert(letter, job);
+        } else if packet.seq != 0 {
             self.queues[queue].place(packet.seq, job);
         } else if let Some(key) = req_id_key(origin, &packet) {
             self.req_ids.insert(key, job);

@@ -23,8 +23,8 @@ use super::fill::{InFlight, Run};
 use super::job::Job;
 use super::lane::{Lane, Next};
 use super::taken::Resume;
-use super::verdict::Verdict;
 use crate::handler::{CallError, Failure};
+use crate::store::Cause;
 
 /// The first so many failed calls that may pass by themselves are of the same packets; later ones of halves.
 const WHOLE: u32 = 2;
@@ -172,14 +172,14 @@ impl Core {
             if let Some(search) = batch.search {
                 self.searches[search].current = None;
             }
-            self.give_up(batch.search, taken[0], Verdict::Spent, now);
+            self.give_up(batch.search, taken[0], Cause::Spent, &error.message, now);
             self.finish(lane, taken, now);
             return self.go_on_searching(batch.search, Duration::ZERO, now);
         }
         let Some(id) = batch.search else {
             if to_blame && !batch.probe {
                 let id = self.begin_search(lane, taken);
-                return self.part_failed(id, error.failure, batch, now);
+                return self.part_failed(id, error, batch, now);
             }
             // A circuit that is open is pause enough.
             let backend = self.lanes[lane]
@@ -195,7 +195,7 @@ impl Core {
             };
         };
         if to_blame {
-            return self.part_failed(id, error.failure, batch, now);
+            return self.part_failed(id, error, batch, now);
         }
         let part = self.searches[id].current.take();
         self.searches[id].put_first(part);
@@ -250,7 +250,8 @@ impl Core {
     }
 
     /// The handler got it, and failed.
-    fn part_failed(&mut self, id: Id<Search>, failure: Failure, batch: &InFlight, now: Instant) {
+    fn part_failed(&mut self, id: Id<Search>, error: &CallError, batch: &InFlight, now: Instant) {
+        let failure = error.failure;
         let search = &mut self.searches[id];
         let lane = search.lane;
         let (settings, backend) = (self.lanes[lane].settings.clone(), self.lanes[lane].backend);
@@ -278,7 +279,7 @@ impl Core {
             let only = backend.suspects == 1;
             // While little goes through, what went through before says nothing.
             if known.is_some() && sure && (after || before && only && !batch.probe) {
-                self.give_up(Some(id), member.1, Verdict::Poison, now);
+                self.give_up(Some(id), member.1, Cause::Poison, &error.message, now);
                 self.finish(lane, vec![member.1], now);
             } else {
                 self.suspect(member.1, lane);

@@ -128,7 +128,7 @@ impl Core {
                 })
                 .collect(),
             packets: self.desk.jobs.len(),
-            bytes: self.bytes,
+            bytes: self.lanes.iter().map(|lane| lane.bytes).sum(),
             requests: self.desk.calls.len(),
         }
     }

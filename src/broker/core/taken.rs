@@ -50,20 +50,22 @@ impl Core {
     pub(super) fn apply_in_order(&mut self, id: Id<Job>, now: Instant) {
         let job = &self.desk.jobs[id];
         let (queue, settings) = (job.queue, &self.lanes[job.lane].settings);
-        match order(settings, &job.packet) {
-            Order::Free => self.run_free(id, now),
-            Order::Queue => {
-                let chain = self.taken_chain(queue);
-                self.append(chain, id, now);
-            }
+        let chain = match order(settings, &job.packet) {
+            Order::Free if job.held => return,
+            Order::Free => return self.run_free(id, now),
+            Order::Queue => self.taken_chain(queue),
             Order::Key => {
-                let chain = self.key_chain(KeyChain {
+                let key = KeyChain {
                     handler: job.origin.handler.clone(),
                     tenant: job.origin.principal.tenant.clone(),
                     key: job.packet.key.clone(),
-                });
-                self.append(chain, id, now);
+                };
+                self.key_chain(key)
             }
+        };
+        self.append(chain, id, now);
+        if self.is_stopped(chain) {
+            self.stop(id);
         }
     }
 
@@ -129,7 +131,7 @@ impl Core {
     }
 
     /// What was in a batch stands at the head of its chain; in no chain, where it has no order.
-    fn return_to_chains(&mut self, jobs: &[Id<Job>]) {
+    pub(super) fn return_to_chains(&mut self, jobs: &[Id<Job>]) {
         for &id in jobs.iter().rev() {
             let job = &mut self.desk.jobs[id];
             job.state = State::Waiting;
@@ -179,7 +181,7 @@ impl Core {
         }
     }
 
-    /// Commits the answers that these have got.
+    /// Commits the answers that these have got, or that they are held, or not any more.
     pub(super) fn finish(&mut self, lane: Id<Lane>, jobs: Vec<Id<Job>>, now: Instant) {
         let batch = self.finishing(lane, jobs, 0, now);
         self.send_answers(batch);
@@ -223,12 +225,12 @@ impl Core {
         for &id in jobs {
             let job = &mut self.desk.jobs[id];
             let awaited = !job.waiters.is_empty();
-            job.awaited |= awaited;
-            let answer = job.answer.as_ref();
+            job.awaited |= awaited && job.answer.is_some();
             finishes.push(RunFinish {
                 taken: job.taken.expect("only what was taken is finished"),
                 origin: job.origin.clone(),
-                answer: answer.expect("it is here until it is told").clone(),
+                answer: job.answer.clone(),
+                death: job.death.clone(),
                 messages: job.messages.clone(),
                 awaited,
             });

@@ -1,25 +1,20 @@
-//! Who is given up: suspicion, what is counted of a packet's own failures, and dead letters.
+//! Who is given up: suspicion, and what is counted of a packet's own failures.
 
 use std::sync::Arc;
 
+use bytestring::ByteString;
 use tokio::time::Instant;
 
-use super::Core;
 use super::arena::Id;
 use super::job::Job;
 use super::lane::Lane;
 use super::search::Search;
-use crate::store::Origin;
-use crate::types::{Answer, Packet, Reason};
+use super::{Core, Step};
+use crate::store::{Cause, Death, Origin};
+use crate::types::{Answer, OnDead, Packet, Reason, beginning};
 
-/// A taken packet that is given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It failed alone, and calls without it went through.
-    Poison,
-    /// It was tried for as long as its handler's configuration says.
-    Spent,
-}
+/// Of what a handler said that is kept with a dead letter.
+const MESSAGE_BYTES: usize = 1 << 10;
 
 /// What is known of a packet that failed alone.
 #[derive(Debug, Clone, Copy)]
@@ -35,22 +30,25 @@ pub(crate) struct Tries {
     first: Option<Instant>,
 }
 
-/// For a log.
+/// A packet that is given up, for a log.
 #[derive(Debug)]
-pub(crate) struct DeadLetter {
+pub(crate) struct GivenUp {
     pub(crate) packet: Arc<Packet>,
     pub(crate) origin: Arc<Origin>,
     /// Of its own.
     pub(crate) attempts: u32,
-    pub(crate) verdict: Verdict,
+    pub(crate) cause: Cause,
+    /// What its handler said last.
+    pub(crate) message: ByteString,
+    /// It stays open until a person decides.
+    pub(crate) held: bool,
 }
 
-impl Verdict {
-    pub(crate) fn message(self) -> &'static str {
-        match self {
-            Self::Poison => "its handler fails with it, and not without it",
-            Self::Spent => "its handler did not finish it in all its attempts",
-        }
+/// For the client, and for a log.
+pub(crate) fn reason(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Poison => "its handler fails with it, and not without it",
+        Cause::Spent => "its handler did not finish it in all its attempts",
     }
 }
 
@@ -85,30 +83,44 @@ impl Core {
         job.tries.count >= retry.attempts && now.saturating_duration_since(first) >= retry.budget
     }
 
-    /// Its final answer is that it is given up; what is behind it in a search goes back to its chain, which goes on after it.
+    /// Its final answer is that it is given up, or it is to be held; what is behind it in a search goes back to its chain,
+    /// which goes on after it. `why`: what its handler said last.
     pub(super) fn give_up(
         &mut self,
         search: Option<Id<Search>>,
         id: Id<Job>,
-        verdict: Verdict,
+        cause: Cause,
+        why: &str,
         now: Instant,
     ) {
         self.clear(id);
         let job = &mut self.desk.jobs[id];
-        let answer = Answer::rejected(Reason::HandlerFailed, verdict.message());
-        job.answer = Some(Arc::new(answer));
-        self.dead_letters += 1;
         let meter = &mut self.lanes[job.lane].meter;
-        match verdict {
-            Verdict::Poison => meter.poison += 1,
-            Verdict::Spent => meter.spent += 1,
+        match cause {
+            Cause::Poison => meter.poison += 1,
+            Cause::Spent => meter.spent += 1,
         }
-        self.dead.push_back(DeadLetter {
+        let lane = &self.lanes[job.lane];
+        let held = lane.settings.retry.on_dead == OnDead::Stop;
+        let message = ByteString::from(beginning(why, MESSAGE_BYTES));
+        if !held {
+            let answer = Answer::rejected(Reason::HandlerFailed, reason(cause));
+            job.answer = Some(Arc::new(answer));
+        }
+        job.death = Some(Box::new(Death {
+            cause,
+            message: message.clone(),
+            attempts: job.tries.count,
+            packet: job.packet.raw.clone(),
+        }));
+        self.notes.push_back(Step::Dead(GivenUp {
             packet: job.packet.clone(),
             origin: job.origin.clone(),
             attempts: job.tries.count,
-            verdict,
-        });
+            cause,
+            message,
+            held,
+        }));
         if let (Some(search), Some(chain)) = (search, self.order_of(id)) {
             let later = self.take_chain(search, chain);
             let later: Vec<_> = later.into_iter().filter(|&other| other != id).collect();

@@ -8,6 +8,15 @@ use smallvec::SmallVec;
 
 const MS: Duration = Duration::from_millis(1);
 
+/// Between clients and the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Network {
+    /// It loses, delays, doubles and holds.
+    Lossy,
+    /// Everything arrives, soon.
+    Reliable,
+}
+
 /// What the network does to one message.
 #[derive(Debug, Default)]
 pub(super) struct Fate {
@@ -17,17 +26,23 @@ pub(super) struct Fate {
     pub(super) held: bool,
 }
 
-/// Draws it.
-pub(super) fn fate(rng: &mut StdRng) -> Fate {
-    let mut fate = Fate::default();
-    if !rng.random_ratio(1, 8) {
-        fate.arrivals.push(delay(rng));
+impl Network {
+    /// Draws it.
+    pub(super) fn fate(self, rng: &mut StdRng) -> Fate {
+        let mut fate = Fate::default();
+        if self == Self::Reliable {
+            fate.arrivals.push(MS * rng.random_range(0..3));
+            return fate;
+        }
+        if !rng.random_ratio(1, 8) {
+            fate.arrivals.push(delay(rng));
+        }
+        if rng.random_ratio(1, 6) {
+            fate.arrivals.push(delay(rng));
+        }
+        fate.held = rng.random_ratio(1, 6);
+        fate
     }
-    if rng.random_ratio(1, 6) {
-        fate.arrivals.push(delay(rng));
-    }
-    fate.held = rng.random_ratio(1, 6);
-    fate
 }
 
 /// Mostly short; sometimes so long that the sender has given up and sent again.

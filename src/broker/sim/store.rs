@@ -21,22 +21,59 @@ pub(super) enum Places {
     Ignored,
 }
 
+/// How the disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disk {
+    Steady,
+    /// Some commits fail.
+    Unsteady,
+    /// All do.
+    Away,
+}
+
 /// What is between the broker and the engine.
 #[derive(Debug)]
 pub(super) struct Unsteady {
     places: Places,
-    rng: Mutex<StdRng>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    rng: StdRng,
+    disk: Disk,
+    /// Who asks has been replaced, and it is known: a term is not given to it any more.
+    deposed: bool,
 }
 
 impl Unsteady {
-    pub(super) fn store(seed: u64, places: Places, tail: Arc<dyn Tail>) -> Hooked<Self> {
+    pub(super) fn store(
+        seed: u64,
+        places: Places,
+        disk: Disk,
+        tail: Arc<dyn Tail>,
+    ) -> Hooked<Self> {
+        let state = State {
+            rng: StdRng::seed_from_u64(seed),
+            disk,
+            deposed: false,
+        };
         Hooked {
             memory: Memory::new(Keep::default(), tail),
             hook: Self {
                 places,
-                rng: Mutex::new(StdRng::seed_from_u64(seed)),
+                state: Mutex::new(state),
             },
         }
+    }
+
+    pub(super) fn set_disk(&self, disk: Disk) {
+        self.state.lock().disk = disk;
+    }
+
+    /// Until told otherwise, who asks is an owner that was replaced.
+    pub(super) fn set_deposed(&self, deposed: bool) {
+        self.state.lock().deposed = deposed;
     }
 
     /// A commit is refused, or applied, or one of the two and nobody knows which.
@@ -48,8 +85,7 @@ impl Unsteady {
                 }
             }
         }
-        let drawn = self.rng.lock().random_range(0..60);
-        match drawn {
+        match self.draw() {
             0 => Err(unavailable()),
             1 => Ok(unknown()),
             2 => {
@@ -57,6 +93,15 @@ impl Unsteady {
                 Ok(unknown())
             }
             _ => memory.commit(commit).await,
+        }
+    }
+
+    fn draw(&self) -> u32 {
+        let state = &mut *self.state.lock();
+        match state.disk {
+            Disk::Steady => u32::MAX,
+            Disk::Unsteady => state.rng.random_range(0..60),
+            Disk::Away => state.rng.random_range(0..3),
         }
     }
 }
@@ -77,7 +122,10 @@ impl Hook for Unsteady {
         memory: &'a Memory,
         domain: Domain,
     ) -> BoxFuture<'a, Result<Term, Error>> {
-        if self.rng.lock().random_ratio(1, 60) {
+        if self.state.lock().deposed {
+            return ready(Err(Error::Fenced(Term(u64::MAX)))).boxed();
+        }
+        if self.draw() == 0 {
             return ready(Err(unavailable())).boxed();
         }
         memory.take_over(domain)

@@ -1,19 +1,19 @@
 //! Who sees everything that is told, and everything that is run.
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::check::Name;
-use super::jobs::{DONE, Effects};
+use super::service::DONE;
 use crate::store::{Entry, EntryKind, KeptResult, Tail};
 use crate::types::MessageBody;
 
-/// Whoever follows the store.
+/// Whoever follows the store and the services: what they saw since they were asked last.
 #[derive(Debug, Default)]
 pub(super) struct Witness {
-    pub(super) applied: Mutex<Vec<Name>>,
-    /// What the handler that is called said of its work.
-    pub(super) published: Mutex<Vec<Name>>,
-    pub(super) results: Mutex<Vec<KeptResult>>,
+    applied: Mutex<Vec<Bytes>>,
+    /// What services said of their work with their answers.
+    published: Mutex<Vec<Bytes>>,
+    results: Mutex<Vec<KeptResult>>,
 }
 
 impl Tail for Witness {
@@ -27,10 +27,11 @@ impl Tail for Witness {
                             &record.content.as_ref().expect("nothing is deleted").1
                         }
                     };
-                    match message.topic.as_str() {
-                        DONE => self.published.lock().push(name(content)),
-                        _ => self.applied(content),
-                    }
+                    let seen = match message.topic.as_str() {
+                        DONE => &self.published,
+                        _ => &self.applied,
+                    };
+                    seen.lock().push(content.clone());
                 }
                 EntryKind::Result(result) => self.results.lock().push(result.clone()),
             }
@@ -40,19 +41,15 @@ impl Tail for Witness {
 
 impl Witness {
     /// What is applied says whose it is.
-    fn applied(&self, content: &[u8]) {
-        self.applied.lock().push(name(content));
+    pub(super) fn take_applied(&self) -> Vec<Bytes> {
+        std::mem::take(&mut self.applied.lock())
     }
-}
 
-fn name(content: &[u8]) -> Name {
-    let text = std::str::from_utf8(content).unwrap();
-    let (queue, seq) = text.split_once(':').expect("the model's own content");
-    (queue.parse().unwrap(), seq.parse().unwrap())
-}
+    pub(super) fn take_published(&self) -> Vec<Bytes> {
+        std::mem::take(&mut self.published.lock())
+    }
 
-impl Effects for Witness {
-    fn applied(&self, content: &[u8]) {
-        self.applied(content);
+    pub(super) fn take_results(&self) -> Vec<KeptResult> {
+        std::mem::take(&mut self.results.lock())
     }
 }

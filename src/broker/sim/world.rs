@@ -1,44 +1,43 @@
 //! The clock, and everything that happens on it.
 
+mod mishaps;
+mod works;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use hashbrown::HashMap;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
-use super::check::{Evidence, Told};
-use super::client::{Pace, Queue, Sent};
+use super::check::{Arrived, Checker, Violation};
+use super::client::{Queue, Sent, What};
 use super::figures::Figures;
-use super::jobs::Jobs;
-use super::network;
+use super::gateway::Gateway;
+use super::network::{self, Network};
+use super::plan::{MS, Mishap, Plan, Scale, Target};
+use super::service::{Door, Service};
 use super::store::{Places, Unsteady};
 use super::witness::Witness;
-use crate::broker::apply::Applier;
-use crate::broker::core::{BatchId, CallId, Completed, Core, Run, Step};
-use crate::broker::restore::restored;
-use crate::broker::{Response, Settings};
-use crate::handler::{
-    BatchLimits, CallError, Drive, Failure, HandlerSettings, Kind, Ordering, Records, Registry,
-    TopicRules, Topics, Unlisted,
-};
-use crate::store::Store;
+use crate::broker::Response;
+use crate::broker::core::{BatchId, CallId, Completed, Step};
 use crate::store::hooked::Hooked;
-use crate::types::{Answer, HandlerName, Outcome, Reason, Retry};
+use crate::types::{Answer, Outcome, Reason};
 
-const MS: Duration = Duration::from_millis(1);
 /// What is not done by then is stuck.
-const END: Duration = Duration::from_secs(600);
-const CLIENTS: usize = 3;
-const HANDLERS: [&str; 3] = ["topics", "orders", "jobs"];
+const END: Duration = Duration::from_secs(1_200);
+
+/// Whether what happens is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Log {
+    Kept,
+    None,
+}
 
 /// One run.
-#[derive(Debug)]
 pub(super) struct World {
     rng: StdRng,
     start: Instant,
@@ -47,114 +46,108 @@ pub(super) struct World {
     events: BTreeMap<(Instant, u64), Event>,
     last_event: u64,
     last_call: u64,
-    jobs: Arc<Jobs>,
-    registry: Arc<Registry>,
-    settings: Settings,
+    network: Network,
+    wait: (u32, u32),
+    commit: Duration,
+    gateway: Gateway,
+    door: Arc<Door>,
+    services: BTreeMap<Target, Service>,
+    /// Calls of services: whose, and which work waits.
+    service_calls: HashMap<u64, (Target, u64)>,
     store: Arc<Hooked<Unsteady>>,
-    core: Core,
-    applier: Applier,
-    /// Which start of the gateway this is: what an earlier one had in hand is gone.
-    life: u32,
     /// Copies that are waited for at the gateway.
-    waiting: HashMap<CallId, Rc<Sent>>,
+    waiting: HashMap<CallId, (Rc<Sent>, Arrived)>,
     /// Copies that the network holds until everything in them is settled.
     held: Vec<Rc<Sent>>,
     queues: Vec<Queue>,
     witness: Arc<Witness>,
-    told: Vec<Told>,
+    checker: Checker,
     figures: Figures,
-    log: Vec<String>,
+    log: Option<Vec<String>>,
 }
 
 /// What happens at some time.
-#[derive(Debug)]
 enum Event {
     /// A copy of a request arrives at the gateway.
     Arrives(Rc<Sent>),
     /// A copy of an answer arrives at its client.
-    Told(Rc<Sent>, Rc<Vec<(u64, Answer)>>),
+    Told(Rc<Sent>, Rc<Vec<Answer>>),
+    /// A stream brings a final outcome.
+    Streamed(usize, usize),
     /// The client waits no longer.
     GivesUp(usize, u64),
     /// A client may have something to send.
     Wakes(usize),
-    /// A batch gets to the store.
-    Applied(u32, Run),
+    /// A batch gets to where it is carried out.
+    Starts(u64),
     /// The broker hears of it.
     Completed(u32, BatchId, Completed),
-    /// From now on every call of the handler that is called fails so, or none does.
-    Away(Option<CallError>),
-    /// The gateway ends, and another one starts with the same store.
-    Restarts,
+    /// A service has done the work of a call.
+    Works(u64),
+    /// The gateway hears of a call.
+    Replies(u64),
+    Happens(Mishap),
 }
 
 /// What a run shows.
 #[derive(Debug)]
 pub(super) struct Report {
-    pub(super) violations: Vec<String>,
+    pub(super) violations: Vec<Violation>,
     pub(super) figures: Figures,
     /// What was sent, applied and told, and when.
     pub(super) log: Vec<String>,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, pace: Pace, places: Places) -> Self {
-        let mut rng = StdRng::seed_from_u64(seed);
+    pub(super) fn new(seed: u64, scale: Scale, places: Places, log: Log) -> Self {
+        let plan = Plan::of(seed, scale);
+        let mut rng = StdRng::seed_from_u64(!seed);
         let start = Instant::now();
         let witness = Arc::new(Witness::default());
-        let store = Unsteady::store(rng.random(), places, witness.clone());
+        let store = Unsteady::store(rng.random(), places, plan.disk, witness.clone());
         let store = Arc::new(store);
-        let jobs = Arc::new(Jobs::new(rng.random(), witness.clone()));
-        let registry = Arc::new(registry(&mut rng, jobs.clone()));
-        let settings = Settings {
-            lane_packets: rng.random_range(4..20),
-            waiters: rng.random_range(1..4),
-            seed: rng.random(),
-            ..Settings::default()
-        };
+        let door = Arc::new(Door::default());
+        let mut checker = Checker::new(&plan);
         let mut queues = Vec::new();
-        for client in 0..CLIENTS {
-            for handler in HANDLERS {
-                let (number, id) = (queues.len(), format!("c{client}"));
-                queues.push(Queue::new(number, id, handler, pace, start, &mut rng));
-            }
+        for (number, queue) in plan.queues.iter().enumerate() {
+            let queue = Queue::new(number, queue.clone(), start, &mut rng);
+            let packets = queue.packets.iter().zip(&queue.kinds);
+            let packets = packets.map(|(packet, kind)| (&**packet, *kind));
+            let like = &queue.plan;
+            checker.queue(like.target, like.manner, like.within, packets);
+            queues.push(queue);
         }
+        let called = Target::ALL.into_iter().filter(|target| target.is_called());
+        let services = called.map(|target| {
+            let service = Service::new(rng.random(), plan.temper, target, start);
+            (target, service)
+        });
+        let services = services.collect();
         let mut world = Self {
-            rng,
             start,
             now: start,
             events: BTreeMap::new(),
             last_event: 0,
             last_call: 0,
-            core: Core::new(registry.clone(), settings.clone()),
-            applier: Applier::new(store.clone()),
-            jobs,
-            registry,
-            settings,
+            network: plan.network,
+            wait: plan.wait,
+            commit: plan.commit,
+            gateway: Gateway::new(&plan, door.clone(), store.clone()),
+            door,
+            services,
+            service_calls: HashMap::new(),
             store,
-            life: 0,
             waiting: HashMap::new(),
             held: Vec::new(),
             queues,
             witness,
-            told: Vec::new(),
+            checker,
             figures: Figures::default(),
-            log: Vec::new(),
+            log: (log == Log::Kept).then(Vec::new),
+            rng,
         };
-        for _ in 0..world.rng.random_range(0..3) {
-            let later = MS * world.rng.random_range(1..500);
-            world.after(later, Event::Restarts);
-        }
-        if world.rng.random_ratio(1, 2) {
-            let from = MS * world.rng.random_range(0..500);
-            let until = from + MS * world.rng.random_range(1..800);
-            let failures = [Failure::Passing, Failure::Items, Failure::Handler];
-            let error = CallError {
-                failure: failures[world.rng.random_range(0..3)],
-                reached: world.rng.random(),
-                message: "it is away".into(),
-            };
-            world.after(from, Event::Away(Some(error)));
-            world.after(until, Event::Away(None));
+        for (at, mishap) in plan.mishaps {
+            world.after(at, Event::Happens(mishap));
         }
         world
     }
@@ -166,20 +159,21 @@ impl World {
         }
         loop {
             let event = self.events.first_key_value().map(|(&(at, _), _)| at);
-            let deadline = self.core.next_deadline();
+            let deadline = self.gateway.core.next_deadline();
             let Some(next) = [event, deadline].into_iter().flatten().min() else {
                 break;
             };
             if next > self.start + END {
                 break;
             }
-            self.now = next;
+            self.now = next.max(self.now);
             if event == Some(next)
                 && let Some((_, event)) = self.events.pop_first()
             {
                 self.happen(event);
             }
             self.drive();
+            self.checker.holds(self.gateway.core.sizes());
         }
         self.report()
     }
@@ -189,49 +183,32 @@ impl World {
             Event::Arrives(sent) => self.arrives(sent),
             Event::Told(sent, answers) => {
                 let queue = &mut self.queues[sent.queue];
-                queue.hear(sent.call, &answers, self.now, &mut self.rng);
-                self.wake(sent.queue);
+                if sent.what == What::Packets {
+                    queue.hear(&sent, &answers, self.now, &mut self.rng);
+                    self.wake(sent.queue);
+                }
+            }
+            Event::Streamed(queue, index) => {
+                self.queues[queue].hear_final(index);
+                self.wake(queue);
             }
             Event::GivesUp(queue, call) => {
                 self.queues[queue].give_up(call, self.now);
                 self.wake(queue);
             }
-            Event::Wakes(queue) => self.wake(queue),
-            Event::Applied(life, _) | Event::Completed(life, ..) if life != self.life => {}
-            Event::Applied(life, run) => {
-                let batch = run.batch;
-                let answers = self.applier.clone().apply(run).now_or_never();
-                let answers = answers.expect("memory waits for nothing");
-                let later = MS * self.rng.random_range(0..15);
-                self.after(later, Event::Completed(life, batch, answers));
+            Event::Wakes(queue) => {
+                self.queues[queue].alarm = None;
+                self.wake(queue);
             }
-            Event::Completed(_, batch, done) => self.core.complete(self.now, batch, done),
-            Event::Away(error) => {
-                self.note(|| format!("away: {error:?}"));
-                self.figures.away += u64::from(error.is_some());
-                self.jobs.set_away(error);
+            Event::Starts(work) => self.look(work),
+            Event::Completed(life, batch, done) => {
+                if life == self.gateway.life {
+                    self.gateway.core.complete(self.now, batch, done);
+                }
             }
-            Event::Restarts => self.restart(),
-        }
-    }
-
-    /// Everything but the store is gone. Who waited hears nothing.
-    fn restart(&mut self) {
-        self.note(|| "restarts".to_owned());
-        self.figures.restarts += 1;
-        self.life += 1;
-        self.waiting.clear();
-        let settings = Settings {
-            seed: self.rng.random(),
-            ..self.settings.clone()
-        };
-        self.core = Core::new(self.registry.clone(), settings);
-        self.applier = Applier::new(self.store.clone());
-        let runs = self.store.open_runs().now_or_never();
-        let runs = runs.expect("memory waits for nothing").unwrap();
-        for run in restored(runs) {
-            self.figures.restored += run.packets.len() as u64;
-            assert!(self.core.restore(self.now, run), "its handler is there");
+            Event::Works(call) => self.works(call),
+            Event::Replies(call) => self.replies(call),
+            Event::Happens(mishap) => self.goes_wrong(mishap),
         }
     }
 
@@ -242,38 +219,54 @@ impl World {
             let sent = queue.send(self.last_call + 1, self.now, &mut self.rng);
             let Some(sent) = sent else { break };
             self.last_call = sent.call;
-            self.figures.requests += 1;
-            self.note(|| format!("sends {sent}"));
-            let patience = MS * self.rng.random_range(100..400);
-            self.after(patience, Event::GivesUp(at, sent.call));
-            let sent = Rc::new(sent);
-            let fate = network::fate(&mut self.rng);
-            self.count(fate.arrivals.len());
-            for delay in fate.arrivals {
-                self.after(delay, Event::Arrives(sent.clone()));
+            self.figures.count("requests");
+            self.checker.sent(self.now - self.start, at, &sent.indices);
+            self.checker.settled(at, sent.settled);
+            if self.network == Network::Lossy {
+                let patience = MS * self.rng.random_range(100..400);
+                self.after(patience, Event::GivesUp(at, sent.call));
             }
-            if fate.held && !sent.packets.is_empty() {
-                self.figures.held += 1;
-                self.held.push(sent);
-            }
+            self.send(sent);
         }
-        if let Some(due) = self.queues[at].wakes()
-            && due > self.now
+        let due = self.queues[at].wakes();
+        if let Some(due) = due.filter(|due| *due > self.now)
+            && self.queues[at].alarm.is_none_or(|alarm| due < alarm)
         {
+            self.queues[at].alarm = Some(due);
             self.after(due - self.now, Event::Wakes(at));
+        }
+    }
+
+    fn send(&mut self, sent: Sent) {
+        self.note(|| format!("sends {sent}"));
+        let sent = Rc::new(sent);
+        let fate = self.network.fate(&mut self.rng);
+        self.count(fate.arrivals.len());
+        for delay in fate.arrivals {
+            self.after(delay, Event::Arrives(sent.clone()));
+        }
+        if fate.held && !sent.packets.is_empty() && sent.what == What::Packets {
+            self.figures.count("held until settled");
+            self.held.push(sent);
         }
     }
 
     fn arrives(&mut self, sent: Rc<Sent>) {
         self.note(|| format!("arrives {sent}"));
-        let wait = MS * self.rng.random_range(20..300);
-        let request = self.queues[sent.queue].request(&sent, wait);
-        let call = self.core.offer(self.now, request);
-        let (queue, settled) = (sent.queue, sent.settled);
-        self.waiting.insert(call, sent);
+        let wait = MS * self.rng.random_range(self.wait.0..self.wait.1);
+        let queue = &self.queues[sent.queue];
+        let request = queue.request(&sent, wait);
+        if sent.what == What::Packets {
+            self.checker.arrived(sent.queue, &sent.indices);
+        }
+        let call = self.gateway.core.offer(self.now, request);
+        let at = self.now - self.start;
+        let arrived = Arrived { at, by: at + wait };
+        let (number, settled) = (sent.queue, sent.settled);
+        self.waiting.insert(call, (sent, arrived));
         let done = |held: &mut Rc<Sent>| {
-            let last = held.packets.last().map_or(0, |packet| packet.seq);
-            held.queue == queue && last <= settled
+            let last = held.indices.last().map_or(0, |last| last + 1);
+            held.queue == number && last <= settled
         };
         let released: Vec<_> = self.held.extract_if(.., done).collect();
         for held in released {
@@ -283,61 +276,87 @@ impl World {
     }
 
     fn drive(&mut self) {
-        while let Some(step) = self.core.poll(self.now) {
+        while let Some(step) = self.gateway.core.poll(self.now) {
             match step {
                 Step::Answer(call, response) => self.answer(call, response),
                 Step::Overdue(call) => {
-                    let sent = &self.waiting[&call];
-                    if self.queues[sent.queue].waits_for(sent.call) {
-                        let response = self.core.time_out(call);
+                    let (sent, _) = &self.waiting[&call];
+                    if self.queues[sent.queue].waits_for(sent) {
+                        let response = self.gateway.core.time_out(call);
                         self.answer(call, response);
                     } else {
-                        self.core.hang_up(call);
+                        self.figures.count("hang-ups");
+                        self.gateway.core.hang_up(call);
                         self.waiting.remove(&call);
                     }
                 }
+                Step::Finished(_) | Step::Decided(_) => {}
                 Step::Dead(dead) => {
-                    self.figures.dead += 1;
-                    self.note(|| format!("gives up {dead:?}"));
+                    self.figures.count("given up");
+                    self.note(|| format!("gives up {:?}", dead.packet.content));
                 }
                 Step::Cleared(_) => unreachable!("nobody clears anything"),
                 Step::Turned(turned) => self.note(|| format!("sees {turned:?}")),
                 Step::Run(run) => {
-                    let later = MS * self.rng.random_range(0..15);
-                    self.after(later, Event::Applied(self.life, run));
+                    let work = self.gateway.leaves(run);
+                    let later = self.part_of(self.commit);
+                    self.after(later, Event::Starts(work));
                 }
             }
         }
     }
 
+    fn part_of(&mut self, most: Duration) -> Duration {
+        match self.network {
+            Network::Lossy => most.mul_f64(self.rng.random()),
+            Network::Reliable => most / 2,
+        }
+    }
+
     fn answer(&mut self, call: CallId, response: Response) {
-        let sent = self.waiting.remove(&call).expect("it was asked");
-        let settled = self.queues[sent.queue].settled();
-        let mut answers = Vec::with_capacity(response.answers.len());
-        for (packet, answer) in response.answers {
-            self.told.push(Told {
-                name: (sent.queue, packet.seq),
-                outcome: answer.outcome,
-                settled: packet.seq <= settled,
-            });
+        let (sent, arrived) = self.waiting.remove(&call).expect("it was asked");
+        if !self.queues[sent.queue].waits_for(&sent) && self.rng.random() {
+            self.gateway.core.undelivered(&response);
+        }
+        self.note(|| {
+            let outcomes = response.answers.iter();
+            let outcomes = outcomes.map(|(_, answer)| (answer.outcome, answer.reason));
+            format!("answers {sent}: {:?}", outcomes.collect::<Vec<_>>())
+        });
+        for (_, answer) in &response.answers {
             match (answer.outcome, answer.reason) {
-                (_, Reason::Overloaded) => self.figures.refused += 1,
-                (_, Reason::EarlierMissing) => self.figures.ahead += 1,
-                (Outcome::InDoubt, _) => self.figures.in_doubt += 1,
-                (Outcome::Forgotten, _) => self.figures.forgotten += 1,
+                (_, Reason::Overloaded) => self.figures.count("refused by overload"),
+                (_, Reason::EarlierMissing) => self.figures.count("ahead of their turn"),
+                (_, Reason::Moved) => self.figures.count("moved"),
+                (_, Reason::ReqIdReused) => self.figures.count("reused"),
+                (Outcome::InDoubt, _) => self.figures.count("in doubt"),
+                (Outcome::Forgotten, _) => self.figures.count("forgotten"),
                 _ => {}
             }
-            answers.push((packet.seq, answer));
         }
-        let outcomes = |(seq, answer): &(u64, Answer)| format!("{seq} {:?}", answer.outcome);
-        self.note(|| {
-            format!(
-                "answers {sent}: {:?}",
-                answers.iter().map(outcomes).collect::<Vec<_>>()
-            )
-        });
-        let answers = Rc::new(answers);
-        let fate = network::fate(&mut self.rng);
+        let at = self.now - self.start;
+        match sent.what {
+            What::Packets => {
+                let both = response.answers.iter().zip(&sent.packets);
+                let both = both.zip(&sent.indices);
+                let told = both.map(|(((packet, answer), asked), index)| {
+                    (Arc::ptr_eq(packet, asked), *index, answer)
+                });
+                let told: Vec<_> = told.collect();
+                let asked = sent.packets.len();
+                self.checker.answered(at, arrived, sent.queue, &told, asked);
+            }
+            What::Impostor => {
+                let name = (sent.queue, sent.indices[0]);
+                for (_, answer) in &response.answers {
+                    self.checker.told_impostor(name, answer);
+                }
+            }
+            What::Read => {}
+        }
+        let answers = response.answers.into_iter().map(|(_, answer)| answer);
+        let answers: Rc<Vec<_>> = Rc::new(answers.collect());
+        let fate = self.network.fate(&mut self.rng);
         self.count(fate.arrivals.len());
         for delay in fate.arrivals {
             self.after(delay, Event::Told(sent.clone(), answers.clone()));
@@ -351,114 +370,40 @@ impl World {
     }
 
     fn count(&mut self, copies: usize) {
-        self.figures.lost += u64::from(copies == 0);
-        self.figures.repeated += u64::from(copies > 1);
+        self.figures.more("messages lost", u64::from(copies == 0));
+        self.figures.more("doubled", u64::from(copies > 1));
     }
 
     fn note(&mut self, what: impl FnOnce() -> String) {
-        let at = self.now - self.start;
-        self.log.push(format!("{at:?} {}", what()));
+        if let Some(log) = &mut self.log {
+            let at = self.now - self.start;
+            log.push(format!("{at:?} {}", what()));
+        }
     }
 
     fn report(mut self) -> Report {
-        for result in self.witness.results.lock().iter() {
-            let of = |queue: &&Queue| {
-                queue.client == result.client && queue.handler == result.handler.as_str()
-            };
-            let queue = self.queues.iter().position(|queue| of(&queue));
-            self.told.push(Told {
-                name: (queue.expect("it is a client's"), result.seq),
-                outcome: result.answer.outcome,
-                settled: false,
-            });
+        let figures = &mut self.figures;
+        for end in self.checker.ends() {
+            figures.count("packets");
+            match end {
+                Some(Outcome::Rejected) => figures.count("rejected"),
+                Some(Outcome::Expired) => figures.count("expired"),
+                _ => {}
+            }
         }
-        let applied = self.witness.applied.lock().clone();
-        let published = self.witness.published.lock().clone();
-        let mut sent = BTreeMap::new();
-        let mut ends = BTreeMap::new();
-        for (number, queue) in self.queues.iter().enumerate() {
-            sent.extend(
-                queue
-                    .packets
-                    .iter()
-                    .map(|packet| ((number, packet.seq), &**packet)),
-            );
-            ends.extend(queue.outcomes().map(|(seq, end)| ((number, seq), end)));
+        figures.more("applied", self.checker.count_applied());
+        figures.more("taken for poison", self.checker.taken_for_poison());
+        for service in self.services.values() {
+            figures.more("late attempts", service.late);
+            figures.more("refused for a newer owner", service.fenced);
+            figures.more("crashes", service.crashes);
         }
-        let ended = |outcome| ends.values().filter(|end| **end == Some(outcome)).count() as u64;
-        self.figures.packets = sent.len() as u64;
-        self.figures.applied = applied.len() as u64;
-        self.figures.published = published.len() as u64;
-        self.figures.rejected = ended(Outcome::Rejected);
-        self.figures.expired = ended(Outcome::Expired);
-        let evidence = Evidence {
-            sent,
-            ends,
-            told: &self.told,
-            applied: &applied,
-            published: &published,
-        };
-        let mut violations = evidence.violations();
-        if !self.core.is_idle() {
-            violations.push("packets are left in the broker".to_owned());
-        }
-        if !self.held.is_empty() {
-            violations.push("copies are held that were never settled".to_owned());
-        }
-        self.log.push(format!("applied {applied:?}"));
+        let left = self.gateway.core.sizes();
+        let violations = self.checker.end(left, self.held.len());
         Report {
             violations,
             figures: self.figures,
-            log: self.log,
+            log: self.log.unwrap_or_default(),
         }
-    }
-}
-
-fn registry(rng: &mut StdRng, jobs: Arc<Jobs>) -> Registry {
-    let mut batch = || BatchLimits {
-        max_packets: rng.random_range(1..8),
-        max_bytes: rng.random_range(100..2000),
-        window: MS * [0, 0, 5][rng.random_range(0..3)],
-        calls: rng.random_range(1..4),
-    };
-    let retry = Retry {
-        attempts: 5,
-        budget: Duration::from_secs(10),
-        initial: 10 * MS,
-        max: Duration::from_secs(1),
-    };
-    let mut handler = |name, kind, drive| HandlerSettings {
-        name: HandlerName::new(name).unwrap(),
-        kind,
-        ordering: Ordering::Client,
-        mixed_actions: true,
-        isolate_tenants: false,
-        batch: batch(),
-        durable: true,
-        retry,
-        drive,
-    };
-    let rules = TopicRules::default();
-    let topics = Drive::Planned(Arc::new(Topics { rules }));
-    let records = || Drive::Planned(Arc::new(Records));
-    let listed = vec![
-        handler("topics", Kind::Topics, topics),
-        handler("orders", Kind::Records, records()),
-        handler("jobs", Kind::Custom, Drive::Called(Arc::new(jobs))),
-    ];
-    let unlisted = handler("unlisted", Kind::Records, records());
-    Registry::new(listed, unlisted, Unlisted::AreUnknown)
-}
-
-impl fmt::Display for Sent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seqs: Vec<_> = self.packets.iter().map(|packet| packet.seq).collect();
-        let Self {
-            queue,
-            call,
-            settled,
-            ..
-        } = self;
-        write!(f, "queue {queue} call {call} {seqs:?} settled {settled}")
     }
 }

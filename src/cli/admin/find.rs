@@ -26,20 +26,21 @@ const ANSWERING: Duration = Duration::from_secs(90);
 /// More than the largest answer.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// Where the gateway is. Without any of these it is looked for where `tidegate serve` begins one in this directory
+// Where the gateway is: without any of these it is looked for where `tidegate serve` begins one in this directory. No doc
+// comment, which would be told as what the command does.
 #[derive(Debug, clap::Args)]
 pub(super) struct Where {
     /// The gateway that keeps everything in this directory
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The gateway that has this configuration
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The gateway that has its Admin there; its token is to be said too
-    #[arg(long, value_name = "ADDR", value_parser = address, global = true)]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
     /// A file with the token; else TIDEGATE_ADMIN__TOKEN says it, or the gateway has left it in its directory
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::super::text::{Side, age, counted, size, table};
-use super::{Options, calling, calling_with, confirm, json as value, show};
+use super::{Error, Options, calling, calling_with, confirm, json as value, show};
 use crate::cli::Failure;
 use crate::wire::proto;
 
@@ -17,6 +17,7 @@ const LIMIT: usize = 1000;
 /// Packets that were taken and given up: lists them, tries them once more, or gives them up for good
 #[derive(Debug, clap::Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
   tidegate dead-letters                        the first thousand, the oldest first
@@ -32,7 +33,7 @@ pub(crate) struct DeadLetters {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    options: Options,
+    list: List,
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,7 +41,7 @@ enum Command {
     /// Shows them, the oldest first
     List(List),
     /// Has them called once more
-    Retry(Which),
+    Retry(Retry),
     /// Gives them up for good
     Discard(Discard),
 }
@@ -56,16 +57,8 @@ struct List {
     /// With what they carry; with --json as base64 where it is not text
     #[arg(long)]
     content: bool,
-}
-
-impl Default for List {
-    fn default() -> Self {
-        Self {
-            handler: None,
-            limit: LIMIT,
-            content: false,
-        }
-    }
+    #[command(flatten)]
+    options: Options,
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,40 +73,52 @@ struct Which {
 }
 
 #[derive(Debug, clap::Args)]
+struct Retry {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, clap::Args)]
 struct Discard {
     #[command(flatten)]
     which: Which,
     /// Ask nothing
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 impl DeadLetters {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         match &self.command {
-            None => self.list(&List::default()),
-            Some(Command::List(list)) => self.list(list),
-            Some(Command::Retry(which)) => self.retry(which),
-            Some(Command::Discard(discard)) => self.discard(discard),
+            None => self.list.run(),
+            Some(Command::List(list)) => list.run(),
+            Some(Command::Retry(retry)) => retry.run(),
+            Some(Command::Discard(discard)) => discard.run(),
         }
     }
+}
 
-    fn list(&self, list: &List) -> Result<(), Failure> {
+impl List {
+    fn run(&self) -> Result<(), Failure> {
         let (letters, more) = calling_with(&self.options, async |client| {
             let mut request = proto::DeadLettersRequest {
-                handler: list.handler.clone().unwrap_or_default(),
+                handler: self.handler.clone().unwrap_or_default(),
                 page_size: 1000,
                 page_token: String::new(),
-                content: list.content,
+                content: self.content,
             };
             let mut letters = Vec::new();
             loop {
                 let page = client.dead_letters(request.clone()).await?.into_inner();
                 letters.extend(page.letters);
                 request.page_token = page.next_page_token;
-                if request.page_token.is_empty() || letters.len() >= list.limit {
-                    let more = letters.len() > list.limit || !request.page_token.is_empty();
-                    letters.truncate(list.limit);
+                if request.page_token.is_empty() || letters.len() >= self.limit {
+                    let more = letters.len() > self.limit || !request.page_token.is_empty();
+                    letters.truncate(self.limit);
                     return Ok((letters, more));
                 }
             }
@@ -121,10 +126,13 @@ impl DeadLetters {
         let shown: Vec<Value> = letters.iter().map(letter).collect();
         let shown = json!({ "letters": shown, "more": more });
         self.options
-            .write(&shown, |out| write(&letters, more, list.content, out))
+            .write(&shown, |out| write(&letters, more, self.content, out))
     }
+}
 
-    fn retry(&self, which: &Which) -> Result<(), Failure> {
+impl Retry {
+    fn run(&self) -> Result<(), Failure> {
+        let which = &self.which;
         let request = proto::RetryDeadLettersRequest {
             ids: which.ids.clone(),
             handler: which.all.clone().unwrap_or_default(),
@@ -132,15 +140,22 @@ impl DeadLetters {
         let response = calling(&self.options, async |client| {
             client.retry_dead_letters(request).await
         })?;
-        let shown = json!({ "retried": response.retried, "left": response.left });
+        let shown = json!({
+            "retried": response.retried,
+            "left": response.left,
+            "reasons": reasons(&response.reasons),
+        });
         self.options.write(&shown, |out| {
             let (one, more) = ("dead letter is tried again", "dead letters are tried again");
-            told(response.retried, one, more, response.left, out)
-        })
+            told(response.retried, one, more, &response.reasons, out)
+        })?;
+        whole(response.left)
     }
+}
 
-    fn discard(&self, discard: &Discard) -> Result<(), Failure> {
-        let which = &discard.which;
+impl Discard {
+    fn run(&self) -> Result<(), Failure> {
+        let which = &self.which;
         let question = match &which.all {
             Some(handler) => format!("all dead letters of {handler} are given up for good"),
             None => {
@@ -151,7 +166,7 @@ impl DeadLetters {
                 counted(which.ids.len() as u64, one, more)
             }
         };
-        confirm(discard.yes, "discard", &question)?;
+        confirm(self.yes, "discard", &question)?;
         let request = proto::DiscardDeadLettersRequest {
             ids: which.ids.clone(),
             handler: which.all.clone().unwrap_or_default(),
@@ -159,19 +174,43 @@ impl DeadLetters {
         let response = calling(&self.options, async |client| {
             client.discard_dead_letters(request).await
         })?;
-        let shown = json!({ "discarded": response.discarded, "left": response.left });
+        let shown = json!({
+            "discarded": response.discarded,
+            "left": response.left,
+            "reasons": reasons(&response.reasons),
+        });
         self.options.write(&shown, |out| {
             let (one, more) = ("dead letter is discarded", "dead letters are discarded");
-            told(response.discarded, one, more, response.left, out)
-        })
+            told(response.discarded, one, more, &response.reasons, out)
+        })?;
+        whole(response.left)
     }
 }
 
-fn told(count: u64, one: &str, more: &str, left: u64, out: &mut dyn Write) -> io::Result<()> {
-    write!(out, "{}", counted(count, one, more))?;
+fn told(
+    count: u64,
+    one: &str,
+    more: &str,
+    left: &[proto::LetterLeft],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(out, "{}", counted(count, one, more))?;
+    for left in left {
+        writeln!(out, "{}: {}", left.id, left.message)?;
+    }
+    Ok(())
+}
+
+fn reasons(left: &[proto::LetterLeft]) -> Value {
+    let reason = |left: &proto::LetterLeft| json!({ "id": left.id, "message": left.message });
+    left.iter().map(reason).collect()
+}
+
+/// What was left is a failure, for a script.
+fn whole(left: u64) -> Result<(), Failure> {
     match left {
-        0 => writeln!(out),
-        left => writeln!(out, "; {}", counted(left, "is not", "are not")),
+        0 => Ok(()),
+        left => Err(Error::Left(left).into()),
     }
 }
 

@@ -38,6 +38,8 @@ pub enum Error {
     Unasked(&'static str),
     #[error("nothing was done")]
     Declined,
+    #[error("{0} were left as they are")]
+    Left(u64),
 }
 
 impl Error {
@@ -47,7 +49,7 @@ impl Error {
             Self::Wrong(_) | Self::Unasked(_) => super::USAGE,
             Self::Nowhere(_) | Self::Away(..) => 69,
             Self::NoToken(_) | Self::Denied(_) => 77,
-            Self::Refused(_) | Self::Declined => 1,
+            Self::Refused(_) | Self::Declined | Self::Left(_) => 1,
         }
     }
 }
@@ -156,11 +158,11 @@ pub(super) struct Drain {
     options: Options,
 }
 
-/// What all of them take.
+// What all of them take. No doc comment, which would be told as what the command does.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// For programs: one JSON object
-    #[arg(long, global = true)]
+    #[arg(long)]
     json: bool,
     #[command(flatten)]
     place: Where,

@@ -33,10 +33,14 @@ pub(super) fn write(found: &Inspection, depth: Depth, out: &mut dyn Write) -> io
     });
     writeln!(
         out,
-        "tail at position {}; {}{newest}; {}",
+        "tail at position {}; {}{newest}; {}{}",
         found.tail,
         counted(found.epochs.len() as u64, "start", "starts"),
         counted(found.places, "place is known", "places are known"),
+        match found.dead_letters {
+            0 => String::new(),
+            letters => format!("; {}", counted(letters, "dead letter", "dead letters")),
+        },
     )?;
     for note in &found.notes {
         writeln!(out, "note: {note}")?;

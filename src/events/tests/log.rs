@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 
 use crate::events::Hub;
 use crate::store::{
-    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Filter, KeptResult, Loss,
-    LossCause, OpenRun, Page, PageOf, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard,
-    Which,
+    Commit, Committing, DeadLetter, Domain, Entry, EntryKind, Epoch, Error, Filter, KeptResult,
+    LetterCounts, LetterId, Loss, LossCause, OpenRun, Page, PageOf, Position, ResultsPage,
+    ScanLimit, Store, Tail, Term, Unheard, Which,
 };
 use crate::types::{
     Answer, ClientKey, Form, HandlerName, Message, MessageBody, MessageId, Record, Topic,
@@ -324,6 +324,19 @@ impl Store for Log {
         _: usize,
     ) -> BoxFuture<'a, Result<Unheard, Error>> {
         unreachable!("streams ask for entries")
+    }
+
+    fn dead_letters<'a>(
+        &'a self,
+        _: Option<&'a HandlerName>,
+        _: LetterId,
+        _: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<DeadLetter>, Error>> {
+        unreachable!("streams only read entries")
+    }
+
+    fn letter_counts(&self) -> LetterCounts {
+        unreachable!("streams only read entries")
     }
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {

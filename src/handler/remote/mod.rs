@@ -11,6 +11,7 @@ mod request;
 mod status;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -49,6 +50,8 @@ pub struct Remote {
     balance: Arc<Mutex<Balance>>,
     call_timeout: Duration,
     publishing: Publishing,
+    /// Messages of results that were not published.
+    dropped: AtomicU64,
 }
 
 /// One call, counted at its address until it is over, however it ends.
@@ -75,10 +78,12 @@ impl Remote {
             peers,
             call_timeout: settings.call_timeout,
             publishing: settings.publishing,
+            dropped: AtomicU64::new(0),
         })
     }
 
     async fn call(&self, batch: Batch) -> Result<Vec<Handled>, CallError> {
+        let trace = batch.trace.clone();
         let request = request::of(batch);
         let at = self.balance.lock().begin();
         let turn = Turn {
@@ -86,7 +91,11 @@ impl Remote {
             at,
         };
         let peer = &self.peers[at];
-        let called = timeout(self.call_timeout, peer.handle(request, self.call_timeout)).await;
+        let called = timeout(
+            self.call_timeout,
+            peer.handle(request, trace.as_deref(), self.call_timeout),
+        )
+        .await;
         drop(turn);
         match called {
             Ok(Ok(response)) => {
@@ -143,6 +152,7 @@ impl Remote {
             });
         }
         dropped.tell(&self.name);
+        self.dropped.fetch_add(dropped.count(), Ordering::Relaxed);
         handled
     }
 }
@@ -154,6 +164,10 @@ impl Handler for Remote {
 
     fn actions(&self) -> &[Action] {
         &Action::ALL
+    }
+
+    fn dropped_messages(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     fn is_fenced(&self) -> bool {

@@ -15,7 +15,7 @@ use tracing::info;
 
 use super::balance::Balance;
 use super::{RemoteSettings, status};
-use crate::types::HandlerName;
+use crate::types::{HandlerName, TRACEPARENT};
 use crate::wire::handler::handler_client::HandlerClient;
 use crate::wire::proto;
 
@@ -79,16 +79,20 @@ impl Peer {
         &self.address
     }
 
-    /// The handler is told how long it has.
+    /// The handler is told how long it has, and which trace it continues.
     pub(super) async fn handle(
         &self,
         request: proto::HandleRequest,
+        trace: Option<&str>,
         limit: Duration,
     ) -> Result<proto::HandleResponse, tonic::Status> {
         let client = HandlerClient::new(self.channel.clone());
         let mut client = client.max_decoding_message_size(ANSWER_BYTES);
         let mut request = Request::new(request);
         request.set_timeout(limit);
+        if let Some(trace) = trace.and_then(|trace| trace.parse().ok()) {
+            request.metadata_mut().insert(TRACEPARENT, trace);
+        }
         Ok(client.handle(request).await?.into_inner())
     }
 

@@ -74,6 +74,10 @@ impl Publishing {
 }
 
 impl Dropped {
+    pub(super) fn count(&self) -> u64 {
+        (self.wrong + self.outside + self.beyond) as u64
+    }
+
     /// One line a batch, however many there are.
     pub(super) fn tell(&self, handler: &HandlerName) {
         let Self {
@@ -81,7 +85,7 @@ impl Dropped {
             outside,
             beyond,
         } = *self;
-        if wrong + outside + beyond > 0 {
+        if self.count() > 0 {
             warn!(
                 %handler,
                 wrong_topic = wrong,

@@ -1,11 +1,13 @@
 //! `tidegate.v1.Admin`: what those who run the gateway look at and do. Its port is a layer's business, and its token.
 
 mod convert;
+mod letters;
 mod pages;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use letters::Do;
 pub use pages::OPEN_PAGES;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -119,23 +121,35 @@ impl admin_server::Admin for Admin {
 
     async fn dead_letters(
         &self,
-        _request: Request<proto::DeadLettersRequest>,
+        request: Request<proto::DeadLettersRequest>,
     ) -> Result<Response<proto::DeadLettersResponse>, Status> {
-        Err(Status::unimplemented("dead letters are not kept yet"))
+        Ok(Response::new(self.listed(request.into_inner()).await?))
     }
 
     async fn retry_dead_letters(
         &self,
-        _request: Request<proto::RetryDeadLettersRequest>,
+        request: Request<proto::RetryDeadLettersRequest>,
     ) -> Result<Response<proto::RetryDeadLettersResponse>, Status> {
-        Err(Status::unimplemented("dead letters are not kept yet"))
+        let asked = request.into_inner();
+        let decided = self.decided(Do::Retry, asked.ids, &asked.handler).await?;
+        Ok(Response::new(proto::RetryDeadLettersResponse {
+            retried: decided.done,
+            left: decided.left,
+            reasons: decided.reasons,
+        }))
     }
 
     async fn discard_dead_letters(
         &self,
-        _request: Request<proto::DiscardDeadLettersRequest>,
+        request: Request<proto::DiscardDeadLettersRequest>,
     ) -> Result<Response<proto::DiscardDeadLettersResponse>, Status> {
-        Err(Status::unimplemented("dead letters are not kept yet"))
+        let asked = request.into_inner();
+        let decided = self.decided(Do::Discard, asked.ids, &asked.handler).await?;
+        Ok(Response::new(proto::DiscardDeadLettersResponse {
+            discarded: decided.done,
+            left: decided.left,
+            reasons: decided.reasons,
+        }))
     }
 
     async fn streams(

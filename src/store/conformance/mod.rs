@@ -2,6 +2,7 @@
 
 mod clock;
 mod kept;
+pub(crate) mod letters;
 mod messages;
 mod model;
 mod queues;
@@ -62,6 +63,10 @@ pub(crate) async fn run(factory: Factory) {
     kept::kept_results_are_found_by_place_and_by_req_id(&bench(factory).await).await;
     kept::what_this_start_has_is_not_unheard(&bench(factory).await).await;
     kept::kept_results_are_paged(&bench(factory).await).await;
+    letters::what_is_given_up_is_a_dead_letter_with_its_answer(&bench(factory).await).await;
+    letters::a_dead_letter_is_sent_anew_once(&bench(factory).await).await;
+    letters::what_is_held_stays_open_until_it_is_finished_or_released(&bench(factory).await).await;
+    letters::dead_letters_are_paged_the_oldest_first(&bench(factory).await).await;
     clock::a_wall_clock_that_jumps_ages_nothing(&bench(factory).await).await;
     taken::a_closed_store_takes_nothing(&bench(factory).await).await;
     for seed in 0..40 {
@@ -186,6 +191,7 @@ pub(crate) fn finished(taken: TakenId, text: &str) -> Finish {
         answer: Answer::rejected(Reason::Application, text).into(),
         messages: Vec::new(),
         awaited: false,
+        death: None,
     }
 }
 

@@ -9,7 +9,7 @@ use super::open::OpenError;
 
 /// The file that says what the directory is.
 pub(super) const FORMAT: &str = "FORMAT";
-pub(super) const FORMAT_TEXT: &str = "tidegate store, format 1\n";
+pub(super) const FORMAT_TEXT: &str = "tidegate store, format 2\n";
 
 /// The same, before it is whole.
 const UNFINISHED: &str = "FORMAT.new";

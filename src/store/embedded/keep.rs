@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::parts::PartInfo;
 use crate::store::coding::{Reader, Writer};
 use crate::store::{Filter, Loss, LossCause};
-use crate::types::Pattern;
+use crate::types::{Pattern, limits};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -26,6 +26,9 @@ pub struct Keep {
     pub once_bytes: u64,
     pub once_age: Duration,
     pub deletion_age: Duration,
+    /// Dead letters whose packets are finished.
+    pub letters: usize,
+    pub letter_bytes: u64,
 }
 
 /// How long messages are kept.
@@ -64,6 +67,8 @@ impl Default for Keep {
             once_bytes: 256 << 20,
             once_age: DAY,
             deletion_age: 7 * DAY,
+            letters: limits::DEAD_LETTERS,
+            letter_bytes: 1 << 30,
         }
     }
 }

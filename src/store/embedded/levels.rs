@@ -15,8 +15,8 @@ use super::meter::Meter;
 use super::parts::Part;
 use super::rows::Key;
 use super::table::{self, Direction, Limit, Table};
-use crate::store::Error;
 use crate::store::memory::log::Log;
+use crate::store::{Error, LetterCounts};
 
 /// What is read of a level at once.
 const PAGE: Limit = Limit {
@@ -84,6 +84,8 @@ pub(super) struct Shared {
     pub(super) damages: Damages,
     /// A lock and not a task: held for a few additions, once a frame.
     pub(super) meter: Mutex<Meter>,
+    /// A lock and not a task: held to write or read three numbers.
+    pub(super) letters: Mutex<LetterCounts>,
 }
 
 /// Rows in the order of their keys, and whether there may be more.

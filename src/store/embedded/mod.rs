@@ -58,10 +58,11 @@ use self::levels::Shared;
 use self::rows::Seed;
 use self::writer::{Input, Reply};
 use super::{
-    Commit, Committing, Domain, Entry, Epoch, Error, Figures, Filter, KeptResult, OpenRun, Page,
-    PageOf, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard, Which,
+    Commit, Committing, DeadLetter, Domain, Entry, Epoch, Error, Figures, Filter, KeptResult,
+    LetterCounts, LetterId, OpenRun, Page, PageOf, Placed, Position, ResultsPage, ScanLimit, Store,
+    Tail, Term, Unheard, Which,
 };
-use crate::types::{ClientKey, Record, Topic};
+use crate::types::{ClientKey, HandlerName, Record, Topic};
 
 /// How an embedded store works.
 #[derive(Debug, Clone)]
@@ -367,6 +368,22 @@ impl Store for Embedded {
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
         async { self.ask(Input::OpenRuns).await? }.boxed()
+    }
+
+    fn dead_letters<'a>(
+        &'a self,
+        handler: Option<&'a HandlerName>,
+        after: LetterId,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<DeadLetter>, Error>> {
+        let handler = handler.cloned();
+        reader::blocking(self.shared.clone(), move |shared| {
+            reader::dead_letters(shared, handler.as_ref(), after, limit)
+        })
+    }
+
+    fn letter_counts(&self) -> LetterCounts {
+        *self.shared.letters.lock()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

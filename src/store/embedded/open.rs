@@ -304,6 +304,7 @@ pub(super) fn find(
         table,
         damages,
         meter: Mutex::default(),
+        letters: Mutex::default(),
     };
     Ok(Found {
         disk,

@@ -1,5 +1,6 @@
 //! What is read: only what is durable, from the newest level down.
 
+mod letters;
 mod messages;
 mod results;
 mod unheard;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+pub(super) use letters::dead_letters;
 pub(super) use messages::{history, last, latest, scan, tell};
 pub(super) use results::{FoundOnce, Looked, kept, open_result, results};
 pub(super) use unheard::unheard;

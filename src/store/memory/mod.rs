@@ -5,6 +5,7 @@
 
 mod clients;
 mod collections;
+mod letters;
 pub(super) mod log;
 mod once;
 mod runs;
@@ -25,11 +26,11 @@ use self::state::State;
 use super::clock::{Clock, Wall};
 use super::packed::PackedMessage;
 use super::{
-    Commit, Committing, Domain, Entry, EntryKind, Epoch, Error, Figures, Filter, KeptResult,
-    OpenRun, Page, PageOf, Placed, Position, ResultsPage, ScanLimit, Store, Tail, Term, Unheard,
-    Which,
+    Commit, Committing, DeadLetter, Domain, Entry, EntryKind, Epoch, Error, Figures, Filter,
+    KeptResult, LetterCounts, LetterId, OpenRun, Page, PageOf, Placed, Position, ResultsPage,
+    ScanLimit, Store, Tail, Term, Unheard, Which,
 };
-use crate::types::{ClientKey, Record, Topic};
+use crate::types::{ClientKey, HandlerName, Record, Topic, limits};
 
 /// How much the engine keeps.
 #[derive(Debug, Clone)]
@@ -71,6 +72,9 @@ struct Bounds {
     once_bytes: usize,
     once_age: Duration,
     deletion_age: Duration,
+    /// Dead letters whose packets are finished.
+    letters: usize,
+    letter_bytes: usize,
 }
 
 impl Default for Bounds {
@@ -87,6 +91,8 @@ impl Default for Bounds {
             once_bytes: 256 << 20,
             once_age: DAY,
             deletion_age: 7 * DAY,
+            letters: limits::DEAD_LETTERS,
+            letter_bytes: 256 << 20,
         }
     }
 }
@@ -371,7 +377,21 @@ impl Store for Memory {
     }
 
     fn open_runs(&self) -> BoxFuture<'_, Result<Vec<OpenRun>, Error>> {
-        ready(Ok(self.state.read().runs.all())).boxed()
+        ready(Ok(self.state.read().open_runs())).boxed()
+    }
+
+    fn dead_letters<'a>(
+        &'a self,
+        handler: Option<&'a HandlerName>,
+        after: LetterId,
+        limit: ScanLimit,
+    ) -> BoxFuture<'a, Result<PageOf<DeadLetter>, Error>> {
+        let page = self.state.read().letters.page(handler, after, limit);
+        ready(Ok(page)).boxed()
+    }
+
+    fn letter_counts(&self) -> LetterCounts {
+        self.state.read().letters.counts()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

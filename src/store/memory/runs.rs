@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::super::judge::{Opened, Take};
-use crate::store::{OpenPacket, OpenRun, Origin, TakenId};
+use crate::store::{LetterId, OpenPacket, OpenRun, Origin, Place, TakenId};
 use crate::types::{ClientKey, Principal};
 
 #[derive(Debug)]
@@ -63,6 +63,7 @@ impl Runs {
             fingerprint: take.fingerprint,
             req_id,
             packet,
+            held: false,
         });
         taken
     }
@@ -80,6 +81,17 @@ impl Runs {
             place: packet.place.clone(),
             req_id: packet.req_id.clone(),
             fingerprint: packet.fingerprint,
+            taken_at: run.taken_at,
+        })
+    }
+
+    /// The open packet that sends a dead letter anew.
+    pub(super) fn sent_anew(&self, letter: LetterId) -> Option<(TakenId, u64)> {
+        self.by_id.values().find_map(|run| {
+            let its = |packet: &&OpenPacket| packet.place == Place::Letter(letter);
+            let packet = run.packets.iter().find(its)?;
+            let (run, at) = (run.id, packet.at);
+            Some((TakenId { run, at }, packet.fingerprint))
         })
     }
 

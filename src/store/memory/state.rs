@@ -7,15 +7,19 @@ use hashbrown::HashMap;
 use tokio::time::Instant;
 
 use super::super::clock::Clock;
-use super::super::judge::{Final, Identity, Keeping, Known, Opened, Rows, Take, identity, judge};
+use super::super::judge::{
+    Burial, Final, Identity, Keeping, Known, Opened, Rows, Take, identity, judge,
+};
 use super::super::packed::PackedMessage;
 use super::Bounds;
 use super::clients::Clients;
 use super::collections::Collections;
+use super::letters::Letters;
 use super::log::Log;
 use super::runs::Runs;
 use crate::store::{
-    Commit, Domain, Entry, EntryKind, Error, Judged, Owed, Position, Settle, TakenId, Term,
+    Commit, Domain, Entry, EntryKind, Error, Judged, LetterId, OpenRun, Owed, Place, Position,
+    Settle, TakenId, Term,
 };
 use crate::types::{ClientKey, Message, MessageBody, Record};
 
@@ -26,6 +30,7 @@ pub(super) struct State {
     pub(super) clients: Clients,
     pub(super) collections: Collections,
     pub(super) runs: Runs,
+    pub(super) letters: Letters,
     terms: HashMap<Domain, Term>,
     /// The position of the newest entry.
     pub(super) tail: u64,
@@ -48,6 +53,7 @@ impl State {
             clients: Clients::new(),
             collections: Collections::default(),
             runs: Runs::new(),
+            letters: Letters::default(),
             closed: false,
             terms: HashMap::new(),
             tail: 0,
@@ -88,6 +94,17 @@ impl State {
         self.log.trim(bounds.message_bytes, now, bounds.message_age);
         self.collections.trim(now, bounds.deletion_age);
         self.clients.trim(now, bounds);
+    }
+
+    pub(super) fn open_runs(&self) -> Vec<OpenRun> {
+        let mut open = self.runs.all();
+        for run in &mut open {
+            for packet in &mut run.packets {
+                let (run, at) = (run.id, packet.at);
+                packet.held = self.letters.is_held(TakenId { run, at });
+            }
+        }
+        open
     }
 
     fn next_position(&mut self) -> u64 {
@@ -180,6 +197,9 @@ impl Rows for State {
 
     fn take(&mut self, take: Take<'_>) -> Result<TakenId, Error> {
         let taken = self.runs.take(&take, self.wall);
+        if let Place::Letter(letter) = *take.place {
+            self.letters.discard(letter);
+        }
         if let Some(identity) = identity(take.origin, take.place, take.req_id) {
             self.clients.take(identity, &take, taken, self.now);
         }
@@ -206,5 +226,33 @@ impl Rows for State {
             self.tell_result(&owed.queue.client);
         }
         Ok(())
+    }
+
+    fn bury(&mut self, burial: Burial) -> Result<(), Error> {
+        self.letters.bury(burial);
+        self.letters.trim(&self.bounds);
+        Ok(())
+    }
+
+    fn is_held(&self, taken: TakenId) -> bool {
+        self.letters.is_held(taken)
+    }
+
+    fn release(&mut self, taken: TakenId) -> Result<(), Error> {
+        self.letters.release(taken);
+        Ok(())
+    }
+
+    fn discard(&mut self, letter: LetterId) -> Result<(), Error> {
+        self.letters.discard(letter);
+        Ok(())
+    }
+
+    fn letter(&mut self, letter: LetterId) -> Result<Known, Error> {
+        Ok(match self.runs.sent_anew(letter) {
+            _ if self.letters.is_final(letter) => Known::New,
+            Some((taken, fingerprint)) => Known::Open(fingerprint, taken),
+            None => Known::Forgotten,
+        })
     }
 }

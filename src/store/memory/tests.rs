@@ -292,3 +292,17 @@ async fn what_is_settled_is_not_lost_and_what_is_open_stays() {
         assert_eq!(*again, Judged::Open(conformance::taken(open)));
     }
 }
+
+#[tokio::test]
+async fn dead_letters_are_bounded() {
+    let few = |tail: Arc<Recorder>| -> Arc<dyn Store> {
+        let bounds = Bounds {
+            letters: 3,
+            letter_bytes: 25_000,
+            ..Bounds::default()
+        };
+        Arc::new(Memory::bounded(bounds, Wall::OfCommits, tail))
+    };
+    let bench = bench(few).await;
+    conformance::letters::the_oldest_go_at_the_bound_and_none_that_is_held(&bench, 10_000).await;
+}

@@ -9,7 +9,7 @@ use tidegate_client::Client;
 use tidegate_client::proto::{BatchRequest, Outcome as Told};
 use tokio::time::Instant;
 
-use super::{PATIENCE, Stage, item, reading, until_final};
+use super::{PATIENCE, Stage, item, reading, written};
 use crate::support::Process;
 
 /// With a thousand packets each they stay below the half of a lane, above which clients are admitted by their share.
@@ -97,7 +97,7 @@ async fn in_batches(gateway: &Process, round: u64, caller: u64) {
         let packets = (first..first + PACKETS).map(|seq| reading(&name, seq));
         let request = BatchRequest::of(packets).client_id(&name);
         let request = request.settle("readings", first - 1);
-        for result in until_final(&client, request).await {
+        for result in written(&client, request).await {
             assert_eq!(result.outcome(), Told::Ok, "{result:?}");
         }
     }

@@ -44,6 +44,25 @@ impl Example {
         Self::of([program.clone()])
     }
 
+    /// Compiled by the TypeScript that `make tools` installed beside it.
+    pub fn typescript() -> Self {
+        static BUILT: OnceLock<PathBuf> = OnceLock::new();
+        let program = BUILT.get_or_init(|| {
+            let directory = Path::new(ROOT).join("examples/handlers/typescript");
+            let compiler = directory.join("node_modules/.bin/tsc");
+            assert!(
+                compiler.exists(),
+                "{} is not there: make tools installs it",
+                compiler.display()
+            );
+            let mut compile = std::process::Command::new(compiler);
+            let built = compile.current_dir(&directory).status().unwrap();
+            assert!(built.success(), "tsc: {built}");
+            directory.join("build/server.js")
+        });
+        Self::of(["node".into(), program.clone()])
+    }
+
     /// Run by the Python of `make tools`, over the generated code as it is committed.
     pub fn python() -> Self {
         let root = Path::new(ROOT);

@@ -70,7 +70,10 @@ impl Builder {
         config.listen.set_port(0);
         config.admin.listen.set_port(0);
         // So that nothing is left where others find it.
-        config.admin.token.get_or_insert_with(|| Token::new(ADMIN_TOKEN).unwrap());
+        config
+            .admin
+            .token
+            .get_or_insert_with(|| Token::new(ADMIN_TOKEN).unwrap());
         config.store.engine = Engine::Memory;
         if let Some(data) = self.data {
             config.store.engine = Engine::Embedded;

@@ -82,8 +82,8 @@ impl Process {
         Self::spawn(command.envs(variables.iter().copied())).await
     }
 
-    /// Any program that says where it listens, as the examples' handlers do; a gateway has Admin on a port that is free if nothing
-    /// else says where.
+    /// Any program that says where it listens, as the gateway and the examples' handlers do; a gateway has Admin on a port that is
+    /// free if nothing else says where.
     pub async fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .env("TIDEGATE_ADMIN__LISTEN", "127.0.0.1:0")
@@ -108,7 +108,7 @@ impl Process {
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).unwrap();
+        kill_process(pid(&self.child), signal).unwrap();
     }
 
     /// Waits until its log has a line with this.
@@ -177,10 +177,6 @@ impl Process {
             peak: bytes("VmHWM:"),
         }
     }
-
-    fn pid(&self) -> Pid {
-        Pid::from_raw(self.id().cast_signed()).expect("no process has the id 0")
-    }
 }
 
 impl Setup {
@@ -218,6 +214,11 @@ impl Setup {
         }
         Process::spawn(command.args(&self.args)).await
     }
+}
+
+pub(super) fn pid(child: &Child) -> Pid {
+    let id = child.id().expect("it was not waited for");
+    Pid::from_raw(id.cast_signed()).expect("no process has the id 0")
 }
 
 /// Below the ports that Linux gives to whoever connects: a client that knocks while nobody listens could be given the very

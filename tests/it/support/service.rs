@@ -29,6 +29,8 @@ pub struct Service {
     answer: Arc<dyn Fn(HandleRequest) -> Answer + Send + Sync>,
     seen: Arc<watch::Sender<Vec<HandleRequest>>>,
     forgets: bool,
+    /// The `traceparent` that each call came with.
+    traces: Arc<Mutex<Vec<Option<String>>>>,
     identity: Option<Identity>,
 }
 
@@ -42,6 +44,7 @@ impl Service {
             answer: Arc::new(answer),
             seen: Arc::new(watch::Sender::new(Vec::new())),
             forgets: false,
+            traces: Arc::default(),
             identity: None,
         }
     }
@@ -114,6 +117,11 @@ impl Service {
             .collect()
     }
 
+    /// The trace of every call so far.
+    pub fn traces(&self) -> Vec<Option<String>> {
+        self.traces.lock().clone()
+    }
+
     /// Waits until it was called so often.
     pub async fn called(&self, times: usize) {
         let mut seen = self.seen.subscribe();
@@ -127,8 +135,11 @@ impl Handler for Service {
         &self,
         request: Request<HandleRequest>,
     ) -> Result<Response<HandleResponse>, Status> {
+        let trace = request.metadata().get("traceparent");
+        let trace = trace.map(|trace| trace.to_str().unwrap().to_owned());
         let request = request.into_inner();
         if !self.forgets {
+            self.traces.lock().push(trace);
             self.seen.send_modify(|seen| seen.push(request.clone()));
         }
         (self.answer)(request).await.map(Response::new)

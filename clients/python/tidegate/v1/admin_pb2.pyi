@@ -218,12 +218,14 @@ class RetryDeadLettersRequest(_message.Message):
     def __init__(self, ids: _Optional[_Iterable[int]] = ..., handler: _Optional[str] = ...) -> None: ...
 
 class RetryDeadLettersResponse(_message.Message):
-    __slots__ = ("retried", "left")
+    __slots__ = ("retried", "left", "reasons")
     RETRIED_FIELD_NUMBER: _ClassVar[int]
     LEFT_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
     retried: int
     left: int
-    def __init__(self, retried: _Optional[int] = ..., left: _Optional[int] = ...) -> None: ...
+    reasons: _containers.RepeatedCompositeFieldContainer[LetterLeft]
+    def __init__(self, retried: _Optional[int] = ..., left: _Optional[int] = ..., reasons: _Optional[_Iterable[_Union[LetterLeft, _Mapping]]] = ...) -> None: ...
 
 class DiscardDeadLettersRequest(_message.Message):
     __slots__ = ("ids", "handler")
@@ -234,12 +236,22 @@ class DiscardDeadLettersRequest(_message.Message):
     def __init__(self, ids: _Optional[_Iterable[int]] = ..., handler: _Optional[str] = ...) -> None: ...
 
 class DiscardDeadLettersResponse(_message.Message):
-    __slots__ = ("discarded", "left")
+    __slots__ = ("discarded", "left", "reasons")
     DISCARDED_FIELD_NUMBER: _ClassVar[int]
     LEFT_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
     discarded: int
     left: int
-    def __init__(self, discarded: _Optional[int] = ..., left: _Optional[int] = ...) -> None: ...
+    reasons: _containers.RepeatedCompositeFieldContainer[LetterLeft]
+    def __init__(self, discarded: _Optional[int] = ..., left: _Optional[int] = ..., reasons: _Optional[_Iterable[_Union[LetterLeft, _Mapping]]] = ...) -> None: ...
+
+class LetterLeft(_message.Message):
+    __slots__ = ("id", "message")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    message: str
+    def __init__(self, id: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class StreamsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

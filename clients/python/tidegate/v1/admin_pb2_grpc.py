@@ -115,7 +115,8 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Clear(self, request, context):
-        """Empties lanes: what waits in them and is not in flight gets OUTCOME_REJECTED with REASON_CLEARED, which is final.
+        """Empties lanes: what waits in them and is not in flight gets OUTCOME_REJECTED with REASON_CLEARED, which is final. A
+        dead letter that its chain waits for is among it.
         What was taken is on disk with that answer before this one comes; a packet with a `seq` that was not taken yet uses
         its place up, in its turn. Answers with UNAVAILABLE, and goes on, when that takes longer than 60 s.
         """
@@ -132,7 +133,8 @@ class AdminServicer(object):
 
     def RetryDeadLetters(self, request, context):
         """Tries dead letters once more: one that its chain waits for (`held`) is called again where it stands, under the same
-        id; of any other a new packet is made, at the end of its chain, and its letter goes.
+        id; of any other a new packet is made, at the end of its chain, and its letter goes. No client gets the result of
+        that: what it was told stands. What fails once more is a dead letter once more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

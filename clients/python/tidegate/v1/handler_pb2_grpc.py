@@ -76,6 +76,9 @@ class HandlerServicer(object):
 
         An item is given up (OUTCOME_REJECTED with REASON_HANDLER_FAILED) when 10 attempts and 120 s are both over. A call
         may take 5 s; all these are defaults of the handler's configuration.
+
+        Where an item is traced and the gateway sends traces, the call's metadata has the `traceparent` of the batch's span,
+        to which the items' are linked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

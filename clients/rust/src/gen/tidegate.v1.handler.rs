@@ -38,7 +38,7 @@ pub struct HandleItem {
     /// The content. Text arrives here as its bytes.
     #[prost(bytes = "bytes", repeated, tag = "5")]
     pub data: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// The packet's own: at most 64, 16 KiB together.
+    /// The packet's own: at most 64, 16 KiB together. `traceparent` is the packet's, or its call's if it has none.
     #[prost(map = "string, string", tag = "6")]
     pub headers: ::std::collections::HashMap<
         ::prost::alloc::string::String,
@@ -205,6 +205,9 @@ pub mod handler_server {
         ///
         /// An item is given up (OUTCOME_REJECTED with REASON_HANDLER_FAILED) when 10 attempts and 120 s are both over. A call
         /// may take 5 s; all these are defaults of the handler's configuration.
+        ///
+        /// Where an item is traced and the gateway sends traces, the call's metadata has the `traceparent` of the batch's span,
+        /// to which the items' are linked.
         async fn handle(
             &self,
             request: tonic::Request<super::HandleRequest>,

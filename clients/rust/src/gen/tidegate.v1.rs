@@ -86,7 +86,8 @@ pub struct Packet {
     /// has none, and is refused.
     #[prost(string, tag = "5")]
     pub key: ::prost::alloc::string::String,
-    /// For the handler: at most 64, 16 KiB together. `traceparent` continues a trace.
+    /// For the handler: at most 64, 16 KiB together. `traceparent` continues a trace; without it the packet
+    /// carries the one of its call's metadata.
     #[prost(map = "string, string", tag = "6")]
     pub headers: ::std::collections::HashMap<
         ::prost::alloc::string::String,
@@ -373,7 +374,8 @@ pub enum Reason {
     AlreadyExists = 8,
     /// `if_version` is not the present version. `records` has the present record, if there is one.
     VersionMismatch = 9,
-    /// The same req_id or seq came before with other content. Nothing that is recorded changed.
+    /// The same req_id or seq came before with other content. Nothing that is recorded changed. With
+    /// OUTCOME_RETRY: that one is under way, and which of the two has the place is known when it is done.
     ReqIdReused = 10,
     /// A queue or table of the gateway is full. Slow down: `retry_after` says for how long.
     Overloaded = 11,

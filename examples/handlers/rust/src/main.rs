@@ -83,7 +83,7 @@ impl Readings {
                     values.push(reading.value);
                     results.push(item.ok());
                 }
-                Err(refusal) => results.push(refusal),
+                Err((reason, message)) => results.push(item.rejected(reason, message)),
             }
         }
         let write = transaction.prepare_cached(WRITE).await?;
@@ -114,18 +114,18 @@ async fn raise_terms(
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// What the item brings, or what it is told.
-fn reading(item: &HandleItem) -> Result<Reading, HandleResult> {
+/// What the item brings, or why it is refused.
+fn reading(item: &HandleItem) -> Result<Reading, (Reason, &'static str)> {
     if item.action() != Action::Create {
         let message = "a reading is created, and nothing else";
-        return Err(item.rejected(Reason::UnsupportedAction, message));
+        return Err((Reason::UnsupportedAction, message));
     }
     let reading = match &*item.data {
         [content] => serde_json::from_slice(content).ok(),
         _ => None,
     };
     let message = r#"a reading is {"at": 1767225600, "value": 21.5}"#;
-    reading.ok_or_else(|| item.rejected(Reason::InvalidData, message))
+    reading.ok_or((Reason::InvalidData, message))
 }
 
 /// PostgreSQL's classes 22 and 23 are about the data: the gateway looks for the item. All others are about the database: no item

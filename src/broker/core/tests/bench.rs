@@ -8,7 +8,8 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::broker::core::{
-    BatchId, CallId, ClearNo, Core, DeadLetter, Done, Run, RunFinish, RunKind, Step, Took,
+    BatchId, CallId, ClearNo, Core, Done, Finished, GivenUp, Run, RunFinish, RunKind, Snapshot,
+    Step, Took,
 };
 use crate::broker::{Ack, Request, Response, Settings, SettledPart};
 use crate::handler::{
@@ -161,7 +162,11 @@ pub(super) struct Bench {
     pub(super) runs: Vec<Run>,
     pub(super) answers: Vec<(CallId, Response)>,
     /// Packets that were given up.
-    pub(super) dead: Vec<DeadLetter>,
+    pub(super) dead: Vec<GivenUp>,
+    /// Dead letters that were sent anew and are finished.
+    pub(super) finished: Vec<Finished>,
+    /// Decisions that are on disk.
+    pub(super) decided: Vec<u64>,
     /// What was cleared, and has gone.
     pub(super) cleared: Vec<ClearNo>,
     /// Circuits that opened (true) and closed.
@@ -189,6 +194,8 @@ impl Bench {
             dead: Vec::new(),
             cleared: Vec::new(),
             turned: Vec::new(),
+            finished: Vec::new(),
+            decided: Vec::new(),
             taken: 0,
         }
     }
@@ -274,6 +281,8 @@ impl Bench {
                 Step::Dead(dead) => self.dead.push(dead),
                 Step::Cleared(no) => self.cleared.push(no),
                 Step::Turned(turned) => self.turned.push(turned.why.is_some()),
+                Step::Finished(finished) => self.finished.push(finished),
+                Step::Decided(number) => self.decided.push(number),
                 Step::Run(run) => self.runs.push(run),
             }
         }
@@ -287,6 +296,10 @@ impl Bench {
     pub(super) fn advance(&mut self, by: Duration) {
         self.now += by;
         self.poll();
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.core.snapshot(self.now)
     }
 
     /// Takes the batch that left first.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, called, packet, planned};
 use crate::broker::Settings;
+use crate::broker::core::PACKET_COST;
 use crate::handler::{BatchLimits, HandlerSettings, Ordering};
 use crate::types::{Answer, Outcome, Reason};
 
@@ -115,11 +116,12 @@ fn what_is_settled_while_the_store_is_slow_is_bounded() {
 #[test]
 fn all_lanes_together_hold_so_many_bytes_and_no_more() {
     let settings = Settings {
-        bytes: 250,
+        bytes: 2 * (100 + PACKET_COST) + 50,
         ..Settings::default()
     };
     let mut bench = Bench::with(vec![called("g"), called("h")], settings);
-    bench.offer("a", vec![packet("g", "1"), packet("h", "2")]);
+    bench.offer("a", vec![packet("g", "1")]);
+    bench.offer("a", vec![packet("h", "2")]);
     let call = bench.offer("b", vec![packet("h", "3")]);
     assert_eq!(bench.answers_to(call)[0].reason, Reason::Overloaded);
     bench.run_ok();
@@ -128,6 +130,35 @@ fn all_lanes_together_hold_so_many_bytes_and_no_more() {
         bench.run_ok();
     }
     assert_eq!(bench.answers_to(call)[0].outcome, Outcome::Ok);
+}
+
+/// A client can have as many lanes of a handler as it invents methods.
+#[test]
+fn handlers_that_hang_leave_room_for_others_however_many_they_are() {
+    const MIB: usize = 1 << 20;
+    let settings = Settings {
+        bytes: 64 * MIB,
+        lane_bytes: 8 * MIB,
+        ..Settings::default()
+    };
+    let names = ["a", "b", "c", "d"];
+    let mut bench = Bench::with(names.map(called).into(), settings);
+    for name in names {
+        for method in 0..20 {
+            let method = method.to_string();
+            let large = || packet(name, "").method(&method).size(MIB).unordered();
+            bench.offer("p", (0..10).map(|_| large()).collect());
+            // Nothing of it is ever answered by its handler.
+            bench.advance(Duration::from_secs(10));
+        }
+    }
+    let held = names.map(|name| {
+        let lanes = bench.core.lanes.iter();
+        let its_own = lanes.filter(|lane| lane.settings.name.as_str() == name);
+        its_own.map(|lane| lane.bytes / MIB).sum::<usize>()
+    });
+    assert!(held.iter().all(|held| *held > 0), "{held:?}");
+    assert!(held[0] <= 32, "one handler holds half at most: {held:?}");
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::bench::{Bench, called, durable, ids, packet};
-use super::service::{batch_of, error, fail, wait};
+use super::service::{Service, batch_of, error, fail, wait};
 use crate::broker::Ack;
 use crate::broker::core::{Done, RunKind};
 use crate::handler::Failure;
+use crate::store::Cause;
 use crate::types::{Action, Answer, Outcome, Reason};
 
 const MS: Duration = Duration::from_millis(1);
@@ -42,6 +43,11 @@ fn a_wrong_handler_opens_the_circuit_and_no_packet_is_to_blame() {
     }
     assert_eq!((through.len(), rest.len()), (1, 2), "all of them go out");
     assert!(bench.dead.is_empty());
+    assert_eq!(
+        bench.turned,
+        [true, false],
+        "told once each, however many probes fail"
+    );
 }
 
 #[test]
@@ -87,4 +93,73 @@ fn calls_that_fail_in_a_row_open_the_circuit_of_what_is_kept_nowhere_too() {
     bench.offer("a", vec![packet("h", "1"), packet("h", "2")]);
     assert_eq!(bench.run_ok(), ["1"], "one shows that calls go through");
     assert_eq!(bench.run_ok(), ["2"]);
+}
+
+#[test]
+fn a_lone_packet_that_fails_does_not_keep_everybody_else_out() {
+    let mut bench = Bench::new(vec![durable("h")]);
+    // What stands behind it in its chain cannot be called either.
+    let packets = vec![packet("h", "bad").seq(1), packet("h", "behind").seq(2)];
+    bench.offer_as("a", "a", Ack::Accepted, packets);
+    bench.run_take();
+    let mut service = Service::default();
+    service.poison.insert("bad".to_owned());
+    // Nobody else comes until nothing is called any more.
+    while !bench
+        .core
+        .backends
+        .iter()
+        .all(|backend| backend.is_probed())
+    {
+        wait(&mut bench);
+        bench.serve(&mut service, 0);
+    }
+    let start = bench.now;
+    let come_in = |bench: &mut Bench| {
+        bench.answers.clear();
+        bench.offer("b", vec![packet("h", "good")]);
+        bench.answers.is_empty()
+    };
+    let mut came_in = 0;
+    while bench.dead.is_empty() {
+        came_in += usize::from(come_in(&mut bench));
+        bench.advance(MS);
+        if !bench.runs.is_empty() {
+            bench.serve(&mut service, 0);
+        }
+        let passed = bench.now - start;
+        assert!(passed < Duration::from_secs(5), "the handler works");
+    }
+    assert_eq!(bench.dead[0].cause, Cause::Poison);
+    assert!(came_in > 0 && come_in(&mut bench), "all come in again");
+}
+
+#[test]
+fn while_nobody_is_there_one_packet_comes_in_and_no_more() {
+    let mut bench = Bench::new(vec![durable("h")]);
+    batch_of(&mut bench, 1);
+    let forever = (
+        bench.now,
+        bench.now + Duration::from_secs(60),
+        error(Failure::Items, true),
+    );
+    let mut service = Service::default();
+    service.away = vec![forever];
+    let mut came_in = 0;
+    for number in 0..10_000 {
+        bench.answers.clear();
+        let circuit_open = bench
+            .core
+            .backends
+            .iter()
+            .all(|backend| backend.is_probed());
+        bench.offer(&number.to_string(), vec![packet("h", "new")]);
+        came_in += usize::from(circuit_open && bench.answers.is_empty());
+        bench.advance(MS);
+        if !bench.runs.is_empty() {
+            bench.serve(&mut service, 0);
+        }
+    }
+    assert!(came_in <= 1, "{came_in} came in");
+    assert!(bench.dead.is_empty());
 }

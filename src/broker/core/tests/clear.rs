@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::bench::{Bench, called, durable, ids, packet, planned};
-use super::service::{batch_of, fail};
-use crate::broker::core::{Class, Done, RunKind};
+use super::letters::strict;
+use super::service::{batch_of, fail, wait};
+use crate::broker::core::{Class, Decision, Done, RunKind};
 use crate::broker::lanes::{Amount, CircuitView, Cleared, Flushed};
 use crate::broker::{Ack, Selection};
 use crate::handler::{BatchLimits, Failure, HandlerSettings, Ordering};
-use crate::types::{Action, Answer, HandlerName, Outcome, Reason};
+use crate::types::{Action, Answer, HandlerName, OnDead, Outcome, Reason};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -114,9 +115,13 @@ fn what_was_taken_is_told_once_its_answer_is_on_disk_and_its_chain_waits_for_tha
     assert_eq!(cleared.kind, RunKind::Finish);
     let finishes = cleared.finishes.iter();
     let finishes: Vec<_> = finishes
-        .map(|finish| (finish.taken.at, told(&finish.answer), finish.awaited))
+        .map(|finish| {
+            let answer = finish.answer.as_ref().map(|answer| told(answer));
+            (finish.taken.at, answer, finish.awaited)
+        })
         .collect();
-    assert_eq!(finishes, [(2, CLEARED, false), (3, CLEARED, true)]);
+    let expected = [(2, Some(CLEARED), false), (3, Some(CLEARED), true)];
+    assert_eq!(finishes, expected);
     bench.complete(first.batch, vec![Answer::ok()]);
     bench.run_finish();
     bench.offer_as("a", "a", Ack::Accepted, vec![packet("h", "4").seq(4)]);
@@ -187,13 +192,49 @@ fn who_may_have_applied_it_is_told() {
 }
 
 #[test]
+fn what_is_behind_a_dead_letter_that_is_held_can_be_cleared_without_it() {
+    for decision in [Decision::Retry, Decision::Discard] {
+        let handler = HandlerSettings {
+            mixed_actions: true,
+            ..strict("h", OnDead::Stop)
+        };
+        let mut bench = Bench::new(vec![handler]);
+        let packets = [
+            packet("h", "1").seq(1),
+            packet("h", "2").seq(2).action(Action::Update),
+        ];
+        bench.offer_as("a", "a", Ack::Accepted, packets.into());
+        bench.run_take();
+        let run = bench.run();
+        let no = Answer::retry(Reason::Application, "not this");
+        bench.complete(run.batch, vec![no.clone(), no]);
+        let letter = bench.run_finish()[0].taken;
+        assert_eq!(bench.clear(&of_action("h", Action::Update)), (1, 0));
+        assert_eq!(bench.run_finish().len(), 1);
+        assert_eq!(bench.cleared.len(), 1);
+        let decided = bench.core.decide(bench.now, letter, decision);
+        assert!(decided.is_ok(), "{decided:?}");
+        bench.poll();
+        bench.run_finish();
+        if decision == Decision::Retry {
+            assert_eq!(bench.run_ok(), ["1"]);
+            bench.run_finish();
+        }
+        // Nothing is left of the pause that the one behind it had.
+        bench.advance(Duration::from_secs(60));
+        assert!(bench.core.is_idle() && bench.core.chains.is_empty());
+        assert_eq!(bench.core.bytes, 0);
+    }
+}
+
+#[test]
 fn what_is_searched_is_cleared_but_for_what_is_being_called() {
     let mut bench = Bench::new(vec![durable("h")]);
     batch_of(&mut bench, 8);
     fail(&mut bench, Failure::Items);
     let run = bench.run();
     assert_eq!(ids(&run), ["0", "1", "2", "3"]);
-    assert_eq!(bench.core.lanes(bench.now, &of("h"))[0].searches, 1);
+    assert_eq!(bench.core.lanes(bench.now, &of("h"))[1].searches, 1);
     assert_eq!(bench.clear(&of("h")), (4, 4));
     assert_eq!(bench.run_finish().len(), 4);
     bench.complete(run.batch, vec![Answer::ok(); 4]);
@@ -275,6 +316,25 @@ fn a_backlog_behind_an_open_circuit_can_be_cleared() {
     assert_eq!(bench.clear(&of("h")), (50, 0));
     assert_eq!(bench.run_finish().len(), 50);
     assert!(bench.core.is_idle());
+}
+
+#[test]
+fn who_waited_for_what_is_cleared_to_be_tried_goes_on() {
+    let mut bench = Bench::new(vec![durable("h")]);
+    for (client, action) in [("a", Action::Create), ("b", Action::Update)] {
+        let packets = vec![packet("h", client).action(action)];
+        bench.offer_as(client, client, Ack::Accepted, packets);
+        let take = bench.runs.iter().position(|run| run.kind == RunKind::Take);
+        let take = bench.runs.remove(take.expect("it is to be taken"));
+        bench.take(take);
+    }
+    assert_eq!(fail(&mut bench, Failure::Handler), ["a"]);
+    assert_eq!(fail(&mut bench, Failure::Handler), ["b"]);
+    assert!(bench.runs.is_empty(), "the circuit is open");
+    assert_eq!(bench.clear(&of_action("h", Action::Create)), (1, 0));
+    bench.run_finish();
+    wait(&mut bench);
+    assert_eq!(bench.run_ok(), ["b"]);
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn handler(rng: &mut StdRng) -> HandlerSettings {
         budget: Duration::from_secs(10),
         initial: 10 * MS,
         max: Duration::from_secs(1),
+        ..Retry::default()
     };
     let orderings = [Ordering::Client, Ordering::Client, Ordering::None];
     HandlerSettings {
@@ -165,17 +166,12 @@ fn one_run(seed: u64, figures: &mut Figures) {
 }
 
 /// Any of the batches is answered: the store and the service finish in any order.
-fn serve(
-    bench: &mut Bench,
-    service: &mut Service,
-    seen: &mut Seen,
-    rng: &mut StdRng,
-    seed: u64,
-) {
+fn serve(bench: &mut Bench, service: &mut Service, seen: &mut Seen, rng: &mut StdRng, seed: u64) {
     let at = rng.random_range(0..bench.runs.len());
     let run = &bench.runs[at];
     for finish in &run.finishes {
-        if finish.answer.reason == Reason::Cleared {
+        let answer = finish.answer.as_ref();
+        if answer.is_some_and(|answer| answer.reason == Reason::Cleared) {
             seen.cleared.insert(seen.names[&finish.taken].clone());
         }
     }

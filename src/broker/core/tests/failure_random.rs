@@ -50,6 +50,7 @@ fn handler(rng: &mut StdRng) -> HandlerSettings {
         budget: Duration::from_secs(10),
         initial: 10 * MS,
         max: Duration::from_secs(1),
+        ..Retry::default()
     };
     HandlerSettings {
         batch,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bench::{Bench, called, durable, ids, packet};
-use crate::broker::core::{Completed, Done, Messages, Restored, RunFinish, RunKind, Took};
+use crate::broker::core::{
+    Completed, Done, Messages, Restored, RestoredPacket, RunFinish, RunKind, Took,
+};
 use crate::broker::{Ack, Settings};
 use crate::handler::testing::draft;
 use crate::handler::{HandlerSettings, ItemId, Ordering};
@@ -68,7 +70,9 @@ fn a_repeat_joins_what_is_taken() {
     bench.answers_to(first);
     let joined = bench.offer("a", packets());
     let other = bench.offer("a", vec![packet("h", "1").seq(1).content(2)]);
-    assert_eq!(bench.answers_to(other)[0].reason, Reason::ReqIdReused);
+    let answer = &bench.answers_to(other)[0];
+    let told = (answer.outcome, answer.reason);
+    assert_eq!(told, (Outcome::Rejected, Reason::ReqIdReused));
     bench.run_ok();
     assert!(bench.run_finish()[0].awaited, "the repeat waits for it");
     assert_eq!(outcomes(&bench.answers_to(joined)), [Outcome::Ok]);
@@ -306,12 +310,27 @@ fn what_expires_after_it_was_taken_is_finished_in_its_turn() {
     bench.run_finish();
     assert_eq!(bench.runs.len(), 1, "3 waits until that is on disk");
     let finishes = bench.run_finish();
-    let ended = (finishes.len(), finishes[0].answer.outcome);
+    let ended = (finishes.len(), finishes[0].answer.as_ref().unwrap().outcome);
     assert_eq!(ended, (1, Outcome::Expired), "its handler does not get it");
     assert_eq!(bench.run_ok(), ["3"]);
     bench.run_finish();
     let expected = [Outcome::Ok, Outcome::Expired, Outcome::Ok];
     assert_eq!(outcomes(&bench.answers_to(call)), expected);
+}
+
+#[test]
+fn what_its_handler_did_not_answer_never_expires() {
+    let mut bench = Bench::new(vec![durable("h")]);
+    let first = packet("h", "1").seq(1).ttl(50 * MS);
+    let call = bench.offer_as("a", "a", Ack::Applied, vec![first]);
+    bench.run_take();
+    let run = bench.run();
+    let unanswered = Answer::with(Outcome::InDoubt, Reason::HandlerFailed, "no answer");
+    bench.complete(run.batch, vec![unanswered]);
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.run_ok(), ["1"], "it may have been applied");
+    bench.run_finish();
+    assert_eq!(outcomes(&bench.answers_to(call)), [Outcome::Ok]);
 }
 
 #[test]
@@ -438,7 +457,12 @@ fn what_was_open_at_the_start_is_called_first_and_in_order() {
                     at: seq as u32,
                 };
                 let packet = packet(handler, seq.to_string()).seq(seq).ttl(100 * MS);
-                (taken, Arc::new(packet.0))
+                RestoredPacket {
+                    taken,
+                    packet: Arc::new(packet.0),
+                    letter: None,
+                    held: false,
+                }
             })
             .collect(),
     };

@@ -7,7 +7,7 @@ use crate::types::{Outcome, Reason};
 mod random;
 
 fn read(bytes: Vec<u8>) -> Result<Batch, Refusal> {
-    check(&RawBatch(Bytes::from(bytes)), &Arc::default(), None)
+    check(&RawBatch(Bytes::from(bytes)), &Arc::default(), None, None)
 }
 
 fn sent(batch: &proto::BatchRequest) -> Result<Batch, Refusal> {
@@ -167,7 +167,7 @@ fn a_call_that_is_wrong_as_a_whole_says_what_would_be_right() {
 #[test]
 fn the_calls_deadline_shortens_the_wait_and_never_lengthens_it() {
     let wait = |left| {
-        check(&RawBatch(Bytes::new()), &Arc::default(), Some(left))
+        check(&RawBatch(Bytes::new()), &Arc::default(), Some(left), None)
             .unwrap()
             .request
             .wait

@@ -52,6 +52,8 @@ pub struct Inspection {
     pub collections: BTreeMap<String, u64>,
     /// Queues, each of one client's packets to one handler.
     pub places: u64,
+    /// Packets that were given up, with those that are held.
+    pub dead_letters: u64,
     pub epochs: Vec<EpochUse>,
     /// The position of the newest entry.
     pub tail: u64,
@@ -204,6 +206,7 @@ impl Inspection {
             .spaces
             .retain(|space| space.rows + space.bytes > 0);
         self.places = rows.count(Space::Queue);
+        self.dead_letters = rows.count(Space::Dead);
         self.collections = std::mem::take(&mut rows.collections);
         self.epochs = rows.epochs.to_vec();
         self.look_at_parts(disk, &rows.parts, depth)?;

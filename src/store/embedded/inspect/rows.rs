@@ -14,7 +14,8 @@ use crate::store::embedded::keep::Floors;
 use crate::store::embedded::meta::{self, EPOCHS, FLOORS};
 use crate::store::embedded::parts::PartInfo;
 use crate::store::embedded::rows::{
-    HolderRow, Key, OwnedRow, Owner, QueueRow, ResultsRow, RunRow, Seed, Space, shown, split_record,
+    HolderRow, Key, LetterRow, OwnedRow, Owner, QueueRow, ResultsRow, RunRow, Seed, Space, shown,
+    split_record,
 };
 
 /// How many rows that are wrong are told apart.
@@ -69,7 +70,10 @@ pub(super) struct Rows {
     pub(super) parts: BTreeMap<String, PartInfo>,
     /// What each holds by its own row, and by its rows of results.
     held: HashMap<Owner, (u64, u64)>,
-    /// The highest number of a run or of a row of results.
+    /// Bytes of the packets of dead letters, as they say, and as they are there.
+    letter_bytes: u64,
+    letter_packets: u64,
+    /// The highest number of a run, a dead letter or a row of results.
     number: u64,
     pub(super) wrong: Vec<String>,
     pub(super) more_wrong: u64,
@@ -86,6 +90,8 @@ impl Rows {
             epochs: Vec::new(),
             parts: BTreeMap::new(),
             held: HashMap::new(),
+            letter_bytes: 0,
+            letter_packets: 0,
             number: 0,
             wrong: Vec::new(),
             more_wrong: 0,
@@ -216,6 +222,16 @@ impl Rows {
                 self.number = self.number.max(key.last_number());
                 same(!row.packets.is_empty(), "it has no packets")
             }
+            Space::Dead => {
+                let row = LetterRow::read(&mut from);
+                self.number = self.number.max(key.last_number());
+                self.letter_bytes += row.packet_bytes;
+                ends(&from)
+            }
+            Space::DeadPacket => {
+                self.letter_packets += row.len() as u64;
+                Ok(())
+            }
             Space::Meta => {
                 if key.rest() == EPOCHS.as_bytes() {
                     let epochs = meta::read_epochs(row).into_iter();
@@ -251,6 +267,12 @@ impl Rows {
             self.tell(format!(
                 "the last number given is {}, and {} is in use",
                 header.number, self.number
+            ));
+        }
+        if self.letter_bytes != self.letter_packets {
+            self.tell(format!(
+                "dead letters say that their packets have {} bytes, and there are {}",
+                self.letter_bytes, self.letter_packets
             ));
         }
         for (owner, (said, there)) in std::mem::take(&mut self.held) {

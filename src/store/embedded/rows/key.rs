@@ -41,10 +41,14 @@ pub(in super::super) enum Space {
     Part = 15,
     /// Space and key → the same row of `Meta` or `Part` again, as the rest cannot be found without them.
     Again = 16,
+    /// Number → a packet that was given up, but for its bytes.
+    Dead = 17,
+    /// The same number → its bytes.
+    DeadPacket = 18,
 }
 
 impl Space {
-    pub(in super::super) const ALL: [Self; 16] = [
+    pub(in super::super) const ALL: [Self; 18] = [
         Self::Record,
         Self::Deleted,
         Self::Deletion,
@@ -61,6 +65,8 @@ impl Space {
         Self::Meta,
         Self::Part,
         Self::Again,
+        Self::Dead,
+        Self::DeadPacket,
     ];
 
     /// For people.
@@ -78,6 +84,7 @@ impl Space {
             Self::Meta => "the store's own",
             Self::Part => "parts",
             Self::Again => "copies of the store's own",
+            Self::Dead | Self::DeadPacket => "dead letters",
         }
     }
 }

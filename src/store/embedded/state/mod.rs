@@ -2,6 +2,7 @@
 //! the writing thread.
 
 mod holders;
+mod letters;
 mod once;
 mod places;
 mod records;
@@ -19,6 +20,7 @@ use hashbrown::HashMap;
 use tokio::time::Instant;
 
 use self::holders::Holders;
+use self::letters::Letters;
 use self::once::{Once, StagedOnce};
 use self::places::{LastQueue, StagedQueue};
 use self::runs::{Closing, Runs};
@@ -29,7 +31,7 @@ use super::rows::{Key, QueueHash, RunRow, Seed, Space, end_of};
 use crate::store::clock::Clock;
 use crate::store::coding::Writer;
 use crate::store::judge::{Judging, Step};
-use crate::store::{Entry, Error, OpenRun};
+use crate::store::{Entry, Error, OpenRun, TakenId};
 use crate::types::Message;
 
 #[derive(Debug)]
@@ -45,6 +47,7 @@ pub(super) struct State {
     frames: Vec<Pending>,
     once: Once,
     runs: Runs,
+    letters: Letters,
     holders: Holders,
     staged: Staged,
     swept: trim::Swept,
@@ -135,12 +138,14 @@ impl State {
             frames: Vec::new(),
             once: Once::default(),
             runs: Runs::default(),
+            letters: Letters::default(),
             staged: Staged::new(),
             swept: trim::Swept::default(),
         };
         state.load_once()?;
         state.load_holders()?;
         state.load_runs()?;
+        state.load_letters()?;
         Ok(state)
     }
 
@@ -243,7 +248,14 @@ impl State {
 
     /// What was taken and is not finished, oldest first.
     pub(super) fn open_runs(&self) -> Result<Vec<OpenRun>, Error> {
-        self.runs.open_runs(|key| self.get(key))
+        let mut open = self.runs.open_runs(|key| self.get(key))?;
+        for run in &mut open {
+            for packet in &mut run.packets {
+                let (run, at) = (run.id, packet.at);
+                packet.held = self.holds(TakenId { run, at });
+            }
+        }
+        Ok(open)
     }
 
     fn next_position(&mut self) -> u64 {

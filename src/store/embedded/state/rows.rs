@@ -7,10 +7,10 @@ use bytes::Bytes;
 use super::State;
 use crate::store::embedded::frame::{self, Op};
 use crate::store::embedded::rows::{Owner, ResultsRow, Scope, Space};
-use crate::store::judge::{Final, Identity, Keeping, Known, Opened, Rows, Take};
+use crate::store::judge::{Burial, Final, Identity, Keeping, Known, Opened, Rows, Take};
 use crate::store::packed::PackedMessage;
 use crate::store::{
-    Entry, EntryKind, Error, Origin, Owed, Place, Position, ReqIdScope, Settle, TakenId,
+    Entry, EntryKind, Error, LetterId, Origin, Owed, Place, Position, ReqIdScope, Settle, TakenId,
 };
 use crate::types::{ClientKey, Message, MessageBody, Record};
 
@@ -93,6 +93,7 @@ impl Rows for State {
                     self.open_once(owner, &req_id, taken);
                 }
             }
+            Place::Letter(letter) => self.discard_letter(letter),
             Place::None => {}
         }
         Ok(taken)
@@ -115,6 +116,29 @@ impl Rows for State {
             0 => self.owe_once(owed),
             _ => self.owe_place(owed),
         }
+    }
+
+    fn bury(&mut self, burial: Burial) -> Result<(), Error> {
+        self.bury_packet(burial);
+        Ok(())
+    }
+
+    fn is_held(&self, taken: TakenId) -> bool {
+        self.holds(taken)
+    }
+
+    fn release(&mut self, taken: TakenId) -> Result<(), Error> {
+        self.release_packet(taken);
+        Ok(())
+    }
+
+    fn discard(&mut self, letter: LetterId) -> Result<(), Error> {
+        self.discard_letter(letter);
+        Ok(())
+    }
+
+    fn letter(&mut self, letter: LetterId) -> Result<Known, Error> {
+        Ok(self.known_letter(letter))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -12,7 +13,7 @@ use crate::store::coding::Reader;
 use crate::store::embedded::reader::{Looked, open_result};
 use crate::store::embedded::rows::{Key, Owner, QueueHash, RunPacket, RunRow, Space};
 use crate::store::judge::{Opened, Take};
-use crate::store::{Error, OpenPacket, OpenRun, Origin, Place, TakenId, Which};
+use crate::store::{Error, LetterId, OpenPacket, OpenRun, Origin, Place, TakenId, Which};
 use crate::types::{ClientKey, HandlerName, Principal};
 
 /// Rows that are read at once.
@@ -31,6 +32,7 @@ pub(super) struct Runs {
 #[derive(Debug)]
 struct Run {
     origin: Arc<Origin>,
+    taken_at: SystemTime,
     queue: Option<QueueHash>,
     packets: Vec<Packet>,
     open: usize,
@@ -96,6 +98,17 @@ impl Runs {
             place: packet.place.clone(),
             req_id: packet.req_id.clone(),
             fingerprint: packet.fingerprint,
+            taken_at: run.taken_at,
+        })
+    }
+
+    /// The open packet that sends a dead letter anew. Looked for only where the letter is gone.
+    pub(super) fn sent_anew(&self, letter: LetterId) -> Option<(TakenId, u64)> {
+        self.runs.iter().find_map(|(&run, held)| {
+            let its = |packet: &Packet| packet.place == Place::Letter(letter) && !packet.done;
+            let at = held.packets.iter().position(its)?;
+            let taken = TakenId { run, at: at as u32 };
+            Some((taken, held.packets[at].fingerprint))
         })
     }
 
@@ -124,6 +137,7 @@ impl Runs {
                 fingerprint: packet.fingerprint,
                 req_id: packet.req_id,
                 packet: packet.packet,
+                held: false,
             });
             open.push(OpenRun {
                 id,
@@ -135,12 +149,19 @@ impl Runs {
         Ok(open)
     }
 
-    fn insert(&mut self, id: u64, origin: Arc<Origin>, queue: Option<QueueHash>) {
+    fn insert(
+        &mut self,
+        id: u64,
+        origin: Arc<Origin>,
+        taken_at: SystemTime,
+        queue: Option<QueueHash>,
+    ) {
         if let Some(queue) = queue {
             self.queues.entry(queue).or_default().push(id);
         }
         let run = Run {
             origin,
+            taken_at,
             queue,
             packets: Vec::new(),
             open: 0,
@@ -261,7 +282,7 @@ impl State {
 
     fn load_run(&mut self, id: u64, row: RunRow) -> Result<(), Error> {
         let queue = self.queue_of(&row.origin);
-        self.runs.insert(id, row.origin, queue);
+        self.runs.insert(id, row.origin, row.taken_at, queue);
         let mut taken = Vec::with_capacity(row.packets.len());
         for packet in row.packets {
             taken.push((packet.place.clone(), packet.req_id.clone()));
@@ -314,7 +335,8 @@ impl State {
         if !goes_on {
             let id = self.next_number();
             let queue = self.queue_of(take.origin);
-            self.runs.insert(id, take.origin.clone(), queue);
+            self.runs
+                .insert(id, take.origin.clone(), self.staged.wall, queue);
             let run = RunRow {
                 origin: take.origin.clone(),
                 taken_at: self.staged.wall,

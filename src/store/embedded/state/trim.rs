@@ -50,6 +50,7 @@ impl State {
                 break;
             }
         }
+        self.tell_letters();
         let now = self.header.time;
         if now
             .duration_since(self.swept.last)

@@ -10,6 +10,7 @@ mod header;
 mod history;
 mod holders;
 mod kept;
+mod letters;
 mod looked;
 mod model;
 mod panics;

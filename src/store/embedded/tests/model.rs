@@ -1,11 +1,16 @@
 //! What a store must be, said plainly: maps, and nothing of a disk.
 
+mod letters;
+mod results;
+
 use std::collections::BTreeMap;
+
+pub(super) use self::letters::Dead;
 
 use super::plan::{HANDLERS, Plan, PlannedEffect, PlannedFinish, PlannedUnit, Queue, TICKS};
 use crate::store::{Op, Place, ReqIdScope};
 
-/// Ages in seconds, and how many queues there may be.
+/// Ages in seconds, and how many queues and dead letters there may be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ages {
     pub(super) result: u64,
@@ -13,6 +18,7 @@ pub(super) struct Ages {
     pub(super) place: u64,
     pub(super) deletion: u64,
     pub(super) places: usize,
+    pub(super) letters: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -32,6 +38,8 @@ pub(super) struct Model {
     pub(super) owed: BTreeMap<(Queue, u64, String), Kept>,
     pub(super) messages: Vec<Sent>,
     pub(super) open: Vec<Taken>,
+    /// In the order in which they were given up.
+    pub(super) letters: Vec<Dead>,
     /// The newest position of a result of each client that went before it was settled.
     pub(super) lost: BTreeMap<usize, u64>,
 }
@@ -94,6 +102,7 @@ impl Model {
             owed: BTreeMap::new(),
             messages: Vec::new(),
             open: Vec::new(),
+            letters: Vec::new(),
             lost: BTreeMap::new(),
         }
     }
@@ -118,6 +127,9 @@ impl Model {
         }
         for finish in &plan.finishes {
             self.finish(finish);
+        }
+        for letter in &plan.letters {
+            self.decide(letter);
         }
         let tick = (Op::Put, "tick".to_owned(), None, plan.time.to_string());
         self.change(TICKS, &[tick]);
@@ -212,6 +224,15 @@ impl Model {
                     }
                 }
             }
+            (Place::Letter(letter), _) => {
+                if !self.send_anew(letter.0) {
+                    let its = |taken: &&Taken| taken.place == unit.place;
+                    return match self.open.iter().find(its) {
+                        Some(taken) => compare(taken.fingerprint, format!("open {}", taken.name)),
+                        None => "forgotten".to_owned(),
+                    };
+                }
+            }
             _ => {}
         }
         let said = match &unit.effect {
@@ -304,7 +325,11 @@ impl Model {
         if let Some((topic, text)) = &finish.message {
             self.publish(topic.clone(), text.clone());
         }
+        self.letters.retain(|dead| dead.name != finish.name);
         self.keep(&taken, &finish.said, finish.awaited);
+        if finish.death {
+            self.bury(taken, false);
+        }
     }
 
     fn settle(&mut self, queue: Queue, through: u64) {
@@ -460,28 +485,6 @@ impl Model {
             let is_owed = owed.keys().any(|(of, seq, _)| of == queue && *seq > 0);
             !old(known.used, ages.place) || has_open || is_owed || !known.kept.is_empty()
         });
-    }
-
-    /// What a client's streams get: position, req_id and answer.
-    pub(super) fn results(&self, client: usize) -> Vec<(u64, String, String)> {
-        let places = self.queues.iter().filter(|(queue, _)| queue.0 == client);
-        let places = places.flat_map(|(_, known)| known.kept.values());
-        let once = self.once.iter().filter(|((of, _), _)| *of == Some(client));
-        let once = once.filter_map(|(_, once)| match once {
-            Once::Kept(_, kept) => Some(kept),
-            _ => None,
-        });
-        let owed = self
-            .owed
-            .iter()
-            .filter(|((queue, ..), _)| queue.0 == client);
-        let all = places.chain(once).chain(owed.map(|(_, kept)| kept));
-        let mut all: Vec<_> = all
-            .filter(|kept| kept.position > 0)
-            .map(|kept| (kept.position, kept.req_id.clone(), kept.said.clone()))
-            .collect();
-        all.sort();
-        all
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) struct Plan {
     pub(super) settles: Vec<(Queue, u64, Vec<String>)>,
     pub(super) owed: Vec<(Queue, u64, String)>,
     pub(super) finishes: Vec<PlannedFinish>,
+    pub(super) letters: Vec<PlannedLetter>,
     pub(super) units: Vec<PlannedUnit>,
 }
 
@@ -27,6 +28,16 @@ pub(super) struct PlannedFinish {
     pub(super) said: String,
     pub(super) message: Option<(String, String)>,
     pub(super) awaited: bool,
+    /// It becomes a dead letter.
+    pub(super) death: bool,
+}
+
+/// By the model's names of the packets.
+#[derive(Debug, Clone)]
+pub(super) enum PlannedLetter {
+    Hold(u64),
+    Release(u64),
+    Discard(u64),
 }
 
 #[derive(Debug, Clone)]
@@ -34,6 +45,7 @@ pub(super) struct PlannedUnit {
     pub(super) client: Option<usize>,
     pub(super) handler: usize,
     pub(super) group: u64,
+    /// A dead letter has its packet's name in place of its number.
     pub(super) place: Place,
     pub(super) fingerprint: u64,
     pub(super) req_id: String,

@@ -20,6 +20,7 @@ const AGES: Ages = Ages {
     place: 150,
     deletion: 80,
     places: 4,
+    letters: 5,
 };
 
 fn options() -> Options {
@@ -52,6 +53,7 @@ fn options() -> Options {
             place_age: seconds(AGES.place),
             deletion_age: seconds(AGES.deletion),
             places: AGES.places as u64,
+            letters: AGES.letters,
             ..Keep::default()
         },
         checkpoint_bytes: 4 << 10,

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::super::model::Sent;
+use super::super::model::{Dead, Sent};
 use super::super::plan::{HANDLERS, PlannedEffect, PlannedUnit};
 use super::super::words::{result_of, said, text, text_of};
 use super::{CLIENTS, World};
 use crate::store::conformance::{ALL, at, client};
-use crate::store::{Commit, Domain, Filter, LossCause, Place, Position, ReqIdScope, Store, Which};
+use crate::store::{
+    Commit, DeadLetter, Domain, Filter, LetterId, LetterState, LossCause, Place, Position,
+    ReqIdScope, Store, Which,
+};
 use crate::types::{HandlerName, Pattern};
 
 impl World {
@@ -16,6 +19,7 @@ impl World {
         let seed = self.seed;
         self.check_records().await;
         self.check_messages().await;
+        self.check_letters().await;
         for (at, name) in CLIENTS.iter().enumerate() {
             let page = self
                 .store
@@ -82,6 +86,52 @@ impl World {
                 "records",
             );
         }
+    }
+
+    /// All dead letters, of all handlers and of one.
+    pub(super) async fn check_letters(&mut self) {
+        let seed = self.seed;
+        let page = self.store.dead_letters(None, LetterId(0), ALL).await;
+        self.same_letters(&page.unwrap().items);
+        let counts = self.store.letter_counts();
+        let letters = &self.model.letters;
+        let held = letters.iter().filter(|dead| dead.held).count() as u64;
+        let expected = (letters.len() as u64 - held, held);
+        assert_eq!((counts.kept, counts.held), expected, "seed {seed}");
+        let one = &HandlerName::new(HANDLERS[0]).unwrap();
+        let page = self.store.dead_letters(Some(one), LetterId(0), ALL).await;
+        let of_one = letters.iter().filter(|dead| dead.handler == 0);
+        assert_eq!(page.unwrap().items.len(), of_one.count(), "seed {seed}");
+    }
+
+    /// In their order, each as it was given up. Their numbers are learnt.
+    pub(super) fn same_letters(&mut self, found: &[DeadLetter]) {
+        let seed = self.seed;
+        let mut letters = Vec::with_capacity(found.len());
+        for letter in found {
+            let packet = text_of(&letter.death.packet);
+            let name: u64 = packet.trim_start_matches("packet ").parse().unwrap();
+            let before = self.letters.insert(name, letter.id);
+            let held = letter.state == LetterState::Held;
+            let known = before.is_none_or(|before| before == letter.id || before < letter.id);
+            assert!(known, "seed {seed}: a number that was given again");
+            assert_eq!(letter.death.attempts, name as u32, "seed {seed}");
+            assert_eq!(&*letter.death.message, format!("why {name}"), "seed {seed}");
+            let dead = self.model.letters.iter().find(|dead| dead.name == name);
+            let of = dead.map(|dead| (dead.client, dead.handler));
+            letters.push(Dead {
+                name,
+                held,
+                client: of.and_then(|(client, _)| client),
+                handler: of.map_or(usize::MAX, |(_, handler)| handler),
+                fingerprint: letter.fingerprint,
+                req_id: letter.req_id.to_string(),
+            });
+            if let Some((client, handler)) = of {
+                assert_eq!(*letter.origin, *self.origin(client, handler), "seed {seed}");
+            }
+        }
+        same(&letters, &self.model.letters, seed, "dead letters");
     }
 
     /// All that is kept, at its position, and told where something is not.

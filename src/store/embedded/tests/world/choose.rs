@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::super::plan::{Plan, PlannedEffect, PlannedFinish, PlannedUnit};
+use super::super::model::Dead;
+use super::super::plan::{Plan, PlannedEffect, PlannedFinish, PlannedLetter, PlannedUnit};
 use super::World;
-use crate::store::{Op, Place, ReqIdScope};
+use crate::store::{LetterId, Op, Place, ReqIdScope};
 
 const KEYS: [&str; 4] = ["a", "b", "c.d", "e"];
 const TOPICS: [&str; 4] = ["chat.one", "chat.two", "last.x", "last.y"];
@@ -56,8 +57,54 @@ impl World {
                     said: format!("finished {} {}", taken.name, filling(random)),
                     message,
                     awaited: random.random_bool(0.5),
+                    death: random.random_bool(0.3),
                 });
+            } else if self.ids.contains_key(&taken.name) && random.random_bool(0.1) {
+                plan.letters.push(PlannedLetter::Hold(taken.name));
             }
+        }
+        let mut anew = Vec::new();
+        for dead in &model.letters {
+            if !self.letters.contains_key(&dead.name) {
+                continue;
+            }
+            // Its number is known, unless it went and comes again by this commit, or by what is in flight.
+            let ended = plan.finishes.iter().any(|finish| finish.name == dead.name);
+            let known = self.flight.is_empty() && !ended;
+            match random.random_range(0..10) {
+                0 if known => plan.letters.push(PlannedLetter::Discard(dead.name)),
+                1 => plan.letters.push(PlannedLetter::Release(dead.name)),
+                2 if known => anew.push(dead.clone()),
+                _ => {}
+            }
+        }
+        let known = self.flight.is_empty();
+        let sent = model.open.iter().filter_map(|taken| match taken.place {
+            Place::Letter(LetterId(name)) if known && random.random_bool(0.1) => Some(Dead {
+                name,
+                held: false,
+                client: taken.client,
+                handler: taken.handler,
+                fingerprint: taken.fingerprint,
+                req_id: taken.req_id.clone(),
+            }),
+            _ => None,
+        });
+        anew.extend(sent.collect::<Vec<_>>());
+        for dead in anew {
+            let name = self.next_name;
+            self.next_name += 1;
+            plan.units.push(PlannedUnit {
+                client: dead.client,
+                handler: dead.handler,
+                group: 2,
+                place: Place::Letter(LetterId(dead.name)),
+                fingerprint: dead.fingerprint,
+                req_id: dead.req_id,
+                awaited: false,
+                effect: PlannedEffect::Take,
+                name,
+            });
         }
         let mut reached: BTreeMap<(usize, usize), u64> = BTreeMap::new();
         for _ in 0..random.random_range(0..6) {

@@ -3,10 +3,13 @@
 use rand::Rng;
 use smallvec::SmallVec;
 
-use super::super::plan::{HANDLERS, Plan, PlannedEffect, PlannedUnit, TICKS};
+use super::super::plan::{HANDLERS, Plan, PlannedEffect, PlannedLetter, PlannedUnit, TICKS};
 use super::{CLIENTS, World};
 use crate::store::conformance::{at, change, client, draft};
-use crate::store::{Commit, Domain, Effect, Finish, Op, Owed, Place, QueueKey, Settle, Unit};
+use crate::store::{
+    Cause, Commit, Death, Domain, Effect, Finish, Letter, LetterId, Op, Owed, Place, QueueKey,
+    Settle, Unit,
+};
 use crate::types::{Answer, HandlerName, Reason};
 
 impl World {
@@ -38,6 +41,14 @@ impl World {
                 answer: Answer::rejected(Reason::Application, finish.said.as_str()).into(),
                 messages: message.map(|(topic, text)| draft(topic, text)).collect(),
                 awaited: finish.awaited,
+                death: finish.death.then(|| death(finish.name)),
+            });
+        }
+        for letter in &plan.letters {
+            commit.letters.push(match letter {
+                PlannedLetter::Hold(name) => Letter::Hold(self.ids[name], death(*name)),
+                PlannedLetter::Release(name) => Letter::Release(self.ids[name]),
+                PlannedLetter::Discard(name) => Letter::Discard(self.letters[name]),
             });
         }
         let tick = PlannedUnit {
@@ -84,11 +95,32 @@ impl World {
         Unit {
             origin: self.origin(unit.client, unit.handler),
             group: unit.group,
-            place: unit.place.clone(),
+            place: self.place_of(&unit.place),
             fingerprint: unit.fingerprint,
             req_id: unit.req_id.as_str().into(),
             awaited: unit.awaited,
             effect,
         }
     }
+
+    /// As the store knows it: a dead letter by its number.
+    pub(super) fn place_of(&self, place: &Place) -> Place {
+        match place {
+            Place::Letter(LetterId(name)) => Place::Letter(self.letters[name]),
+            other => other.clone(),
+        }
+    }
+}
+
+fn death(name: u64) -> Box<Death> {
+    Box::new(Death {
+        cause: if name % 2 == 0 {
+            Cause::Poison
+        } else {
+            Cause::Spent
+        },
+        message: format!("why {name}").into(),
+        attempts: name as u32,
+        packet: format!("packet {name}").into(),
+    })
 }

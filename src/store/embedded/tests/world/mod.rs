@@ -19,11 +19,12 @@ use super::model::{Ages, Model};
 use super::plan::{HANDLERS, Plan, TICKS};
 use super::words::{said, text};
 use crate::store::clock::Wall;
-use crate::store::conformance::{at, client};
+use crate::store::conformance::{ALL, at, client};
 use crate::store::embedded::disk::simulated::SimulatedDisk;
 use crate::store::embedded::{Embedded, OpenError, Options, open};
 use crate::store::{
-    Commit, Committing, Domain, Entry, Epoch, Error, Judged, Origin, Store, Tail, TakenId, Term,
+    Commit, Committing, Domain, Entry, Epoch, Error, Judged, LetterId, Origin, Store, Tail,
+    TakenId, Term,
 };
 use crate::types::{HandlerName, Principal};
 
@@ -36,6 +37,7 @@ pub(super) const FOREVER: Ages = Ages {
     place: 1 << 40,
     deletion: 1 << 40,
     places: 1 << 20,
+    letters: 1 << 20,
 };
 
 /// What the tail was told.
@@ -79,6 +81,8 @@ pub(super) struct World {
     flight: VecDeque<Flying>,
     /// Of packets that were told to be taken.
     pub(super) ids: BTreeMap<u64, TakenId>,
+    /// Of dead letters that were seen, by their packets' names.
+    pub(super) letters: BTreeMap<u64, LetterId>,
     terms: Vec<Term>,
     origins: BTreeMap<(Option<usize>, usize), Arc<Origin>>,
     next_name: u64,
@@ -122,6 +126,7 @@ impl World {
             ahead: Model::new(ages),
             flight: VecDeque::new(),
             ids: BTreeMap::new(),
+            letters: BTreeMap::new(),
             terms: Vec::new(),
             origins: BTreeMap::new(),
             next_name: 1,
@@ -229,6 +234,12 @@ impl World {
             self.seed
         );
         self.look().await;
+        // What can be read now is learnt.
+        if self.flight.is_empty()
+            && let Ok(page) = self.store.dead_letters(None, LetterId(0), ALL).await
+        {
+            self.same_letters(&page.items);
+        }
         Ok(())
     }
 
@@ -375,6 +386,7 @@ impl World {
             "seed {seed}: a tail was seen that is not there"
         );
         self.ahead = self.model.clone();
+        self.check_letters().await;
         self.learn().await;
         if reopened {
             self.take_over().await;
@@ -413,7 +425,11 @@ impl World {
                 *self.origin(taken.client, taken.handler),
                 "seed {seed}"
             );
-            assert_eq!(packet.place, taken.place, "seed {seed}");
+            assert_eq!(packet.place, self.place_of(&taken.place), "seed {seed}");
+            let held = self.model.letters.iter();
+            let held = held.filter(|dead| dead.held);
+            let held = held.map(|dead| dead.name).any(|name| name == taken.name);
+            assert_eq!(packet.held, held, "seed {seed}: whether it is held");
             assert_eq!(packet.fingerprint, taken.fingerprint, "seed {seed}");
             assert_eq!(
                 packet.packet,

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::support::{Line, Service};
+use super::{Line, Service};
 
 /// Of calls with fewer items it is not said that some item may be to blame.
 const MANY: usize = 50;
