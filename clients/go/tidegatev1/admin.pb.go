@@ -563,7 +563,7 @@ type BatchReasons struct {
 	Latency uint64 `protobuf:"varint,3,opt,name=latency,proto3" json:"latency,omitempty"`
 	// The window was over.
 	Window uint64 `protobuf:"varint,4,opt,name=window,proto3" json:"window,omitempty"`
-	// Admin.Flush.
+	// A person had it flushed.
 	Flush uint64 `protobuf:"varint,5,opt,name=flush,proto3" json:"flush,omitempty"`
 	// The gateway stops.
 	Drain uint64 `protobuf:"varint,6,opt,name=drain,proto3" json:"drain,omitempty"`

@@ -263,7 +263,7 @@ export declare type BatchReasons = Message<"tidegate.v1.BatchReasons"> & {
   window: bigint;
 
   /**
-   * Admin.Flush.
+   * A person had it flushed.
    *
    * @generated from field: uint64 flush = 5;
    */

@@ -577,7 +577,8 @@ export enum Reason {
   VERSION_MISMATCH = 9,
 
   /**
-   * The same req_id or seq came before with other content. Nothing that is recorded changed.
+   * The same req_id or seq came before with other content. Nothing that is recorded changed. With
+   * OUTCOME_RETRY: that one is under way, and which of the two has the place is known when it is done.
    *
    * @generated from enum value: REASON_REQ_ID_REUSED = 10;
    */
