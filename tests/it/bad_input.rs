@@ -287,8 +287,10 @@ async fn a_subject_has_so_many_streams_and_gets_them_back() {
 async fn a_port_in_use_and_an_exposed_one_are_told_before_anything_runs() {
     let gateway = gateway().start().await;
     let listen = |listen| {
-        let mut config = Config::default();
-        config.listen = listen;
+        let mut config = Config {
+            listen,
+            ..Config::default()
+        };
         config.admin.listen.set_port(0);
         config
     };

@@ -50,8 +50,8 @@ type HandlerClient interface {
 	// An item is given up (OUTCOME_REJECTED with REASON_HANDLER_FAILED) when 10 attempts and 120 s are both over. A call
 	// may take 5 s; all these are defaults of the handler's configuration.
 	//
-	// Where an item is traced and the gateway sends traces, the call's metadata has the `traceparent` of the batch's span,
-	// to which the items' are linked.
+	// Where an item is traced and the gateway sends traces, the metadata of the call has the `traceparent` of the span of
+	// the batch, to which those of the items are linked.
 	Handle(ctx context.Context, in *HandleRequest, opts ...grpc.CallOption) (*HandleResponse, error)
 }
 
@@ -101,8 +101,8 @@ type HandlerServer interface {
 	// An item is given up (OUTCOME_REJECTED with REASON_HANDLER_FAILED) when 10 attempts and 120 s are both over. A call
 	// may take 5 s; all these are defaults of the handler's configuration.
 	//
-	// Where an item is traced and the gateway sends traces, the call's metadata has the `traceparent` of the batch's span,
-	// to which the items' are linked.
+	// Where an item is traced and the gateway sends traces, the metadata of the call has the `traceparent` of the span of
+	// the batch, to which those of the items are linked.
 	Handle(context.Context, *HandleRequest) (*HandleResponse, error)
 	mustEmbedUnimplementedHandlerServer()
 }

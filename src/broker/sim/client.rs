@@ -186,7 +186,7 @@ impl Queue {
             });
         let goodbye = self.told == self.packets.len() && !self.is_done();
         let full = self.calls.len() >= self.plan.manner.requests();
-        let due = open.or(goodbye.then_some(self.rests_until))?;
+        let due = open.or_else(|| goodbye.then_some(self.rests_until))?;
         (!full).then(|| due.max(self.rests_until))
     }
 

@@ -77,8 +77,8 @@ class HandlerServicer(object):
         An item is given up (OUTCOME_REJECTED with REASON_HANDLER_FAILED) when 10 attempts and 120 s are both over. A call
         may take 5 s; all these are defaults of the handler's configuration.
 
-        Where an item is traced and the gateway sends traces, the call's metadata has the `traceparent` of the batch's span,
-        to which the items' are linked.
+        Where an item is traced and the gateway sends traces, the metadata of the call has the `traceparent` of the span of
+        the batch, to which those of the items are linked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -224,14 +224,12 @@ impl Model {
                     }
                 }
             }
-            (Place::Letter(letter), _) => {
-                if !self.send_anew(letter.0) {
-                    let its = |taken: &&Taken| taken.place == unit.place;
-                    return match self.open.iter().find(its) {
-                        Some(taken) => compare(taken.fingerprint, format!("open {}", taken.name)),
-                        None => "forgotten".to_owned(),
-                    };
-                }
+            (Place::Letter(letter), _) if !self.send_anew(letter.0) => {
+                let its = |taken: &&Taken| taken.place == unit.place;
+                return match self.open.iter().find(its) {
+                    Some(taken) => compare(taken.fingerprint, format!("open {}", taken.name)),
+                    None => "forgotten".to_owned(),
+                };
             }
             _ => {}
         }

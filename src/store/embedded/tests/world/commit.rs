@@ -114,7 +114,7 @@ impl World {
 
 fn death(name: u64) -> Box<Death> {
     Box::new(Death {
-        cause: if name % 2 == 0 {
+        cause: if name.is_multiple_of(2) {
             Cause::Poison
         } else {
             Cause::Spent
