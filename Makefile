@@ -21,7 +21,7 @@ PYTHON := $(TOOLS)/python/bin/python
 # How long `make soak` takes.
 MINUTES := 10
 
-# One line per must-show, written by the tests named shows_*.
+# One line for each thing that is shown, written by the tests named shows_*.
 SHOWN := target/shows.txt
 
 # Builds the release in a clean clone: run alone, so that what it takes from the machine disturbs no other test.
