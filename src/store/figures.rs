@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::Store;
+use super::{LetterCounts, Store};
 use crate::metrics::{Family, Kind, Powers, Source};
 
 /// How an engine stands, and what it has done since its start. `None` is what it does not know, or has none of.
@@ -55,11 +55,11 @@ pub struct StoreSource(pub Arc<dyn Store>);
 
 impl Source for StoreSource {
     fn figures(&self) -> BoxFuture<'_, Vec<Family>> {
-        async { families(&self.0.figures().await) }.boxed()
+        async { families(&self.0.figures().await, self.0.letter_counts()) }.boxed()
     }
 }
 
-fn families(store: &Figures) -> Vec<Family> {
+fn families(store: &Figures, letters: LetterCounts) -> Vec<Family> {
     let gauge = |name, help, level: Option<u64>| {
         let mut family = Family::new(name, Kind::Gauge, help);
         if let Some(level) = level {
@@ -99,6 +99,13 @@ fn families(store: &Figures) -> Vec<Family> {
             files.level(&[("what", what)], bytes as f64);
         }
     }
+    let mut dead = Family::new(
+        "tidegate_store_dead_letters",
+        Kind::Gauge,
+        "Dead letters that wait for a person: final ones, and those that are held at the head of their order.",
+    );
+    dead.level(&[("state", "final")], letters.kept as f64);
+    dead.level(&[("state", "held")], letters.held as f64);
     vec![
         gauge(
             "tidegate_store_tail",
@@ -125,6 +132,12 @@ fn families(store: &Figures) -> Vec<Family> {
             "tidegate_store_memory_bytes",
             "Bytes in memory that no checkpoint has moved yet; of the engine in memory, of its messages.",
             Some(store.memory_bytes),
+        ),
+        dead,
+        counter(
+            "tidegate_store_dead_letters_dropped",
+            "Dead letters that went because there were more than are kept.",
+            letters.dropped,
         ),
         counter(
             "tidegate_store_damages",
