@@ -307,9 +307,11 @@ impl Core {
         let Circuit::Open { let_in, .. } = &mut backend.circuit else {
             return false;
         };
+        if *let_in || backend.suspects == 0 {
+            return false;
+        }
         let mut lanes = self.lanes.iter();
-        let others = lanes.any(|lane| lane.backend == Some(id) && !lane.oldest.is_empty());
-        if *let_in || backend.suspects == 0 || others {
+        if lanes.any(|lane| lane.backend == Some(id) && !lane.oldest.is_empty()) {
             return false;
         }
         *let_in = true;

@@ -284,12 +284,15 @@ impl Core {
         self.take_answers(call)
     }
 
-    /// Nobody waits for this request any more. Its packets go on.
+    /// Nobody waits for this request any more. Its packets go on; what only reads was for nobody else.
     pub(crate) fn hang_up(&mut self, call: CallId) {
         for (_, job) in self.open_slots(call) {
-            self.desk.jobs[job]
-                .waiters
-                .retain(|waiter| waiter.call != call);
+            let job_of = &mut self.desk.jobs[job];
+            job_of.waiters.retain(|waiter| waiter.call != call);
+            let is_read = job_of.packet.action.is_read();
+            if is_read && job_of.waiters.is_empty() && job_of.is_withdrawable() {
+                self.withdraw(job);
+            }
         }
         self.forget_call(call);
     }

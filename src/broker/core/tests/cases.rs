@@ -369,6 +369,18 @@ fn hanging_up_drops_a_waiter_and_no_packet() {
 }
 
 #[test]
+fn a_read_that_waits_for_nobody_is_not_called() {
+    let mut bench = Bench::new(vec![called("h")]);
+    bench.offer("a", vec![packet("h", "write")]);
+    let write = bench.run();
+    let gone = bench.offer("a", vec![packet("h", "read").action(Action::Read)]);
+    bench.core.hang_up(gone);
+    bench.complete(write.batch, vec![Answer::ok()]);
+    assert!(bench.runs.is_empty(), "nobody would hear it");
+    assert!(bench.core.is_idle());
+}
+
+#[test]
 fn a_ttl_ends_the_wait_in_a_lane() {
     let mut bench = Bench::new(vec![one_call(called("h"))]);
     bench.offer("a", vec![packet("h", "1")]);
