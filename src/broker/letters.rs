@@ -295,7 +295,7 @@ impl Decided {
 }
 
 const GONE: &str = "there is no such dead letter, or it was decided about already";
-const DECIDED: &str = "it is being decided about";
+const DECIDED: &str = "something is being decided about it: ask again";
 const STOPPING: &str = "the gateway is stopping";
 const SLOW: &str = "it is not on disk yet: see whether it is still listed";
 

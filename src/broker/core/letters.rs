@@ -49,9 +49,9 @@ pub(crate) enum Decision {
 /// Why nothing is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Undecided {
-    /// It is not held here.
+    /// It is not here at all.
     NotHere,
-    /// Another decision is on its way to the disk.
+    /// It is on its way to being held, or to what was decided before.
     Decided,
 }
 
@@ -154,7 +154,15 @@ impl Core {
         taken: TakenId,
         decision: Decision,
     ) -> Result<u64, Undecided> {
-        let &id = self.held.get(&taken).ok_or(Undecided::NotHere)?;
+        let Some(&id) = self.held.get(&taken) else {
+            // What is here and not held yet, or not any more, is driven: whoever asks must not finish it behind its back.
+            let is_driven = self.desk.jobs.iter().any(|job| job.taken == Some(taken));
+            return Err(if is_driven {
+                Undecided::Decided
+            } else {
+                Undecided::NotHere
+            });
+        };
         let job = &mut self.desk.jobs[id];
         if job.deciding.is_some() {
             return Err(Undecided::Decided);

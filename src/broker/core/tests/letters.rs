@@ -479,3 +479,15 @@ fn what_is_sent_anew_and_fails_again_is_a_dead_letter_again() {
     assert_eq!(bench.answers_to(same)[0].outcome, Outcome::Ok);
     assert!(bench.core.is_idle());
 }
+
+#[test]
+fn what_is_not_held_yet_is_nobody_elses_to_finish() {
+    let mut bench = Bench::new(vec![strict("h", OnDead::Stop)]);
+    let taken = bench.next_taken();
+    let unknown = bench.core.decide(bench.now, taken, Decision::Discard);
+    assert_eq!(unknown, Err(Undecided::NotHere));
+    bench.offer("a", vec![packet("h", "1").seq(1)]);
+    bench.run_take();
+    let early = bench.core.decide(bench.now, taken, Decision::Discard);
+    assert_eq!(early, Err(Undecided::Decided), "its handler has it");
+}
