@@ -10,20 +10,34 @@ pub(super) enum Side {
     Right,
 }
 
+/// What a client wrote, for a terminal: it shows what would move the cursor, or do worse.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
+}
+
 /// Lines of as many cells as there are columns.
 pub(super) fn table<L: AsRef<[String]>>(
     lines: &[L],
     columns: &[Side],
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    let cells = |line: &L| line.as_ref().iter().map(|cell| shown(cell)).collect();
+    let lines: Vec<Vec<String>> = lines.iter().map(cells).collect();
     let width = |column: usize| {
         let cells = lines.iter();
-        let widths = cells.map(|line| line.as_ref()[column].chars().count());
+        let widths = cells.map(|line| line[column].chars().count());
         widths.max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-    for line in lines {
-        let cells = line.as_ref().iter().zip(columns).zip(&widths);
+    for line in &lines {
+        let cells = line.iter().zip(columns).zip(&widths);
         let cells = cells.map(|((cell, side), &width)| match side {
             Side::Left => format!("{cell:<width$}"),
             Side::Right => format!("{cell:>width$}"),
@@ -83,6 +97,14 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text);
         }
+    }
+
+    #[test]
+    fn nothing_that_a_client_wrote_commands_the_terminal() {
+        assert_eq!(shown("a\u{1b}[2J\nb\u{9b}é"), "a\\u{1b}[2J\\nb\\u{9b}é");
+        let mut out = Vec::new();
+        table(&[["a\n\r".to_owned()]], &[Side::Left], &mut out).unwrap();
+        assert_eq!(out, b"a\\n\\r\n");
     }
 
     #[test]

@@ -22,9 +22,9 @@ pub(crate) struct Queue {
     pub(crate) free: Vec<(Id<Lane>, Id<Chain>)>,
     /// The places that are here, ascending.
     placed: VecDeque<(u64, Id<Job>)>,
-    /// Which of its packets are done, from turn `first_turn` on: the front one is not.
-    done: VecDeque<bool>,
-    first_turn: u64,
+    /// The turns of its packets that are not done, ascending: one that is held for days keeps none but its own.
+    open: VecDeque<u64>,
+    last_turn: u64,
     /// READs, each with the turn that it waits for.
     reads: VecDeque<(u64, Id<Job>)>,
 }
@@ -33,7 +33,6 @@ impl Queue {
     pub(crate) fn new(key: Option<QueueKey>) -> Self {
         Self {
             key,
-            first_turn: 1,
             ..Self::default()
         }
     }
@@ -79,33 +78,32 @@ impl Queue {
 
     /// The turn of its next packet.
     pub(crate) fn next_turn(&mut self) -> u64 {
-        self.done.push_back(false);
-        self.first_turn + self.done.len() as u64 - 1
+        self.last_turn += 1;
+        self.open.push_back(self.last_turn);
+        self.last_turn
     }
 
     /// The packet of this turn is done.
     pub(crate) fn finish_turn(&mut self, turn: u64) {
-        self.done[(turn - self.first_turn) as usize] = true;
-        while self.done.front() == Some(&true) {
-            self.done.pop_front();
-            self.first_turn += 1;
+        // Mostly the first: then nothing is moved.
+        if let Ok(at) = self.open.binary_search(&turn) {
+            self.open.remove(at);
         }
     }
 
     /// A READ waits for everything that is under way now. False: there is nothing to wait for.
     pub(crate) fn hold_read(&mut self, job: Id<Job>) -> bool {
-        if self.done.is_empty() {
+        if self.open.is_empty() {
             return false;
         }
-        let last_turn = self.first_turn + self.done.len() as u64 - 1;
-        self.reads.push_back((last_turn, job));
+        self.reads.push_back((self.last_turn, job));
         true
     }
 
     /// The next READ that waits for nothing any more.
     pub(crate) fn release_read(&mut self) -> Option<Id<Job>> {
         let &(turn, job) = self.reads.front()?;
-        if turn >= self.first_turn {
+        if self.open.front().is_some_and(|&open| open <= turn) {
             return None;
         }
         self.reads.pop_front();
@@ -120,5 +118,23 @@ impl Queue {
     /// A READ that gave up.
     pub(crate) fn forget_read(&mut self, job: Id<Job>) {
         self.reads.retain(|&(_, read)| read != job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Queue;
+
+    #[test]
+    fn one_that_is_held_keeps_nothing_of_what_goes_past_it() {
+        let mut queue = Queue::default();
+        let held = queue.next_turn();
+        for _ in 0..1_000 {
+            let turn = queue.next_turn();
+            queue.finish_turn(turn);
+        }
+        assert_eq!(queue.open, [held]);
+        queue.finish_turn(held);
+        assert!(queue.open.is_empty());
     }
 }

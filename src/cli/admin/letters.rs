@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::super::text::{Side, age, counted, size, table};
+use super::super::text::{Side, age, counted, shown, size, table};
 use super::{Error, Options, calling, calling_with, confirm, json as value, show};
 use crate::cli::Failure;
 use crate::wire::proto;
@@ -196,7 +196,7 @@ fn told(
 ) -> io::Result<()> {
     writeln!(out, "{}", counted(count, one, more))?;
     for left in left {
-        writeln!(out, "{}: {}", left.id, left.message)?;
+        writeln!(out, "{}: {}", left.id, shown(&left.message))?;
     }
     Ok(())
 }
@@ -254,7 +254,7 @@ fn write(
         for letter in letters {
             let packet = letter.packet.clone().unwrap_or_default();
             for text in &packet.text {
-                writeln!(out, "{}: {text}", letter.id)?;
+                writeln!(out, "{}: {}", letter.id, shown(text))?;
             }
             for data in &packet.data {
                 writeln!(out, "{}: {}", letter.id, data.escape_ascii())?;
