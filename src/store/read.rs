@@ -177,6 +177,32 @@ pub struct ScanLimit {
     pub bytes: usize,
 }
 
+/// What is left of a page. The first item always fits.
+#[derive(Debug)]
+pub(super) struct Room {
+    limit: ScanLimit,
+    items: usize,
+    bytes: usize,
+}
+
+impl Room {
+    pub(super) fn new(limit: ScanLimit) -> Self {
+        Self {
+            limit,
+            items: 0,
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn takes(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        let full = self.items >= self.limit.items || self.bytes > self.limit.bytes;
+        let takes = !full || self.items == 0;
+        self.items += usize::from(takes);
+        takes
+    }
+}
+
 /// A page of the log.
 #[derive(Debug, Clone, Default)]
 pub struct Page {

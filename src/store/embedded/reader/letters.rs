@@ -1,15 +1,12 @@
 //! Dead letters, with their packets.
 
-use std::collections::BTreeMap;
-
+use super::Walk;
 use crate::store::coding::Reader;
 use crate::store::embedded::levels::Shared;
 use crate::store::embedded::rows::{Key, LetterRow, Space, end_of};
+use crate::store::read::Room;
 use crate::store::{DeadLetter, Error, LetterId, PageOf, ScanLimit};
 use crate::types::HandlerName;
-
-/// Rows that are read at once.
-const TOGETHER: usize = 256;
 
 /// Of one handler or of all, after this one.
 pub(in super::super) fn dead_letters(
@@ -18,38 +15,26 @@ pub(in super::super) fn dead_letters(
     after: LetterId,
     limit: ScanLimit,
 ) -> Result<PageOf<DeadLetter>, Error> {
-    let end = end_of(&Key::named(Space::Dead, ""));
-    let mut from = Key::number(Space::Dead, after.0).next();
+    let from = Key::number(Space::Dead, after.0).next();
+    let mut rows = Walk::new(shared, from, end_of(&Key::named(Space::Dead, "")));
+    let mut room = Room::new(limit);
     let mut page = PageOf {
         items: Vec::new(),
         more: false,
     };
-    let mut bytes = 0;
-    loop {
-        let (rows, more) = shared.range(&BTreeMap::new(), &from, &end, TOGETHER)?;
-        let Some((last, _)) = rows.last() else {
-            return Ok(page);
-        };
-        from = last.next();
-        for (key, row) in rows {
-            let row = LetterRow::read(&mut Reader(row));
-            if handler.is_some_and(|handler| row.origin.handler != *handler) {
-                continue;
-            }
-            bytes += row.weight() as usize;
-            let full = page.items.len() >= limit.items || bytes > limit.bytes;
-            if full && !page.items.is_empty() {
-                page.more = true;
-                return Ok(page);
-            }
-            let number = key.last_number();
-            // It may have gone since its row was read.
-            if let Some(packet) = shared.get(&Key::number(Space::DeadPacket, number))? {
-                page.items.push(row.letter(LetterId(number), packet));
-            }
+    while let Some((key, row)) = rows.next()? {
+        let row = LetterRow::read(key.last_number(), &mut Reader(row));
+        if handler.is_some_and(|handler| row.letter.origin.handler != *handler) {
+            continue;
         }
-        if !more {
-            return Ok(page);
+        if !room.takes(row.weight() as usize) {
+            page.more = true;
+            break;
+        }
+        // It may have gone since its row was read.
+        if let Some(packet) = shared.get(&Key::number(Space::DeadPacket, key.last_number()))? {
+            page.items.push(row.with(packet));
         }
     }
+    Ok(page)
 }
