@@ -83,7 +83,8 @@ pub struct TakenId {
     pub at: u32,
 }
 
-/// The final answer to a packet that was taken earlier ([`Effect::Take`]). Where that one is not open any more, nothing happens.
+/// The final answer to a packet that was taken earlier ([`Effect::Take`]). Where that one is not open any more, nothing happens,
+/// but that it is not held either.
 #[derive(Debug)]
 pub struct Finish {
     pub taken: TakenId,

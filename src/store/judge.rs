@@ -295,6 +295,8 @@ fn close(finish: Finish, now: SystemTime, rows: &mut impl Rows) -> Result<(), Er
         finish.answer.outcome.is_final(),
         "only what is final is committed"
     );
+    // Also where the packet is gone, by damage: nobody else would ever have it go.
+    rows.release(finish.taken)?;
     let Some(opened) = rows.opened(finish.taken) else {
         return Ok(());
     };
@@ -311,7 +313,6 @@ fn close(finish: Finish, now: SystemTime, rows: &mut impl Rows) -> Result<(), Er
         awaited: finish.awaited,
         answer: &finish.answer,
     });
-    rows.release(finish.taken)?;
     rows.close(finish.taken, answer)?;
     match finish.death {
         Some(death) => rows.bury(Burial {

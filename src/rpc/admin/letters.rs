@@ -101,8 +101,10 @@ impl Admin {
 
 fn letter(dead: &DeadLetter, content: bool) -> proto::DeadLetter {
     let (letter, death) = (&dead.letter, &dead.letter.death);
-    // It could be read when it was taken.
+    // It could be read when it was taken, and is empty where damage took it: then its letter knows whose it was.
     let mut packet = proto::Packet::decode(death.packet.clone()).unwrap_or_default();
+    packet.handler = letter.origin.handler.as_str().to_owned();
+    packet.req_id = letter.req_id.to_string();
     if !content {
         packet.data.clear();
         packet.text.clear();

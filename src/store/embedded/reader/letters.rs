@@ -1,5 +1,7 @@
 //! Dead letters, with their packets.
 
+use bytes::Bytes;
+
 use super::Walk;
 use crate::store::coding::Reader;
 use crate::store::embedded::levels::Shared;
@@ -31,10 +33,19 @@ pub(in super::super) fn dead_letters(
             page.more = true;
             break;
         }
-        // It may have gone since its row was read.
-        if let Some(packet) = shared.get(&Key::number(Space::DeadPacket, key.last_number()))? {
+        if let Some(packet) = packet(shared, &key)? {
             page.items.push(row.with(packet));
         }
     }
     Ok(page)
+}
+
+/// `None`: the letter has gone since its row was read. Where the row is still there, its packet was lost with damage: there is
+/// nothing left of it, but whoever looks is to know of it, and to be able to discard it.
+fn packet(shared: &Shared, letter: &Key) -> Result<Option<Bytes>, Error> {
+    let packet = shared.get(&Key::number(Space::DeadPacket, letter.last_number()))?;
+    if packet.is_some() {
+        return Ok(packet);
+    }
+    Ok(shared.get(letter)?.map(|_| Bytes::new()))
 }
