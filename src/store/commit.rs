@@ -230,6 +230,23 @@ pub struct Origin {
     pub handler: HandlerName,
 }
 
+impl Origin {
+    /// About how much room it takes.
+    pub(super) fn size(&self) -> usize {
+        let Principal {
+            subject,
+            tenant,
+            roles,
+        } = &*self.principal;
+        let roles: usize = roles.iter().map(|role| 8 + role.len()).sum();
+        let client = self.client.as_deref();
+        let client = client.map_or(0, |client| {
+            client.tenant.len() + client.subject.len() + client.client_id.len()
+        });
+        subject.len() + tenant.len() + roles + client + self.handler.as_str().len()
+    }
+}
+
 /// What makes a repeat of a packet known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {

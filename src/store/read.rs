@@ -99,7 +99,8 @@ impl DeadLetter {
     /// About how much room it takes.
     pub(super) fn size(&self) -> usize {
         let death = &self.death;
-        256 + self.req_id.len() + death.message.len() + death.packet.len()
+        let names = self.origin.size() + self.req_id.len();
+        256 + names + death.message.len() + death.packet.len()
     }
 
     /// Nothing is dropped without a word.
