@@ -123,6 +123,18 @@ impl Outline {
     }
 }
 
+/// The `client_id` of a call that is refused, as far as it can be read: for logs.
+pub(super) fn client_id(raw: &RawBatch) -> ByteString {
+    let mut fields = Fields::of(Span::whole(&raw.0));
+    let mut found = ByteString::new();
+    while let Ok(Some((number, value))) = fields.next() {
+        if number == 2 {
+            found = value.string().unwrap_or_default();
+        }
+    }
+    found
+}
+
 /// The queue's owner that a `client_id` names; `None`: the call stands alone.
 pub(super) fn client(
     client_id: &ByteString,
