@@ -1,6 +1,7 @@
 //! What those do who run a gateway: through the command line, as it is typed, and by its own port.
 
 mod found;
+mod letters;
 mod port;
 
 use std::net::SocketAddr;

@@ -20,6 +20,7 @@ mod full_disk;
 mod generated;
 mod go_handler;
 mod guide;
+mod log_lines;
 mod metrics;
 mod mutants;
 mod named_cases;
