@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::{BuildError, bound};
-use crate::config::{Config, Left, Place};
+use crate::config::{Config, Engine, Left, Place};
 use crate::layers::{NeedsToken, Reach};
 use crate::rpc::OPEN_PAGES;
 use crate::types::Token;
@@ -47,6 +47,10 @@ impl Key {
             tracing::warn!(%address, "Admin can be reached by others: its token goes over the network as it is, so this is for one that others cannot listen to");
         }
         let place = Place::of(config, address.port());
+        if let (Engine::Embedded, Some(doubt)) = (config.store.engine, place.doubt()) {
+            let directory = config.store.path.display();
+            tracing::warn!(%directory, "commands find this gateway only by --data: {doubt}");
+        }
         let leave = |token: Option<&Token>| {
             let left = place.leave(address, token);
             left.map_err(|error| BuildError::Token(place.token_file(), error.to_string()))
@@ -54,9 +58,9 @@ impl Key {
         let (token, found, left) = match &config.admin.token {
             Some(token) => {
                 let left = match config.store.engine {
-                    crate::config::Engine::Embedded => Some(leave(None)?),
+                    Engine::Embedded => Some(leave(None)?),
                     // Who gave it the token knows where it is.
-                    crate::config::Engine::Memory => None,
+                    Engine::Memory => None,
                 };
                 let found = "it is what TIDEGATE_ADMIN__TOKEN, or `token` of [admin], says".into();
                 (token.clone(), found, left)

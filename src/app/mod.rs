@@ -210,10 +210,10 @@ impl App {
             broker.drain().await;
             // The worker ends with the last handle; the server has the other one.
             drop(broker);
+            // Before another gateway may have the port or the directory.
+            drop(left);
             closing.cancel();
             let ended = tasks.join(CLOSING).await;
-            // Before another one may have the directory.
-            drop(left);
             store.close().await;
             traces.close().await;
             ended
