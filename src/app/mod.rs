@@ -98,7 +98,7 @@ impl App {
         let node = format!("{:08x}", rand::random::<u32>());
         let hub = Hub::new(streams(node.clone()));
         let store = store::open(&config, Arc::new(hub.clone())).await?;
-        let key = Key::new(&config, admin.address)?;
+        let key = Key::new(&config, &admin)?;
         let registry = Arc::new(registry);
         if config.handlers.is_some() {
             handlers::tell_hidden(&*store, &registry).await;
@@ -149,7 +149,7 @@ impl App {
 
     /// Where those come in who run it, and where its token is found.
     pub fn admin(&self) -> (SocketAddr, &str) {
-        (self.admin.address, &self.key.rule.found)
+        (self.admin.address, &self.key.found)
     }
 
     /// Serves until `stop` ends, then drains. Dropping it ends everything at once.
@@ -172,6 +172,7 @@ impl App {
             registry: self.gateway.registry.clone(),
             metrics: self.metrics,
             trouble: health.trouble(),
+            reach: self.admin.reach(),
             stop: asked.clone(),
             drain: self.drain,
         };
