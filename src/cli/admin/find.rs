@@ -68,6 +68,13 @@ struct Target {
     token: Result<Token, String>,
 }
 
+impl Target {
+    fn at(address: SocketAddr, token: Result<Token, String>) -> Self {
+        let address = reachable(address);
+        Self { address, token }
+    }
+}
+
 impl Where {
     /// To the first that is there: one that was killed leaves its files behind.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
@@ -95,25 +102,23 @@ impl Where {
             (None, _, _) => Place::all(&config).into(),
         };
         let Findings { gateways, aside } = Findings::in_places(&places);
-        let mut targets = Vec::new();
+        let mut targets: Vec<Target> = Vec::new();
         for Found { address, token, .. } in gateways {
             let token = said.clone().map_or(token, Ok);
             match self.admin {
-                None => targets.push(Target { address, token }),
+                None => targets.push(Target::at(address, token)),
                 // The token of another gateway would be told to a stranger.
-                Some(admin) if listens_there(address, admin) => targets.push(Target {
-                    address: admin,
-                    token,
-                }),
+                Some(admin) if listens_there(address, admin) => {
+                    targets.push(Target::at(admin, token));
+                }
                 Some(_) => {}
             }
         }
-        targets.extend(self.said_target(&config, said));
-        for target in &mut targets {
-            target.address = reachable(target.address);
+        if let Some(said) = self.said_target(&config, said)
+            && targets.iter().all(|found| found.address != said.address)
+        {
+            targets.push(said);
         }
-        // What is said may be what was found.
-        targets.dedup_by_key(|target| target.address);
         if targets.is_empty() {
             return Err(Error::Nowhere(self.why_nowhere(&config, aside)).into());
         }
@@ -133,10 +138,7 @@ impl Where {
             (None, None) => return None,
         };
         let is_said = self.admin.is_some() || self.data.is_none() && listen.port() != 0;
-        is_said.then_some(Target {
-            address: listen,
-            token,
-        })
+        is_said.then(|| Target::at(listen, token))
     }
 
     fn said(&self, config: &Config) -> Result<Option<Token>, Error> {
