@@ -6,7 +6,6 @@ mod letters;
 mod show;
 
 use std::io::{self, IsTerminal as _, Write};
-use std::net::SocketAddr;
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -24,8 +23,8 @@ pub(super) use letters::DeadLetters;
 pub enum Error {
     #[error("no running gateway is found: {0}")]
     Nowhere(String),
-    #[error("no gateway answers on {0}: {1}")]
-    Away(SocketAddr, String),
+    #[error("no gateway answers on {0}")]
+    Away(String),
     #[error("there is no token: {0}")]
     NoToken(String),
     #[error("{0}")]
@@ -47,7 +46,7 @@ impl Error {
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Wrong(_) | Self::Unasked(_) => super::USAGE,
-            Self::Nowhere(_) | Self::Away(..) => 69,
+            Self::Nowhere(_) | Self::Away(_) => 69,
             Self::NoToken(_) | Self::Denied(_) => 77,
             Self::Refused(_) | Self::Declined | Self::Left(_) => 1,
         }
