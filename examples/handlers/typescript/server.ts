@@ -19,9 +19,9 @@ const answer = openTabs(options.data);
 
 function routes(router: ConnectRouter): void {
   health(router).service(Handler, {
-    handle(batch) {
+    handle(batch, call) {
       try {
-        return { results: answer.immediate(batch) };
+        return { results: answer.immediate(batch, call) };
       } catch (error) {
         // No item is to blame: the gateway calls again with all of them.
         throw new ConnectError(String(error), Code.Unavailable);
