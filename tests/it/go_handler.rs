@@ -202,15 +202,20 @@ async fn the_example_in_go_does_what_it_says() {
 async fn names_of_two_tenants_are_two_in_go_however_they_are_written() {
     let example = Example::go();
     let _process = example.start().await;
-    let names = [
-        ("a", "b/c"),
-        ("a/b", "c"),
-        ("a", "b c"),
-        ("a b", "c"),
-        ("", "\" \""),
-        ("\" \"", ""),
-    ];
-    for (number, (tenant, key)) in names.into_iter().enumerate() {
+    // However it joins them, with the handler's name between them or without.
+    let between = ["/", " ", "\" \"", "\0"].map(|joint| {
+        let handler = format!("{joint}example{joint}");
+        [joint.to_owned(), handler]
+    });
+    let names: Vec<_> = between
+        .as_flattened()
+        .iter()
+        .flat_map(|joint| {
+            let (tenant, key) = (format!("a{joint}b"), format!("b{joint}c"));
+            [("a".into(), key), (tenant, "c".into())]
+        })
+        .collect();
+    for (number, (tenant, key)) in names.iter().enumerate() {
         let item = HandleItem {
             data: vec![format!("[0, 0, \"{number}\"]").into()],
             ..update(&number.to_string(), &[])
@@ -218,7 +223,7 @@ async fn names_of_two_tenants_are_two_in_go_however_they_are_written() {
         let item = of(tenant, key, item);
         assert_eq!(example.outcomes([item]).await, [Outcome::Ok]);
     }
-    for (number, (tenant, key)) in names.into_iter().enumerate() {
+    for (number, (tenant, key)) in names.iter().enumerate() {
         let read = of(tenant, key, read());
         let text = example.handle([read]).await.remove(0).text.remove(0);
         assert_eq!(text, number.to_string(), "{key:?} of {tenant:?}");
