@@ -38,8 +38,8 @@ func open(file string) (*documents, error) {
 	})
 }
 
-// Handle does a batch in one transaction. When it answers, all of it is on disk: the texts, what each item was told, and the terms.
-// When it fails, nothing of it is, and the gateway calls again.
+// Handle does a batch in one transaction. When it answers, all of it is on disk: the texts, what each item was told, and the
+// terms. When it fails, nothing of it is, and the gateway calls again.
 func (d *documents) Handle(ctx context.Context, request *pb.HandleRequest) (*pb.HandleResponse, error) {
 	response, stopped := &pb.HandleResponse{}, map[uint32]bool{}
 	transact := d.db.Update

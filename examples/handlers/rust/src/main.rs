@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::error::Error;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Parser;
 use deadpool_postgres::{Manager, Pool, PoolError, Transaction};
@@ -163,8 +164,9 @@ struct Options {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut options = Options::parse();
-    // No statement goes on when the gateway no longer waits for it.
-    options.database.options("-c statement_timeout=4s");
+    // Nothing is waited for as long as the gateway waits for an answer.
+    let database = options.database.options("-c statement_timeout=4s");
+    database.connect_timeout(Duration::from_secs(4));
     let pool = Pool::builder(Manager::new(options.database, NoTls)).build()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
