@@ -197,7 +197,7 @@ pub fn report(failure: &Failure) -> ExitCode {
     // Whoever closed the pipe has what it wanted, as `head` has.
     if code != PIPE {
         // Whoever closed stderr does not want to know.
-        let _ = writeln!(io::stderr(), "tidegate: {failure}");
+        let _ = writeln!(anstream::stderr(), "tidegate: {failure}");
     }
     ExitCode::from(code)
 }
