@@ -28,6 +28,7 @@ mod python_handler;
 mod readme;
 mod remote;
 mod rust_handler;
+mod send;
 mod slow;
 mod soak;
 mod start_up;
