@@ -35,7 +35,16 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves clients until it is told to stop.
+    /// Serves clients until it is told to stop
+    #[command(after_help = "\
+Examples:
+  tidegate serve                                   # on 127.0.0.1:50051, everything in tidegate-data
+  tidegate serve --ephemeral --listen 127.0.0.1:0  # in memory, on a port that is free
+  tidegate serve --config tidegate.toml --log tidegate=debug
+
+SIGTERM and Ctrl-C stop it: it ends with 0 when everything that was taken is done, and with 1 when `server.drain` was over before; a
+second signal ends it at once, with 130. It ends with 64 for what is wrong in the configuration and 69 for a port or a store that it
+cannot have.")]
     Serve(Serve),
     Send(client::Send),
     Watch(client::Watch),
