@@ -10,9 +10,8 @@ use crate::wire::packet::{self, Context};
 use crate::wire::reader::Span;
 
 /// In the order of the runs.
-pub(super) fn restored(mut runs: Vec<OpenRun>) -> Vec<Restored> {
+pub(super) fn restored(mut runs: Vec<OpenRun>, now: SystemTime) -> Vec<Restored> {
     runs.sort_by_key(|run| run.id);
-    let now = SystemTime::now();
     runs.into_iter().map(|run| one(run, now)).collect()
 }
 
@@ -32,7 +31,8 @@ fn one(run: OpenRun, now: SystemTime) -> Restored {
             _ => None,
         };
         let held = kept.held;
-        let packet = Arc::new(read(kept, &mut context));
+        let packet = packet::read_taken(Span::whole(&kept.packet), &mut context);
+        let packet = Arc::new(known_by(kept, packet));
         RestoredPacket {
             taken,
             packet,

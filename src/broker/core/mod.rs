@@ -47,6 +47,7 @@ use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
 use self::arena::{Arena, Id};
+use self::arrival::req_id_key;
 use self::backend::Backend;
 use self::chain::{Chain, KeyChain};
 use self::clear::Clears;
@@ -404,13 +405,19 @@ impl Core {
             && due <= now
         {
             self.expiring.pop_first();
-            // One with a place in the store waits on: its EXPIRED uses the place up, in its turn.
-            let Job { packet, lane, .. } = &self.desk.jobs[job];
-            if packet.seq == 0 || !self.lanes[*lane].settings.is_durable() {
+            if !self.is_for_the_store(&self.desk.jobs[job]) {
                 self.desk.tell(job, expired());
                 self.withdraw(job);
             }
         }
+    }
+
+    /// Whether the store says how one that is not taken ends, in its turn: a place is used up by that, and what a place or a
+    /// req_id makes known may have its outcome already.
+    fn is_for_the_store(&self, job: &Job) -> bool {
+        let durable = self.lanes[job.lane].settings.is_durable();
+        let kept = durable && job.letter.is_none() && !job.packet.action.is_read();
+        kept && (job.packet.seq != 0 || req_id_key(&job.origin, &job.packet).is_some())
     }
 
     fn notice(&mut self, lane: Id<Lane>) {
