@@ -126,7 +126,8 @@ impl Core {
             );
             return Err(Answer::rejected(Reason::UnsupportedAction, message));
         }
-        if let Some(refusal) = unsupported(&settings, &packet) {
+        let refusal = packet.refusal.as_deref().cloned();
+        if let Some(refusal) = refusal.or_else(|| unsupported(&settings, &packet)) {
             return Err(refusal);
         }
         let (lane, holder) = self.admit(arrival, at, &packet)?;
