@@ -16,7 +16,7 @@ use super::job::{Call, Job, RequestNo};
 use super::lane::Class;
 use super::offer::Entry;
 use super::verdict::Tries;
-use super::{CallId, Core, PACKET_COST};
+use super::{CallId, Core};
 use crate::broker::Ack;
 use crate::store::{LetterId, Origin, TakenId};
 use crate::types::{Answer, Outcome, Packet, Reason};
@@ -181,6 +181,10 @@ impl Core {
     /// What is to be kept of a packet that is given up, or that it is not held any more, is on disk: it stays open.
     pub(super) fn stays_open(&mut self, id: Id<Job>, now: Instant) {
         let chains = self.chains_of(&[id]);
+        let job = &mut self.desk.jobs[id];
+        let bytes = std::mem::take(&mut job.answer_bytes);
+        let share = self.lanes[job.lane].share;
+        self.answer_is_gone(share, bytes);
         if self.desk.jobs[id].death.take().is_some() {
             self.return_to_chains(&[id]);
             self.hold_for_good(id);
@@ -301,7 +305,8 @@ impl Core {
         }
         aside.packets += 1;
         aside.bytes += size;
-        self.bytes -= size + PACKET_COST;
+        let share = self.lanes[lane].share;
+        self.shares.release(share, size);
         self.lanes[lane].release(holder, size);
         self.lanes[lane].aside += 1;
         self.desk.jobs[id].aside = true;
@@ -317,7 +322,8 @@ impl Core {
         let (size, lane) = (job.packet.size, job.lane);
         job.holder = self.lanes[lane].hold(&job.origin.principal, size);
         self.lanes[lane].aside -= 1;
-        self.bytes += size + PACKET_COST;
+        let share = self.lanes[lane].share;
+        self.shares.hold(share, size);
         if let Some(backend) = self.lanes[lane].backend {
             let aside = &mut self.backends[backend].aside;
             aside.packets -= 1;

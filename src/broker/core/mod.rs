@@ -28,6 +28,7 @@ mod owed;
 mod queue;
 mod restore;
 mod search;
+mod share;
 #[cfg(test)]
 mod sizes;
 mod snapshot;
@@ -56,6 +57,7 @@ use self::job::{Desk, Job, Slot, State};
 use self::lane::{Lane, LaneKey, Next};
 use self::queue::Queue;
 use self::search::Search;
+use self::share::Shares;
 use self::snapshot::Gone;
 use self::taken::Resume;
 use super::lanes::Selection;
@@ -84,9 +86,6 @@ pub(crate) use self::verdict::{GivenUp, reason};
 pub(crate) type CallId = Id<job::Call>;
 /// Names a batch in flight.
 pub(crate) type BatchId = Id<InFlight>;
-
-/// What a packet takes here besides its own bytes, about: without it, a million empty ones would count as nothing.
-const PACKET_COST: usize = 512;
 
 /// The state machine.
 #[derive(Debug)]
@@ -132,8 +131,7 @@ pub(crate) struct Core {
     clears: Clears,
     /// Batches that are ready whatever their lane does: answers on their way to the disk.
     outgoing: VecDeque<Run>,
-    /// Of all packets that are here, with what each takes besides its own.
-    bytes: usize,
+    shares: Shares,
     last_request: u64,
     last_item: u64,
     /// In the ids of items that are kept nowhere: another one in each start.
@@ -199,7 +197,7 @@ impl Core {
             resuming: BTreeSet::new(),
             clears: Clears::default(),
             outgoing: VecDeque::new(),
-            bytes: 0,
+            shares: Shares::default(),
             last_request: 0,
             last_item: 0,
             draining: false,
@@ -327,7 +325,8 @@ impl Core {
         let Some(backend) = lane.backend else {
             return (chains, Next::Rest);
         };
-        if lane.calls >= lane.limits.calls || self.yields_probe(id) {
+        let full = lane.calls >= lane.limits.calls || self.has_too_many_answers(lane.share);
+        if full || self.yields_probe(id) {
             return (Next::Rest, Next::Rest);
         }
         let chains = self.backends[backend].gate_chains(now, chains);
@@ -469,6 +468,7 @@ impl Core {
         self.arm(id, None);
         let lane = self.lanes.remove(id);
         self.lane_index.remove(&lane.key);
+        self.shares.leave(lane.share);
         self.gone.add(&lane.key, &lane.meter);
     }
 

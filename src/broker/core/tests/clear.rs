@@ -255,7 +255,7 @@ fn what_is_behind_a_dead_letter_that_is_held_can_be_cleared_without_it() {
         // Nothing is left of the pause that the one behind it had.
         bench.advance(Duration::from_secs(60));
         assert!(bench.core.is_idle() && bench.core.chains.is_empty());
-        assert_eq!(bench.core.bytes, 0);
+        assert_eq!(bench.core.shares.held.both(), 0);
     }
 }
 
