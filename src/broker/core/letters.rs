@@ -297,6 +297,9 @@ impl Core {
         let Some(backend) = self.lanes[lane].backend.filter(|_| !job.aside) else {
             return;
         };
+        // For how long, nobody knows: the rest of its request, or of its run, does not wait with it.
+        let job = &mut self.desk.jobs[id];
+        job.packet = Arc::new(job.packet.owned());
         let aside = &mut self.backends[backend].aside;
         let fits = aside.packets < self.settings.lane_packets
             && aside.bytes + size <= self.settings.lane_bytes;

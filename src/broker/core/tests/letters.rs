@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::bench::{Bench, durable, ids, packet};
 use crate::broker::core::{Decision, Restored, RestoredPacket, RunFinish, RunKind, Undecided};
 use crate::broker::{Ack, Selection, Settings};
 use crate::handler::{HandlerSettings, ItemId, Ordering};
 use crate::store::{Cause, Origin, TakenId};
 use crate::types::{
-    Action, Answer, ClientKey, HandlerName, OnDead, Outcome, Principal, Reason, Retry,
+    Action, Answer, ClientKey, Content, HandlerName, OnDead, Outcome, Principal, Reason, Retry,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -361,6 +363,31 @@ pub(super) fn origin(client: &str, handler: &str) -> Arc<Origin> {
         client: Some(Arc::new(key)),
         handler: HandlerName::new(handler).unwrap(),
     })
+}
+
+#[test]
+fn what_waits_for_a_person_keeps_no_request() {
+    let mut bench = Bench::new(vec![strict("h", OnDead::Stop)]);
+    let request = Bytes::from(vec![b'x'; 10_000]);
+    let packets = (1..=4).map(|seq| {
+        let mut draft = packet("h", seq.to_string()).seq(seq);
+        draft.0.raw = request.slice(1_000..2_000);
+        draft.0.content = Content::bytes(request.slice(1_100..1_200));
+        draft
+    });
+    bench.offer_as("a", "a", Ack::Accepted, packets.collect());
+    bench.answers.clear();
+    bench.run_take();
+    bench.answers.clear();
+    let run = bench.run();
+    bench.complete(run.batch, vec![Answer::ok(), no(), no(), no()]);
+    drop(run.items);
+    for _ in 0..2 {
+        bench.run_finish();
+    }
+    assert!(bench.dead.pop().is_some_and(|dead| dead.held));
+    assert_eq!(bench.core.sizes().packets, 3, "one is held, two wait");
+    assert!(request.is_unique(), "and nothing else of their request");
 }
 
 #[test]

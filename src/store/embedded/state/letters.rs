@@ -39,6 +39,9 @@ impl State {
         self.for_each_row(Space::Dead, TOGETHER, |state, key, row| {
             let row = LetterRow::read(&mut Reader(row));
             state.letters.insert(key.last_number(), &row);
+            if row.state == LetterState::Held {
+                state.holds_run(row.taken.run);
+            }
             Ok(())
         })?;
         self.tell_letters();
@@ -53,6 +56,10 @@ impl State {
             out.0.extend_from_slice(&packet);
         });
         self.letters.insert(number, &row);
+        if row.state == LetterState::Held {
+            self.holds_run(row.taken.run);
+            self.look_at_run(row.taken.run);
+        }
         self.trim_letters();
     }
 
