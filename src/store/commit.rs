@@ -231,6 +231,25 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Without a share of the buffer that brought its names.
+    pub(crate) fn owned(&self) -> Self {
+        let copy = |name: &ByteString| ByteString::from(&**name);
+        let client = |client: &Arc<ClientKey>| ClientKey {
+            tenant: copy(&client.tenant),
+            subject: copy(&client.subject),
+            client_id: copy(&client.client_id),
+        };
+        Self {
+            principal: Arc::new(Principal {
+                subject: copy(&self.principal.subject),
+                tenant: copy(&self.principal.tenant),
+                roles: self.principal.roles.iter().map(copy).collect(),
+            }),
+            client: self.client.as_ref().map(client).map(Arc::new),
+            handler: self.handler.clone(),
+        }
+    }
+
     /// About how much room it takes.
     pub(super) fn size(&self) -> usize {
         let Principal {

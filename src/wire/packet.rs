@@ -63,21 +63,21 @@ struct Draft {
     items: usize,
     /// The first thing found wrong.
     wrong: Option<String>,
+    /// It was found right before: nothing is wrong with it.
+    taken: bool,
 }
 
 pub(crate) fn read(bytes: Span<'_>, context: &mut Context) -> Read {
-    let mut draft = Draft::default();
-    if let Err(error) = draft.fields(bytes) {
-        draft.refuse(format!("cannot be read: {error}"));
-    }
-    if bytes.len() > limits::PACKET_BYTES {
-        draft.refuse(format!(
-            "has {} bytes: at most {} are taken; send it as several smaller ones",
-            bytes.len(),
-            limits::PACKET_BYTES
-        ));
-    }
-    draft.finish(bytes, context)
+    Draft::default().read(bytes, context)
+}
+
+/// What was taken stays taken, with all that it has, even where a later version of the gateway would refuse it.
+pub(crate) fn read_taken(bytes: Span<'_>, context: &mut Context) -> Packet {
+    let draft = Draft {
+        taken: true,
+        ..Draft::default()
+    };
+    draft.read(bytes, context).packet
 }
 
 /// What the packets of a call are to carry: its trace.
@@ -108,6 +108,20 @@ pub(crate) fn carry(read: &mut Read, trace: &Arc<Carried>) {
 }
 
 impl Draft {
+    fn read(mut self, bytes: Span<'_>, context: &mut Context) -> Read {
+        if let Err(error) = self.fields(bytes) {
+            self.refuse(format!("cannot be read: {error}"));
+        }
+        if bytes.len() > limits::PACKET_BYTES {
+            self.refuse(format!(
+                "has {} bytes: at most {} are taken; send it as several smaller ones",
+                bytes.len(),
+                limits::PACKET_BYTES
+            ));
+        }
+        self.finish(bytes, context)
+    }
+
     fn fields(&mut self, bytes: Span<'_>) -> Result<(), Malformed> {
         let mut fields = Fields::of(bytes);
         while let Some((number, value)) = fields.next()? {
@@ -409,6 +423,9 @@ impl Draft {
 
     /// The text may quote what the packet brought, which may be long.
     fn refuse(&mut self, wrong: impl Into<String>) {
+        if self.taken {
+            return;
+        }
         self.wrong.get_or_insert_with(|| {
             let mut wrong = wrong.into();
             wrong.truncate(beginning(&wrong, MESSAGE_BYTES).len());

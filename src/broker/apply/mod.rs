@@ -332,8 +332,10 @@ fn unit(item: RunItem, effect: impl Fn(&RunItem) -> Effect) -> Unit {
         Some(refusal) => Effect::Answer((**refusal).clone()),
         None => effect(&item),
     };
-    // A refusal is kept for a packet with a place only: others may be sent again.
-    let recorded = item.packet.seq != 0 || !matches!(effect, Effect::Answer(_));
+    // What a handler refuses is kept for a packet with a place only: others may be sent again. What ended while it waited ends
+    // for good: it may be a repeat of what has its outcome, and a repeat of it may follow.
+    let ended = item.packet.refusal.is_some();
+    let recorded = item.packet.seq != 0 || ended || !matches!(effect, Effect::Answer(_));
     Unit {
         group: item.group,
         place: match item.letter {

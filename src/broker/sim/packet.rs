@@ -96,8 +96,8 @@ impl Odds {
         if is(self.refused) {
             return Kind::Refused;
         }
-        // Without a place an EXPIRED is not recorded, and a repeat is another packet.
-        if is(self.brief) && manner.is_placed() {
+        // Where nothing makes a repeat known, it is another packet.
+        if is(self.brief) && !manner.is_flood() {
             return Kind::Brief;
         }
         let is_given_up = [

@@ -41,6 +41,9 @@ impl State {
             let number = key.last_number();
             let row = LetterRow::read(number, &mut Reader(row));
             state.letters.insert(number, &row);
+            if row.letter.state == LetterState::Held {
+                state.holds_run(row.letter.taken.run);
+            }
             Ok(())
         })?;
         self.tell_letters();
@@ -55,6 +58,11 @@ impl State {
             out.0.extend_from_slice(&packet);
         });
         self.letters.insert(number, &row);
+        let LetterRow { letter, .. } = &row;
+        if letter.state == LetterState::Held {
+            self.holds_run(letter.taken.run);
+            self.look_at_run(letter.taken.run);
+        }
         self.trim_letters();
     }
 

@@ -14,7 +14,7 @@ use crate::store::embedded::table::{Op, Table};
 use crate::store::embedded::{Embedded, Keep, Options};
 use crate::store::{
     Cause, Commit, DeadLetter, Death, Domain, Effect, Finish, Judged, Letter, LetterId,
-    LetterState, Place, Store, TakenId,
+    LetterState, OpenRun, Place, Store, TakenId, Unit,
 };
 
 fn options(checkpoint_bytes: u64) -> Options {
@@ -214,6 +214,61 @@ async fn open(store: &Embedded) -> Vec<String> {
         false => packet.req_id.to_string(),
     });
     named.collect()
+}
+
+#[tokio::test]
+async fn one_that_is_held_does_not_keep_what_came_with_it() {
+    for checkpoint_bytes in [1, 1 << 30] {
+        let disk = Arc::new(SimulatedDisk::new(1));
+        let tail = Arc::new(Recorder::default());
+        let first = store(disk.clone(), options(checkpoint_bytes), tail.clone());
+        let texts: Vec<_> = ('a'..='h')
+            .map(|name| name.to_string().repeat(10_000))
+            .collect();
+        // Of one request, so of one run.
+        let origin = take(Place::None, "").origin;
+        let packets = texts.iter().map(|text| Unit {
+            origin: origin.clone(),
+            req_id: "r".into(),
+            ..take(Place::None, text)
+        });
+        let judged = commit(&first, |commit| commit.units = packets.collect()).await;
+        let all: Vec<TakenId> = judged.iter().map(taken).collect();
+        // One of them is held, and then the others are finished, all but two.
+        commit(&first, |commit| {
+            commit.letters = vec![Letter::Hold(all[3], death("d").unwrap())];
+        })
+        .await;
+        for finish in [&all[..2], &all[4..7]] {
+            let finishes = finish.iter().map(|taken| finished(*taken, "done"));
+            commit(&first, |commit| commit.finishes = finishes.collect()).await;
+        }
+        let kept = [&texts[2], &texts[3], &texts[7]];
+        let there = |runs: Vec<OpenRun>| -> Vec<_> {
+            let packets = runs.into_iter().flat_map(|run| run.packets);
+            packets.map(|packet| (packet.packet, packet.held)).collect()
+        };
+        let before = there(first.open_runs().await.unwrap());
+        assert!(before.iter().map(|(packet, _)| packet).eq(kept));
+        let disk = Arc::new(disk.killed());
+        first.close().await;
+        let second = store(disk.clone(), options(checkpoint_bytes), tail.clone());
+        assert_eq!(there(second.open_runs().await.unwrap()), before);
+        second.close().await;
+        let looked = Inspection::on(Path::new("simulated"), &*disk, Depth::Check).unwrap();
+        assert_eq!(looked.damage, [] as [&str; 0]);
+        let runs = looked
+            .table
+            .spaces
+            .iter()
+            .find(|space| space.name == "taken packets");
+        let bytes = runs.map_or(0, |space| space.bytes);
+        assert!(
+            (30_000..40_000).contains(&bytes),
+            "{bytes} bytes of {:?}",
+            looked.table
+        );
+    }
 }
 
 #[tokio::test]
