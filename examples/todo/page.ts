@@ -1,0 +1,184 @@
+// The list on the screen. Rows stay as long as their items do, so that nobody loses the focus.
+
+import { Reason } from "tidegate/v1/packet";
+import type { Refused } from "./queue";
+import type { Todo, Todos } from "./todos";
+
+const MARKS = { create: "adding…", update: "saving…", delete: "deleting…" };
+const VERBS = { create: "Add", update: "Change", delete: "Delete" };
+
+type Row = { li: HTMLLIElement; todo: Todo };
+
+export class Page {
+  #todos: Todos;
+  #rows = new Map<string, Row>();
+  #refused = new Map<string, HTMLLIElement>();
+  #drawing = false;
+  #text = one<HTMLInputElement>("#text");
+
+  constructor(todos: Todos) {
+    this.#todos = todos;
+    one("#new").onsubmit = (event) => {
+      event.preventDefault();
+      const text = this.#text.value.trim();
+      if (text) todos.add(text);
+      this.#text.value = "";
+    };
+    one("#trouble button").onclick = () => todos.tryNow();
+    this.#text.focus();
+  }
+
+  /** Draws once for all that changes together. */
+  changed(): void {
+    if (this.#drawing) return;
+    this.#drawing = true;
+    queueMicrotask(() => {
+      this.#drawing = false;
+      this.#draw();
+    });
+  }
+
+  #draw(): void {
+    const todos = this.#todos.list();
+    this.#drawStatus();
+    this.#drawTodos(todos);
+    this.#drawRefused();
+    const left = todos.filter(({ done, pending }) => !done && pending !== "delete").length;
+    const none = this.#todos.state === "opening" ? "" : "Nothing here yet.";
+    one("#count").textContent = todos.length === 0 ? none : left === 0 ? "All done." : `${left} to do`;
+  }
+
+  #drawStatus(): void {
+    const { state, trouble, unconfirmed, address } = this.#todos;
+    const status = one("#status");
+    const words = { opening: "Connecting…", live: "Live", cut: "Not connected" }[state];
+    status.dataset["state"] = state;
+    status.textContent = unconfirmed ? `${words} · ${unconfirmed} not confirmed` : words;
+    one("#trouble").hidden = state !== "cut";
+    one("#trouble p").textContent = `${address} does not answer this page (${trouble}). It is tried again and again.`;
+  }
+
+  #drawTodos(todos: Todo[]): void {
+    const list = one("#todos");
+    const keys = new Set(todos.map(({ key }) => key));
+    for (const [key, { li }] of this.#rows) {
+      // What somebody is writing is not taken from them.
+      if (keys.has(key) || li.classList.contains("editing")) continue;
+      if (li.contains(document.activeElement)) this.#leave(li);
+      li.remove();
+      this.#rows.delete(key);
+    }
+    todos.forEach((todo, at) => {
+      const row = this.#rows.get(todo.key) ?? this.#row(todo);
+      row.todo = todo;
+      const { li } = row;
+      if (list.children[at] !== li) list.insertBefore(li, list.children[at] ?? null);
+      li.classList.toggle("done", todo.done);
+      li.classList.toggle("pending", todo.pending !== undefined);
+      one(".text", li).textContent = todo.text;
+      one(".mark", li).textContent = todo.pending ? MARKS[todo.pending] : "";
+      one<HTMLInputElement>("[type=checkbox]", li).checked = todo.done;
+      for (const control of li.querySelectorAll<HTMLInputElement>("input, button")) control.disabled = todo.pending === "delete";
+      one(".edit", li).ariaLabel = `Edit “${todo.text}”`;
+      one(".delete", li).ariaLabel = `Delete “${todo.text}”`;
+    });
+  }
+
+  #row(todo: Todo): Row {
+    const row = { li: copy("#todo"), todo };
+    this.#rows.set(todo.key, row);
+    const { li } = row;
+    const form = one<HTMLFormElement>("form", li);
+    const input = one<HTMLInputElement>("form input", li);
+    let seen = todo;
+    const edit = (editing: boolean) => {
+      li.classList.toggle("editing", editing);
+      form.hidden = !editing;
+      one("label", li).hidden = editing;
+      if (editing) {
+        seen = row.todo;
+        input.value = seen.text;
+        input.ariaLabel = `New text of “${seen.text}”`;
+        input.select();
+      } else {
+        // It may be gone by now.
+        this.changed();
+      }
+    };
+    one("[type=checkbox]", li).onchange = () => this.#todos.toggle(row.todo);
+    one(".edit", li).onclick = () => edit(!li.classList.contains("editing"));
+    one(".text", li).ondblclick = () => edit(true);
+    one(".delete", li).onclick = () => {
+      this.#leave(li);
+      edit(false);
+      this.#todos.remove(row.todo);
+    };
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      const text = input.value.trim();
+      edit(false);
+      one(".edit", li).focus();
+      if (text && text !== seen.text) this.#todos.rename(seen, text);
+    };
+    input.onkeydown = ({ key }) => {
+      if (key !== "Escape") return;
+      edit(false);
+      one(".edit", li).focus();
+    };
+    return row;
+  }
+
+  /** To where somebody who went through the list by keyboard goes on. */
+  #leave(li: HTMLLIElement): void {
+    const next = li.nextElementSibling ?? li.previousElementSibling;
+    (next?.querySelector<HTMLElement>(".delete:enabled") ?? this.#text).focus();
+  }
+
+  #drawRefused(): void {
+    const { refused } = this.#todos;
+    one("#refused").hidden = refused.length === 0;
+    const ids = new Set(refused.map(({ change }) => change.id));
+    for (const [id, li] of this.#refused) {
+      if (ids.has(id)) continue;
+      if (li.contains(document.activeElement)) this.#text.focus();
+      li.remove();
+      this.#refused.delete(id);
+    }
+    for (const refusal of refused) {
+      const li = this.#refused.get(refusal.change.id) ?? this.#refusal(refusal);
+      const { text, done } = this.#todos.wanted(refusal);
+      const mark = done ? " ✓" : "";
+      set(one(".what", li), `${VERBS[refusal.change.action]} “${text}”${mark}`);
+      set(one(".why", li), this.#why(refusal));
+    }
+  }
+
+  #refusal(refused: Refused): HTMLLIElement {
+    const li = copy("#refusal");
+    one(".retry", li).onclick = () => this.#todos.retry(refused);
+    one(".dismiss", li).onclick = () => this.#todos.dismiss(refused);
+    this.#refused.set(refused.change.id, li);
+    one("#refused ul").append(li);
+    return li;
+  }
+
+  #why(refused: Refused): string {
+    const changed = refused.reason === Reason.VERSION_MISMATCH || refused.reason === Reason.NOT_FOUND;
+    if (!changed) return refused.message || Reason[refused.reason];
+    const there = this.#todos.instead(refused);
+    return there ? `Meanwhile it became “${there.text}”${there.done ? " ✓" : ""}.` : "Meanwhile it was deleted.";
+  }
+}
+
+/** What is read out when it changes is written only then. */
+function set(element: HTMLElement, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function copy(template: string): HTMLLIElement {
+  return one<HTMLTemplateElement>(template).content.firstElementChild!.cloneNode(true) as HTMLLIElement;
+}
+
+function one<E extends HTMLElement>(selector: string, within: ParentNode = document): E {
+  return within.querySelector<E>(selector)!;
+}
