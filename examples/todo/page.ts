@@ -44,18 +44,22 @@ export class Page {
     this.#drawTodos(todos);
     this.#drawRefused();
     const left = todos.filter(({ done, pending }) => !done && pending !== "delete").length;
-    const none = this.#todos.state === "opening" ? "" : "Nothing here yet.";
+    const none = this.#todos.everLive ? "Nothing here yet." : "";
     one("#count").textContent = todos.length === 0 ? none : left === 0 ? "All done." : `${left} to do`;
   }
 
   #drawStatus(): void {
-    const { state, trouble, unconfirmed, address } = this.#todos;
+    const { state, everLive, trouble, unconfirmed, address } = this.#todos;
     const status = one("#status");
-    const words = { opening: "Connecting…", live: "Live", cut: "Not connected" }[state];
     status.dataset["state"] = state;
-    status.textContent = unconfirmed ? `${words} · ${unconfirmed} not confirmed` : words;
-    one("#trouble").hidden = state !== "cut";
-    one("#trouble p").textContent = `${address} does not answer this page (${trouble}). It is tried again and again.`;
+    set(status, { opening: "Connecting…", live: "Live", cut: "Not connected" }[state]);
+    one("#unconfirmed").textContent = unconfirmed ? `${unconfirmed} not confirmed` : "";
+    one("#trouble").hidden = !trouble;
+    const advice = everLive
+      ? "What you change is kept here, and sent as soon as it does."
+      : `Does it run, and may pages of ${location.origin} call it?`;
+    const words = state === "live" ? `Changes have to wait: ${trouble}.` : `${address} does not answer (${trouble}). ${advice}`;
+    set(one("#trouble p"), words);
   }
 
   #drawTodos(todos: Todo[]): void {
@@ -94,35 +98,39 @@ export class Page {
     const edit = (editing: boolean) => {
       li.classList.toggle("editing", editing);
       form.hidden = !editing;
-      one("label", li).hidden = editing;
-      if (editing) {
-        seen = row.todo;
-        input.value = seen.text;
-        input.ariaLabel = `New text of “${seen.text}”`;
-        input.select();
-      } else {
-        // It may be gone by now.
-        this.changed();
-      }
+      for (const element of ["label", ".edit"]) one(element, li).hidden = editing;
+    };
+    const begin = () => {
+      edit(true);
+      seen = row.todo;
+      input.value = seen.text;
+      input.ariaLabel = `New text of “${seen.text}”`;
+      input.select();
+    };
+    const finish = (text: string) => {
+      // Hiding what has the focus says once more that it lost it.
+      if (!li.classList.contains("editing")) return;
+      edit(false);
+      if (text && text !== seen.text) this.#todos.rename(seen, text);
+      // The item may be gone by now.
+      this.changed();
     };
     one("[type=checkbox]", li).onchange = () => this.#todos.toggle(row.todo);
-    one(".edit", li).onclick = () => edit(!li.classList.contains("editing"));
-    one(".text", li).ondblclick = () => edit(true);
+    one(".edit", li).onclick = begin;
+    one(".text", li).ondblclick = begin;
     one(".delete", li).onclick = () => {
       this.#leave(li);
-      edit(false);
       this.#todos.remove(row.todo);
     };
     form.onsubmit = (event) => {
       event.preventDefault();
-      const text = input.value.trim();
-      edit(false);
+      finish(input.value.trim());
       one(".edit", li).focus();
-      if (text && text !== seen.text) this.#todos.rename(seen, text);
     };
+    input.onblur = () => finish(input.value.trim());
     input.onkeydown = ({ key }) => {
       if (key !== "Escape") return;
-      edit(false);
+      finish("");
       one(".edit", li).focus();
     };
     return row;

@@ -25,8 +25,10 @@ export class Todos implements Copy {
   readonly address: string;
   /** Whether the list is as the gateway has it now. */
   state: "opening" | "live" | "cut" = "opening";
-  /** What went wrong last, in the words of whoever noticed it. */
-  trouble = "";
+  /** Whether it ever was. */
+  everLive = false;
+  /** Why it is not. */
+  #cut = "";
   /** Deleted ones stay, so that what is told late does not bring them back. */
   #known = new Map<string, Known>();
   #feed: Feed;
@@ -66,13 +68,18 @@ export class Todos implements Copy {
     const todos = new Map(there.map(({ todo }) => [todo.key, todo]));
     for (const { key, action, text } of this.#queue.changes) {
       const todo = todos.get(key);
-      if (todo || action === "create") todos.set(key, { ...read(key, text, todo), version: todo?.version, pending: action });
+      if (todo || action !== "delete") todos.set(key, { ...read(key, text, todo), version: todo?.version, pending: action });
     }
     return [...todos.values()];
   }
 
   get unconfirmed(): number {
     return this.#queue.changes.length;
+  }
+
+  /** What goes wrong, in the words of whoever noticed it. */
+  get trouble(): string {
+    return this.#cut || this.#queue.trouble;
   }
 
   get refused(): readonly Refused[] {
@@ -91,7 +98,7 @@ export class Todos implements Copy {
   }
 
   add(text: string): void {
-    this.#send("create", { key: crypto.randomUUID(), text, done: false });
+    this.#send("create", { key: newKey(), text, done: false });
   }
 
   toggle(todo: Todo): void {
@@ -117,7 +124,7 @@ export class Todos implements Copy {
     const todo = { ...this.wanted(refused), version: there?.version };
     this.dismiss(refused);
     if (there) this.#send(action === "delete" ? "delete" : "update", todo);
-    else if (action !== "delete") this.#send("create", { ...todo, key: crypto.randomUUID() });
+    else if (action !== "delete") this.#send("create", { ...todo, key: newKey() });
   }
 
   dismiss(refused: Refused): void {
@@ -137,7 +144,8 @@ export class Todos implements Copy {
 
   live(): void {
     this.state = "live";
-    this.trouble = "";
+    this.everLive = true;
+    this.#cut = "";
     // What waits can go now.
     this.#queue.pause.end();
     this.#changed();
@@ -145,7 +153,7 @@ export class Todos implements Copy {
 
   cut(why: string): void {
     this.state = "cut";
-    this.trouble = why;
+    this.#cut = why;
     this.#changed();
   }
 
@@ -174,6 +182,11 @@ export class Todos implements Copy {
 function change(action: Change["action"], { key, text, done }: Todo): Change {
   const content = action === "delete" ? {} : { text: JSON.stringify({ text, done }) };
   return { id: crypto.randomUUID(), action, key, ...content };
+}
+
+/** Those that are made at one time are in order too. */
+function newKey(): string {
+  return `${Date.now().toString(36).padStart(9, "0")}-${crypto.randomUUID()}`;
 }
 
 function content({ deleted, text, data }: Record): string | undefined {
