@@ -184,9 +184,12 @@ function change(action: Change["action"], { key, text, done }: Todo): Change {
   return { id: crypto.randomUUID(), action, key, ...content };
 }
 
-/** Those that are made at one time are in order too. */
+let made = 0;
+
+/** Those that are created at one time are in the order in which they were made. */
 function newKey(): string {
-  return `${Date.now().toString(36).padStart(9, "0")}-${crypto.randomUUID()}`;
+  made = Math.max(made + 1, Date.now());
+  return `${made.toString(36).padStart(9, "0")}-${crypto.randomUUID()}`;
 }
 
 function content({ deleted, text, data }: Record): string | undefined {

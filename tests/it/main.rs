@@ -23,6 +23,7 @@ mod guide;
 mod metrics;
 mod mutants;
 mod named_cases;
+mod page;
 mod python_handler;
 mod readme;
 mod remote;
