@@ -16,11 +16,12 @@ export type Copy = {
   replace(records: Record[]): void;
   /** This one changed, or is told once more. */
   apply(record: Record): void;
-  /** It is as the gateway has it, and stays so. */
-  live(): void;
-  /** It may be behind from now on, and why. */
-  cut(why: string): void;
+  /** What the copy is worth from now on, and what is wrong. */
+  status(state: State, trouble?: string): void;
 };
+
+/** Only what is live is as the gateway has it, and stays so. */
+export type State = "opening" | "live" | "cut";
 
 /** A hidden page lets go of its stream: browsers have six HTTP/1.1 connections for all pages of a gateway. */
 const HIDDEN = new Error("nobody looks at this page");
@@ -76,13 +77,17 @@ export class Feed {
       try {
         if (!this.#cursor) await this.#list();
         told = await this.#read();
+        this.#copy.status("opening");
       } catch (error) {
-        if (error === HIDDEN) continue;
+        if (error === HIDDEN) {
+          this.#copy.status("opening");
+          continue;
+        }
         const { code, rawMessage } = ConnectError.from(error);
         // A cursor that cannot be read will not be read the next time either.
         if (code === Code.InvalidArgument) this.#cursor = "";
         told = retryAfter(error);
-        this.#copy.cut(rawMessage);
+        this.#copy.status("cut", rawMessage);
       }
       await this.pause.wait(told);
     }
@@ -111,6 +116,8 @@ export class Feed {
     const end = new AbortController();
     const hide = () => document.hidden && end.abort(HIDDEN);
     document.addEventListener("visibilitychange", hide);
+    // It may have become hidden while there was nothing to hang up.
+    hide();
     const silent = () => end.abort(new Error("nothing was heard for too long"));
     let patience = CALL_TIMEOUT;
     let timer = setTimeout(silent, patience);
@@ -119,8 +126,8 @@ export class Feed {
       for await (const { cursor, event } of this.#gateway.events(request, { signal: end.signal })) {
         switch (event.case) {
           case "connected":
-            patience = 2.5 * durationMs(event.value.heartbeatInterval!);
-            this.#copy.live();
+            if (event.value.heartbeatInterval) patience = 2.5 * durationMs(event.value.heartbeatInterval);
+            this.#copy.status("live");
             break;
           case "heartbeat":
             this.pause.worked();
@@ -148,7 +155,7 @@ export class Feed {
     } finally {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", hide);
-      // Leaving the loop does not hang up by itself.
+      // Hangs up, whatever ended the loop.
       end.abort();
     }
   }

@@ -58,7 +58,7 @@ export class Page {
     const advice = everLive
       ? "What you change is kept here, and sent as soon as it does."
       : `Does it run, and may pages of ${location.origin} call it?`;
-    const words = state === "live" ? `Changes have to wait: ${trouble}.` : `${address} does not answer (${trouble}). ${advice}`;
+    const words = state === "live" ? `Not all is well: ${trouble}.` : `${address} does not answer (${trouble}). ${advice}`;
     set(one("#trouble p"), words);
   }
 
@@ -154,10 +154,8 @@ export class Page {
     }
     for (const refusal of refused) {
       const li = this.#refused.get(refusal.change.id) ?? this.#refusal(refusal);
-      const { text, done } = this.#todos.wanted(refusal);
-      const mark = done ? " ✓" : "";
-      set(one(".what", li), `${VERBS[refusal.change.action]} “${text}”${mark}`);
-      set(one(".why", li), this.#why(refusal));
+      one(".what", li).textContent = this.#what(refusal);
+      one(".why", li).textContent = this.#why(refusal);
     }
   }
 
@@ -167,7 +165,14 @@ export class Page {
     one(".dismiss", li).onclick = () => this.#todos.dismiss(refused);
     this.#refused.set(refused.change.id, li);
     one("#refused ul").append(li);
+    // For those who hear the page. The section itself is not there before it has something, so nobody listens to it.
+    set(one("#news"), `${one("#refused-title").textContent}: ${this.#what(refused)}`);
     return li;
+  }
+
+  #what(refused: Refused): string {
+    const { text, done } = this.#todos.wanted(refused);
+    return `${VERBS[refused.change.action]} “${text}”${done ? " ✓" : ""}`;
   }
 
   #why(refused: Refused): string {

@@ -200,8 +200,13 @@ export class Queue {
   #keep(): void {
     const name = this.#prefix + this.#client;
     const kept: Kept = { changes: this.changes, refused: this.refused };
-    if (kept.changes.length + kept.refused.length > 0) localStorage.setItem(name, JSON.stringify(kept));
-    else localStorage.removeItem(name);
+    try {
+      if (kept.changes.length + kept.refused.length > 0) localStorage.setItem(name, JSON.stringify(kept));
+      else localStorage.removeItem(name);
+    } catch {
+      // The browser has no room for it. It is sent all the same, by this page alone.
+      this.trouble = "the browser does not keep them for longer than this page";
+    }
     this.#told.changed();
   }
 }

@@ -3,7 +3,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Outcome, type PacketResult } from "tidegate/v1/packet";
 import type { Record } from "tidegate/v1/records";
-import { connect, type Copy, Feed } from "./gateway";
+import { connect, type Copy, Feed, type State } from "./gateway";
 import { type Change, Queue, type Refused } from "./queue";
 
 /** The collection. */
@@ -23,12 +23,11 @@ type Known = { version: number; deleted: boolean; created: number; todo: Todo };
 
 export class Todos implements Copy {
   readonly address: string;
-  /** Whether the list is as the gateway has it now. */
-  state: "opening" | "live" | "cut" = "opening";
-  /** Whether it ever was. */
+  /** What the list is worth. */
+  state: State = "opening";
+  /** Whether it ever was as the gateway has it. */
   everLive = false;
-  /** Why it is not. */
-  #cut = "";
+  #trouble = "";
   /** Deleted ones stay, so that what is told late does not bring them back. */
   #known = new Map<string, Known>();
   #feed: Feed;
@@ -79,7 +78,7 @@ export class Todos implements Copy {
 
   /** What goes wrong, in the words of whoever noticed it. */
   get trouble(): string {
-    return this.#cut || this.#queue.trouble;
+    return this.#trouble || this.#queue.trouble;
   }
 
   get refused(): readonly Refused[] {
@@ -142,18 +141,14 @@ export class Todos implements Copy {
     this.#changed();
   }
 
-  live(): void {
-    this.state = "live";
-    this.everLive = true;
-    this.#cut = "";
-    // What waits can go now.
-    this.#queue.pause.end();
-    this.#changed();
-  }
-
-  cut(why: string): void {
-    this.state = "cut";
-    this.#cut = why;
+  status(state: State, trouble = ""): void {
+    this.state = state;
+    this.#trouble = trouble;
+    if (state === "live") {
+      this.everLive = true;
+      // What waits can go now.
+      this.#queue.pause.end();
+    }
     this.#changed();
   }
 

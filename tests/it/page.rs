@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate_client::Client;
-use tidegate_client::proto::Packet;
+use tidegate_client::proto::{BatchRequest, Outcome, Packet};
 use tokio::time::{Instant, timeout};
 
 use crate::support::{Browser, Process, Setup, Tab, serve_files};
@@ -111,6 +111,7 @@ async fn one_list() {
     let after_kill = back.elapsed();
     assert_eq!(example.texts().await, sorted(&list));
     for tab in &tabs {
+        assert_eq!(tab.eval(REFUSED).await, 0);
         assert_eq!(tab.eval("window.stayed").await, true);
     }
     assert!(gateway.stop().await.success());
@@ -193,6 +194,58 @@ async fn what_is_not_confirmed_outlives_its_page() {
     let expected = ["buy oat milk", "water the cactus"];
     all_show(&[tab, beside], &expected).await;
     assert_eq!(example.texts().await, expected);
+    assert!(gateway.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_too_late_is_refused_with_all_that_builds_on_it() {
+    let example = Example::new().await;
+    let gateway = example.gateway.start().await;
+    let browser = Browser::start();
+    let tabs = [browser.open(&example.url).await];
+    let tab = &tabs[0];
+    tab.until(LIVE).await;
+    for item in ["buy milk", "water the plants"] {
+        add(tab, item).await;
+        settled(tab).await;
+    }
+    assert!(gateway.stop().await.success());
+    tab.until(CUT).await;
+    for text in ["buy oat milk", "buy two oat milk"] {
+        rename(tab, 1, text).await;
+    }
+    tab.click("#todos li:nth-child(2) .delete").await;
+
+    // Where the page does not look for it.
+    let gateway = Process::on(&example.data(), &[]).await;
+    let client = Client::connect(gateway.uri()).await.unwrap();
+    let listed = client.sync(Packet::list("todos", "")).await.unwrap();
+    let keys = listed.results[0].records.iter().map(|record| &record.key);
+    let [milk, plants] = keys.collect::<Vec<_>>()[..] else {
+        panic!("two were added: {listed:?}");
+    };
+    let quicker = [
+        Packet::update("todos", milk).text("buy almond milk"),
+        Packet::delete("todos", plants),
+    ];
+    let done = client.sync(BatchRequest::of(quicker)).await.unwrap();
+    assert!(
+        done.results
+            .iter()
+            .all(|result| result.outcome() == Outcome::Ok)
+    );
+    drop(client);
+    assert!(gateway.stop().await.success());
+
+    let gateway = example.gateway.start().await;
+    all_show(&tabs, &["buy almond milk"]).await;
+    // Who deletes what is gone has nothing to be told.
+    assert_eq!(tab.eval(REFUSED).await, 2);
+    assert_eq!(example.texts().await, ["buy almond milk"]);
+    for left in [1, 0] {
+        tab.click("#refused .dismiss").await;
+        tab.until(&format!("{REFUSED} === {left}")).await;
+    }
     assert!(gateway.stop().await.success());
 }
 
