@@ -1,8 +1,9 @@
 //! One small operation, as the gateway holds it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::{Answer, Content};
@@ -71,12 +72,22 @@ pub struct Packet {
     pub more: Option<Box<More>>,
     /// Of what must be equal in a repeat: req_id, handler, action, method, key, content, files and if_version.
     pub fingerprint: u64,
-    /// Its size on the wire, for every bound in bytes.
+    /// Its size on the wire, with what it has from its call: for every bound in bytes.
     pub size: usize,
-    /// Its bytes as they came, in the buffer of the request: what is kept of it once it is taken.
+    /// Its bytes as they came, in the buffer of the request.
     pub raw: Bytes,
+    /// What it has from its call.
+    pub carried: Option<Arc<Carried>>,
     /// Set where the edge found it wrong: the answer that it gets in its turn instead of being applied.
     pub refusal: Option<Box<Answer>>,
+}
+
+/// A header that a packet has from its call: one for all packets of it, which copy nothing for it while they wait.
+#[derive(Debug)]
+pub struct Carried {
+    pub header: (ByteString, ByteString),
+    /// As a packet has it on the wire. A message may be written in pieces: behind a packet's own bytes it is a part of it.
+    pub field: Bytes,
 }
 
 /// The fields of a packet that few packets have.
@@ -122,12 +133,26 @@ impl Packet {
 
     /// The trace that it is a part of, as it came.
     pub fn traceparent(&self) -> Option<&str> {
-        let mut headers = self.headers().iter();
+        let mut headers = self.headers();
         let found = headers.find(|(name, _)| *name == *TRACEPARENT);
         found.map(|(_, value)| &**value)
     }
 
-    pub fn headers(&self) -> &[(ByteString, ByteString)] {
-        self.more.as_ref().map_or(&[], |more| &more.headers)
+    /// Its own, and what it has from its call.
+    pub fn headers(&self) -> impl Iterator<Item = &(ByteString, ByteString)> {
+        let own = self.more.as_ref().map_or(&[][..], |more| &more.headers);
+        let carried = self.carried.iter().map(|carried| &carried.header);
+        own.iter().chain(carried)
+    }
+
+    /// What is kept of it once it is taken: the bytes that it came in, with what it has from its call.
+    pub fn kept(&self) -> Bytes {
+        let Some(carried) = &self.carried else {
+            return self.raw.clone();
+        };
+        let mut kept = BytesMut::with_capacity(self.raw.len() + carried.field.len());
+        kept.extend_from_slice(&self.raw);
+        kept.extend_from_slice(&carried.field);
+        kept.freeze()
     }
 }

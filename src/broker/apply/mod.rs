@@ -189,7 +189,7 @@ impl Applier {
     async fn take(&self, mut run: Run) -> Completed {
         let seqs: Vec<u64> = run.items.iter().map(|item| item.packet.seq).collect();
         let order = gather(&mut run.items);
-        let take = |item: &RunItem| Effect::Take(item.packet.raw.clone());
+        let take = |item: &RunItem| Effect::Take(item.packet.kept());
         let (judged, owed) = self.commit_units(run, take).await;
         let mut took: Vec<Option<Took>> = Vec::new();
         took.resize_with(judged.len(), || None);

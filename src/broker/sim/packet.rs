@@ -163,6 +163,7 @@ pub(super) fn packet(
         fingerprint: (queue as u64) << 32 | index as u64,
         size: rng.random_range(20..200),
         raw: Bytes::new(),
+        carried: None,
         refusal: None,
     };
     match kind {
@@ -214,6 +215,7 @@ pub(super) fn read(target: Target, index: u64) -> Arc<Packet> {
         fingerprint: 0,
         size: 20,
         raw: Bytes::new(),
+        carried: None,
         refusal: None,
     })
 }

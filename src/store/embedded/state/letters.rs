@@ -24,8 +24,9 @@ pub(super) struct Letters {
 
 impl Letters {
     fn insert(&mut self, number: u64, row: &LetterRow) {
-        match row.state {
-            LetterState::Held => drop(self.held.insert(row.taken, number)),
+        let letter = &row.letter;
+        match letter.state {
+            LetterState::Held => drop(self.held.insert(letter.taken, number)),
             LetterState::Final => {
                 self.bytes += row.weight();
                 self.kept.insert(number, row.weight());
@@ -37,8 +38,9 @@ impl Letters {
 impl State {
     pub(super) fn load_letters(&mut self) -> Result<(), Error> {
         self.for_each_row(Space::Dead, TOGETHER, |state, key, row| {
-            let row = LetterRow::read(&mut Reader(row));
-            state.letters.insert(key.last_number(), &row);
+            let number = key.last_number();
+            let row = LetterRow::read(number, &mut Reader(row));
+            state.letters.insert(number, &row);
             Ok(())
         })?;
         self.tell_letters();
@@ -47,7 +49,7 @@ impl State {
 
     pub(super) fn bury_packet(&mut self, burial: Burial) {
         let number = self.next_number();
-        let (row, packet) = LetterRow::of(burial);
+        let (row, packet) = LetterRow::of(burial.letter(LetterId(number)));
         self.put(Key::number(Space::Dead, number), |out| row.write(out));
         self.put(Key::number(Space::DeadPacket, number), |out| {
             out.0.extend_from_slice(&packet);

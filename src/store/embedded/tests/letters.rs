@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use super::store;
 use crate::store::conformance::{self, ALL, Recorder, at, finished, take, taken, unit};
+use crate::store::embedded::damage::{Damages, mend};
 use crate::store::embedded::disk::simulated::SimulatedDisk;
 use crate::store::embedded::inspect::{Depth, Inspection};
+use crate::store::embedded::open::TABLE;
+use crate::store::embedded::rows::{Key, Space};
+use crate::store::embedded::table::{Op, Table};
 use crate::store::embedded::{Embedded, Keep, Options};
 use crate::store::{
-    Cause, Commit, Death, Domain, Effect, Finish, Judged, Letter, LetterId, LetterState, Place,
-    Store, TakenId,
+    Cause, Commit, DeadLetter, Death, Domain, Effect, Finish, Judged, Letter, LetterId,
+    LetterState, Place, Store, TakenId,
 };
 
 fn options(checkpoint_bytes: u64) -> Options {
@@ -117,6 +121,88 @@ async fn they_are_there_after_a_restart_and_count_as_before() {
         let again = commit(&third, |commit| commit.units = vec![anew()]).await;
         assert_eq!(again, [Judged::Open(new)]);
     }
+}
+
+/// A directory that was closed, with two that are final and one that is held; and those.
+async fn three() -> (Arc<SimulatedDisk>, Vec<DeadLetter>) {
+    let disk = Arc::new(SimulatedDisk::new(1));
+    let store = opened(&disk);
+    let packets = ["a", "b", "c"].map(|text| take(Place::None, text));
+    let judged = commit(&store, |commit| commit.units = packets.into()).await;
+    let all: Vec<TakenId> = judged.iter().map(taken).collect();
+    commit(&store, |commit| {
+        let dead = |at: usize, text: &str| Finish {
+            death: death(text),
+            ..finished(all[at], "given up")
+        };
+        commit.finishes = vec![dead(0, "a"), dead(1, "b")];
+        commit.letters = vec![Letter::Hold(all[2], death("c").unwrap())];
+    })
+    .await;
+    let page = store.dead_letters(None, LetterId(0), ALL).await.unwrap();
+    store.close().await;
+    (disk, page.items)
+}
+
+fn opened(disk: &Arc<SimulatedDisk>) -> Embedded {
+    store(disk.clone(), options(1), Arc::new(Recorder::default()))
+}
+
+/// The table of a directory that is closed, from which rows are lost.
+fn without(disk: &Arc<SimulatedDisk>, lost: &[Key]) -> Table {
+    let table = Table::open(disk.clone(), Path::new(TABLE), 1 << 20).unwrap();
+    for key in lost {
+        let (space, rest) = (key.space(), key.rest());
+        assert!(table.get(space, rest).unwrap().is_some(), "{key:?}");
+        let gone = Op {
+            space,
+            key: rest,
+            value: None,
+        };
+        table.apply(&[gone]).unwrap();
+    }
+    table
+}
+
+#[tokio::test]
+async fn what_damage_left_of_one_is_seen_and_can_be_discarded() {
+    let (disk, before) = three().await;
+    drop(without(
+        &disk,
+        &[
+            Key::number(Space::DeadPacket, before[0].id.0),
+            Key::number(Space::Run, before[2].taken.run),
+        ],
+    ));
+    let store = opened(&disk);
+    let page = store.dead_letters(None, LetterId(0), ALL).await.unwrap();
+    let mut expected = before.clone();
+    expected[0].death.packet.clear();
+    assert_eq!(page.items, expected);
+    assert!(open(&store).await.is_empty(), "its packet is nowhere");
+    commit(&store, |commit| {
+        commit.finishes = vec![finished(before[2].taken, "discarded")];
+        commit.letters = vec![Letter::Discard(before[0].id)];
+    })
+    .await;
+    let expected = (before[1].id, LetterState::Final, "b".to_owned());
+    assert_eq!(seen(&store).await, [expected]);
+    let counts = store.letter_counts();
+    assert_eq!((counts.kept, counts.held), (1, 0));
+}
+
+#[tokio::test]
+async fn packets_of_those_that_damage_took_go_when_the_table_is_mended() {
+    let (disk, before) = three().await;
+    let table = without(&disk, &[Key::number(Space::Dead, before[0].id.0)]);
+    let packets = Space::DeadPacket as u8;
+    assert_eq!(table.len(packets).unwrap(), 3);
+    mend(&table, &Damages::default()).unwrap();
+    assert_eq!(table.len(packets).unwrap(), 2);
+    drop(table);
+    let store = opened(&disk);
+    let page = store.dead_letters(None, LetterId(0), ALL).await.unwrap();
+    assert_eq!(page.items, before[1..]);
 }
 
 /// What is open, by its req_id.
