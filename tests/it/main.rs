@@ -24,6 +24,7 @@ mod log_lines;
 mod metrics;
 mod mutants;
 mod named_cases;
+mod page;
 mod printed;
 mod python_handler;
 mod readme;
