@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, Token};
-pub use place::{Left, Place};
+pub use place::{Findings, Found, Left, Place};
 use written::Sources;
 
 /// What is true.
