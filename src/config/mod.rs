@@ -1,7 +1,9 @@
 //! The configuration, in two forms: what was written (a TOML file, and the environment over it) and what is true (a
 //! [`Config`], every value checked).
 
+mod nearest;
 mod place;
+mod problem;
 mod read;
 mod remote;
 mod section;
@@ -14,7 +16,12 @@ use std::time::Duration;
 
 use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, Token};
 pub use place::{Left, Place};
+use problem::At;
+pub use problem::{Problem, Problems};
 use written::Sources;
+
+/// Every key with its default and what it means, as a file of its own.
+pub const DEFAULT: &str = include_str!("../../config/default.toml");
 
 /// What is true.
 #[derive(Debug, Clone)]
@@ -208,7 +215,8 @@ impl Config {
         let text = match file {
             None => String::new(),
             Some(path) => std::fs::read_to_string(path).map_err(|error| {
-                Problems(vec![format!("{} cannot be read: {error}", path.display())])
+                let what = format!("{} cannot be read: {error}", path.display());
+                Problems(vec![Problem::new(At::Nowhere, what)])
             })?,
         };
         Self::checked(&text, Sources::of(file), environment)
@@ -241,17 +249,12 @@ impl Config {
             config.telemetry.otlp = read::standard(endpoint, &mut problems);
         }
         if problems.0.is_empty() {
-            Ok(config)
-        } else {
-            Err(problems)
+            return Ok(config);
         }
+        problems.0.sort();
+        Err(problems)
     }
 }
-
-/// Everything that is wrong with a configuration, told at once.
-#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration cannot be used:\n  {}", .0.join("\n  "))]
-pub struct Problems(pub Vec<String>);
 
 #[cfg(test)]
 mod tests;
