@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod bench;
+mod check;
 mod logs;
 mod serve;
 mod signals;
@@ -33,6 +34,7 @@ pub struct Arguments {
 enum Command {
     /// Serves clients until it is told to stop.
     Serve(Serve),
+    Check(check::Check),
     Lanes(admin::Lanes),
     Flush(admin::Flush),
     Clear(admin::Clear),
@@ -47,6 +49,7 @@ impl Command {
     fn name(&self) -> &'static str {
         match self {
             Self::Serve(_) => "serve",
+            Self::Check(_) => "check",
             Self::Lanes(_) => "lanes",
             Self::Flush(_) => "flush",
             Self::Clear(_) => "clear",
@@ -98,6 +101,7 @@ impl Failure {
             | Self::Misplaced(_)
             | Self::Build(
                 crate::app::BuildError::Exposed(_)
+                | crate::app::BuildError::SamePort(_)
                 | crate::app::BuildError::Handler(_)
                 | crate::app::BuildError::Traces(_),
             ) => USAGE,
@@ -139,6 +143,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(serve)) => serve::run(&serve.over(arguments.serve)),
         Some(other) if arguments.serve != Serve::default() => Err(Failure::Misplaced(other.name())),
+        Some(Command::Check(check)) => check.run(),
         Some(Command::Lanes(lanes)) => lanes.run(),
         Some(Command::Flush(flush)) => flush.run(),
         Some(Command::Clear(clear)) => clear.run(),

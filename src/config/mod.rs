@@ -1,6 +1,8 @@
 //! The configuration, in two forms: what was written (a TOML file, and the environment over it) and what is true (a
 //! [`Config`], every value checked).
 
+mod changes;
+mod flat;
 mod nearest;
 mod place;
 mod problem;
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, Token};
+pub use changes::{Change, Refusal, changes};
 pub use place::{Left, Place};
 use problem::At;
 pub use problem::{Problem, Problems};

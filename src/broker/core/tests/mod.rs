@@ -13,5 +13,6 @@ mod meter;
 mod overload;
 mod owed;
 mod random;
+mod reload;
 mod service;
 mod taken;
