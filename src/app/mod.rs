@@ -66,9 +66,7 @@ pub enum BuildError {
         "{0} can be reached by others, and the gateway does not know who calls: listen on 127.0.0.1, or say --insecure"
     )]
     Exposed(SocketAddr),
-    #[error(
-        "server.listen and admin.listen are both on port {0}: each needs a port of its own"
-    )]
+    #[error("server.listen and admin.listen are both on port {0}: each needs a port of its own")]
     SamePort(u16),
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, String),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::handlers::{self, DropCounts};
-use super::store::MessageRules;
 use super::judge;
+use super::store::MessageRules;
 use crate::broker::Broker;
 use crate::config::{Change, Config, changes};
 use crate::handler::Registry;

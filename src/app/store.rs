@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::config::{Config, Engine, TopicConfig};
-use crate::store::embedded::{Embedded, Keep, Keeping, MessageBounds, OpenError, Options, TopicRule};
+use crate::store::embedded::{
+    Embedded, Keep, Keeping, MessageBounds, OpenError, Options, TopicRule,
+};
 use crate::store::memory::{self, Memory};
 use crate::store::{Store, Tail};
 
@@ -44,8 +46,7 @@ pub(super) async fn open(config: &Config, tail: Arc<dyn Tail>) -> Result<Opened,
         Engine::Embedded => {
             let path = config.store.path.clone();
             let options = options(config);
-            let opened =
-                tokio::task::spawn_blocking(move || Embedded::open(&path, options, tail));
+            let opened = tokio::task::spawn_blocking(move || Embedded::open(&path, options, tail));
             let path = config.store.path.clone();
             let opened = opened.await;
             let store =

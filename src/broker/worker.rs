@@ -218,7 +218,9 @@ impl Worker {
                 self.clears.insert(no, (cleared, reply));
             }
             Command::Reload { handlers, reply } => {
-                handlers.into_iter().for_each(|settings| self.core.reload(settings));
+                handlers
+                    .into_iter()
+                    .for_each(|settings| self.core.reload(settings));
                 // The same.
                 let _ = reply.send(());
             }

@@ -40,7 +40,11 @@ fn found(config: &Config) -> String {
         None => "no handlers are listed, so every name is a collection".into(),
         Some(handlers) => {
             let names: Vec<_> = handlers.iter().map(|listed| listed.name.as_str()).collect();
-            format!("{} ({})", count(names.len(), "handler", "handlers"), names.join(", "))
+            format!(
+                "{} ({})",
+                count(names.len(), "handler", "handlers"),
+                names.join(", ")
+            )
         }
     };
     let topics = count(config.topics.len(), "rule for topics", "rules for topics");

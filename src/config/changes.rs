@@ -110,7 +110,10 @@ impl Display for Refusal {
                 write!(f, "{handler} needs a restart: it is not there yet")
             }
             Self::Goes(handler) => {
-                write!(f, "{handler} needs a restart: it is there, and would not be")
+                write!(
+                    f,
+                    "{handler} needs a restart: it is there, and would not be"
+                )
             }
         }
     }

@@ -11,7 +11,10 @@ fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, Problems> {
 /// What is wrong, without where it stands.
 fn wrong(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
     let problems = parse(text, environment).unwrap_err().0;
-    problems.iter().map(|problem| problem.what().to_owned()).collect()
+    problems
+        .iter()
+        .map(|problem| problem.what().to_owned())
+        .collect()
 }
 
 fn handler(config: &Config) -> &HandlerConfig {
@@ -46,7 +49,11 @@ fn what_the_default_file_has_in_comments_is_the_defaults_too() {
     let text: Vec<&str> = DEFAULT.lines().map(uncommented).collect();
     let written = parse(&text.join("\n"), &[]).unwrap();
     let examples = text.iter().filter(|line| line.ends_with(EXAMPLE));
-    assert_eq!(examples.count(), 3, "a handler's kind and address, and otlp");
+    assert_eq!(
+        examples.count(),
+        3,
+        "a handler's kind and address, and otlp"
+    );
 
     let least = "[handlers.orders]\nkind = \"grpc\"\naddresses = [\"http://127.0.0.1:7001\"]";
     let least = parse(least, &[]).unwrap();
@@ -123,7 +130,10 @@ batch = { max_packets = 0, max_bytes = \"many\" }
 fn what_is_missing_is_missing_in_its_section() {
     let text = "[server]\n[handlers.orders]\nkind = \"grpc\"";
     let told = parse(text, &[]).unwrap_err().0[0].to_string();
-    assert!(told.starts_with("2:11: handlers.orders.addresses is missing"), "{told}");
+    assert!(
+        told.starts_with("2:11: handlers.orders.addresses is missing"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -132,7 +142,12 @@ fn what_is_no_toml_is_told_with_the_rest() {
         // One line of several is wrong, and the others are judged.
         (
             "[server]\nlisten = = 1\ndrain = 5\n[store]\npath = data\nengine = \"memry\"",
-            &["2:10: not TOML", "3:9: server.drain", "5:8: not TOML", "6:10: store.engine is \"memry\": \"memory\" would"][..],
+            &[
+                "2:10: not TOML",
+                "3:9: server.drain",
+                "5:8: not TOML",
+                "6:10: store.engine is \"memry\": \"memory\" would",
+            ][..],
         ),
         // Nothing is said to be missing that may be in what could not be read.
         (
@@ -141,7 +156,10 @@ fn what_is_no_toml_is_told_with_the_rest() {
         ),
         ("[server]\nlisten = \"a", &["2:12: not TOML"]),
         ("[server\ndrain = \"30s\"", &["1:8: not TOML"]),
-        ("[server]\ndrain = 5\ndrain = 6", &["2:9: server.drain is 5", "3:1: not TOML: duplicate key"]),
+        (
+            "[server]\ndrain = 5\ndrain = 6",
+            &["2:9: server.drain is 5", "3:1: not TOML: duplicate key"],
+        ),
         ("{\"server\": 1}", &["1:1: not TOML"]),
     ] {
         let problems = parse(text, &[]).unwrap_err().0;
@@ -472,17 +490,26 @@ fn every_key_is_a_variable_too() {
         ("TIDEGATE_TELEMETRY__RATIO", "0.5"),
         ("TIDEGATE_HANDLERS__ORDERS__KIND", "grpc"),
         ("TIDEGATE_HANDLERS__ORDERS__ADDRESSES", "[\"http://a:1\"]"),
-        ("TIDEGATE_HANDLERS__ORDERS__RETRY", "{ attempts = 3, max = \"1s\" }"),
+        (
+            "TIDEGATE_HANDLERS__ORDERS__RETRY",
+            "{ attempts = 3, max = \"1s\" }",
+        ),
         ("TIDEGATE_HANDLERS__ORDERS__RETRY__BUDGET", "7s"),
         ("TIDEGATE_HANDLERS__ORDERS__BATCH__MAX_PACKETS", "8"),
-        ("TIDEGATE_TOPICS", "{ \"chat.>\" = { keep = { last = 9 } } }"),
+        (
+            "TIDEGATE_TOPICS",
+            "{ \"chat.>\" = { keep = { last = 9 } } }",
+        ),
     ];
     // The file's rules are those of the variable, and its batch goes on.
     let file = "[handlers.orders]\nbatch.calls = 2\n[topics.\"a\"]\nephemeral = 7";
     let config = parse(file, &variables).unwrap();
     assert_eq!(config.store.path, Path::new("1"));
     let token = config.admin.token.as_ref().unwrap();
-    assert_eq!((token.as_str(), config.telemetry.ratio), (variables[1].1, 0.5));
+    assert_eq!(
+        (token.as_str(), config.telemetry.ratio),
+        (variables[1].1, 0.5)
+    );
     let orders = handler(&config);
     assert_eq!((orders.batch.max_packets, orders.batch.calls), (8, 2));
     let tried = (orders.retry.attempts, orders.retry.budget, orders.retry.max);
@@ -490,14 +517,29 @@ fn every_key_is_a_variable_too() {
     let [topic] = &config.topics[..] else {
         panic!("the variable's alone");
     };
-    assert_eq!((topic.pattern.as_str(), topic.keep.last), ("chat.>", Some(9)));
+    assert_eq!(
+        (topic.pattern.as_str(), topic.keep.last),
+        ("chat.>", Some(9))
+    );
 
     let told = |variable| parse("", &[variable]).unwrap_err().0[0].to_string();
     for (variable, expected) in [
-        (("TIDEGATE_SERVER__LISEN", "x"), "TIDEGATE_SERVER__LISEN: server.lisen is not known: listen would be right"),
-        (("TIDEGATE_TOPICS", "{ \"a..b\" = {} }"), "TIDEGATE_TOPICS: topics.\"a..b\" is not a pattern"),
-        (("TIDEGATE_ADMIN__TOKEN", "[1]"), "TIDEGATE_ADMIN__TOKEN: admin.token is no text"),
-        (("TIDEGATE_ADMIN__TOKEN", "short"), "TIDEGATE_ADMIN__TOKEN: admin.token cannot be one"),
+        (
+            ("TIDEGATE_SERVER__LISEN", "x"),
+            "TIDEGATE_SERVER__LISEN: server.lisen is not known: listen would be right",
+        ),
+        (
+            ("TIDEGATE_TOPICS", "{ \"a..b\" = {} }"),
+            "TIDEGATE_TOPICS: topics.\"a..b\" is not a pattern",
+        ),
+        (
+            ("TIDEGATE_ADMIN__TOKEN", "[1]"),
+            "TIDEGATE_ADMIN__TOKEN: admin.token is no text",
+        ),
+        (
+            ("TIDEGATE_ADMIN__TOKEN", "short"),
+            "TIDEGATE_ADMIN__TOKEN: admin.token cannot be one",
+        ),
         (("TIDEGATE_", "x"), "TIDEGATE_: \"\" is not known"),
     ] {
         let told = told(variable);

@@ -23,8 +23,7 @@ fn between(that: &str, this: &str) -> Result<Vec<Change>, Vec<String>> {
         _ => FILE.replace(that, this),
     };
     let (old, new) = (parse(FILE, &[]).unwrap(), parse(&other, &[]).unwrap());
-    changes(&old, &new)
-        .map_err(|refusals| refusals.iter().map(ToString::to_string).collect())
+    changes(&old, &new).map_err(|refusals| refusals.iter().map(ToString::to_string).collect())
 }
 
 fn told(changes: &[Change]) -> Vec<String> {
@@ -89,28 +88,64 @@ fn what_needs_a_restart_is_told_with_all_else_that_does() {
         (
             "",
             "[server]\nlisten = \"127.0.0.1:1\"\ndrain = \"1s\"",
-            &["server.drain needs", "server.listen needs a restart: it is \"127.0.0.1:50051\", and would be \"127.0.0.1:1\""][..],
+            &[
+                "server.drain needs",
+                "server.listen needs a restart: it is \"127.0.0.1:50051\", and would be \"127.0.0.1:1\"",
+            ][..],
         ),
-        ("", "[log]\nformat = \"json\"", &["log.format needs a restart: it is \"text\""]),
-        ("", "[store]\nresults = \"2GiB\"\npath = \"b\"", &["store.path needs", "store.results needs"]),
+        (
+            "",
+            "[log]\nformat = \"json\"",
+            &["log.format needs a restart: it is \"text\""],
+        ),
+        (
+            "",
+            "[store]\nresults = \"2GiB\"\npath = \"b\"",
+            &["store.path needs", "store.results needs"],
+        ),
         ("", "[telemetry]\nratio = 0.5", &["telemetry.ratio needs"]),
-        ("", "[handlers.more]", &["handlers.more needs a restart: it is not there yet"]),
-        ("[handlers.bills]", "", &["handlers.bills needs a restart: it is there, and would not be"]),
-        ("[handlers.bills]", "[handlers.bills]\nkind = \"echo\"", &[
-            "handlers.bills.durable needs", "handlers.bills.kind needs", "handlers.bills.mixed_actions needs",
-        ]),
+        (
+            "",
+            "[handlers.more]",
+            &["handlers.more needs a restart: it is not there yet"],
+        ),
+        (
+            "[handlers.bills]",
+            "",
+            &["handlers.bills needs a restart: it is there, and would not be"],
+        ),
+        (
+            "[handlers.bills]",
+            "[handlers.bills]\nkind = \"echo\"",
+            &[
+                "handlers.bills.durable needs",
+                "handlers.bills.kind needs",
+                "handlers.bills.mixed_actions needs",
+            ],
+        ),
         // What could change beside it changes nothing either.
-        ("publish = [\"orders.>\"]", "isolation = \"tenant\"\nbatch.calls = 1", &["handlers.orders.isolation needs a restart: it is \"none\""]),
-        ("the-first-token-of-all", "another-token-than-the-first", &[
-            "admin.token needs a restart: it is one that is not told, and would be one that is not told",
-        ]),
+        (
+            "publish = [\"orders.>\"]",
+            "isolation = \"tenant\"\nbatch.calls = 1",
+            &["handlers.orders.isolation needs a restart: it is \"none\""],
+        ),
+        (
+            "the-first-token-of-all",
+            "another-token-than-the-first",
+            &[
+                "admin.token needs a restart: it is one that is not told, and would be one that is not told",
+            ],
+        ),
     ] {
         let told = between(that, this).unwrap_err();
         assert_eq!(told.len(), expected.len(), "{told:#?}");
         for (told, expected) in told.iter().zip(expected) {
             assert!(told.starts_with(expected), "{told} is not {expected}…");
         }
-        assert!(!told.iter().any(|line| line.contains("-token-")), "{told:?}");
+        assert!(
+            !told.iter().any(|line| line.contains("-token-")),
+            "{told:?}"
+        );
     }
 }
 
