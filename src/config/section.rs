@@ -5,7 +5,6 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::nearest::nearest;
-use super::problem::At;
 use super::written::{Part, Sources, path_of};
 use super::{Problems, units};
 
@@ -217,8 +216,8 @@ impl<'a> Section<'a> {
     /// One item of a list is wrong; told of the list.
     pub(super) fn refuse_item(&mut self, key: &str, at: usize, problem: &str) {
         let list = self.path_of(key);
-        let place = self.sources.at(&format!("{list}[{at}]"), Part::Value);
-        self.tell(place, format!("{list} {problem}"));
+        let item = format!("{list}[{at}]");
+        self.tell(&item, Part::Value, format!("{list} {problem}"));
     }
 
     /// A key has to be there. In a file that cannot be read to its end it may be.
@@ -260,13 +259,12 @@ impl<'a> Section<'a> {
     }
 
     fn problem(&mut self, path: &str, part: Part, problem: &str) {
-        let at = self.sources.at(path, part);
-        self.tell(at, format!("{path} {problem}"));
+        self.tell(path, part, format!("{path} {problem}"));
     }
 
-    fn tell(&mut self, at: At, what: String) {
-        if !self.sources.is_broken_at(&at) {
-            self.problems.add(at, what);
+    fn tell(&mut self, path: &str, part: Part, what: String) {
+        if !self.sources.is_broken_at(path) {
+            self.problems.add(self.sources.at(path, part), what);
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Sources {
     variables: BTreeMap<String, Variable>,
     /// Lines of the file that are not TOML.
     broken: BTreeSet<usize>,
+    /// One of them is a section's: nobody knows what belongs where.
+    scattered: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,9 +87,13 @@ impl Sources {
         !self.broken.is_empty()
     }
 
-    /// Whether the line of this is no TOML, which is told already.
-    pub(super) fn is_broken_at(&self, at: &At) -> bool {
-        matches!(at, At::File { spot, .. } if self.broken.contains(&spot.line))
+    /// Whether what is at this path is no TOML, which is told already: what was made of it nobody wrote.
+    pub(super) fn is_broken_at(&self, path: &str) -> bool {
+        let spots = self.spots.get(path);
+        spots.is_some_and(|spots| {
+            let lines = [spots.key.line, spots.value.line];
+            lines.iter().any(|line| self.broken.contains(line))
+        })
     }
 
     fn in_file(&self, spot: Spot) -> At {
@@ -120,6 +126,9 @@ pub(super) fn table(
     problems: &mut Problems,
 ) -> Table {
     let mut table = of_file(text, sources, problems);
+    if sources.scattered {
+        return Table::new();
+    }
     // In order of their names, so that what is told does not depend on the process's environment block.
     let mut variables: Vec<_> = environment
         .filter(|(name, _)| name.starts_with(PREFIX) && !OTHERS.contains(&name.as_str()))
@@ -133,14 +142,18 @@ pub(super) fn table(
     table
 }
 
-/// What is not TOML is told, once a line, and the rest is read nevertheless.
+/// What is not TOML is told, once a line, and the rest is read nevertheless, as far as its sections are known.
 fn of_file(text: &str, sources: &mut Sources, problems: &mut Problems) -> Table {
     let lines = Lines::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let spot = lines.spot(error.span().map_or(0, |span| span.start));
         if sources.broken.insert(spot.line) {
-            let what = format!("not TOML: {}", error.message());
+            let mut what = format!("not TOML: {}", error.message());
+            if lines.line(spot).trim_start().starts_with('[') {
+                sources.scattered = true;
+                what += "; what the sections have is judged once this is right";
+            }
             problems.add(sources.in_file(spot), what);
         }
     }
@@ -270,6 +283,11 @@ impl<'a> Lines<'a> {
         let ends = text.match_indices('\n').map(|(at, _)| at + 1);
         let starts = std::iter::once(0).chain(ends).collect();
         Self { text, starts }
+    }
+
+    fn line(&self, spot: Spot) -> &'a str {
+        let rest = &self.text[self.starts[spot.line - 1]..];
+        rest.lines().next().unwrap_or_default()
     }
 
     fn spot(&self, offset: usize) -> Spot {

@@ -59,9 +59,18 @@ batch = { max_packets = "many" }
 
 const TOLD: [(&str, &str); 5] = [
     ("3:1", "server.lisen is not known: listen would be right"),
-    ("4:9", "server.drain is 30: a time with its unit, such as \"30s\" would be right"),
-    ("6:8", "handlers.orders.kind is \"grcp\": \"grpc\" would be right"),
-    ("8:25", "handlers.orders.batch.max_packets is \"many\": a whole number from 1 on would be right"),
+    (
+        "4:9",
+        "server.drain is 30: a time with its unit, such as \"30s\" would be right",
+    ),
+    (
+        "6:8",
+        "handlers.orders.kind is \"grcp\": \"grpc\" would be right",
+    ),
+    (
+        "8:25",
+        "handlers.orders.batch.max_packets is \"many\": a whole number from 1 on would be right",
+    ),
     ("9:9", "topics.\"chat.>.all\" is not a pattern: "),
 ];
 
@@ -122,11 +131,36 @@ async fn what_no_gateway_can_run_with_is_wrong_before_it_runs() {
         bad.display().to_string()
     );
     for (text, arguments, variables, expected) in [
-        ("[server]\nlisten = \"0.0.0.0:1\"", &["check"][..], &[][..], "0.0.0.0:1 can be reached by others"),
-        ("", &["check", "--listen", "127.0.0.1:50052"], &[], "server.listen and admin.listen are both on port 50052"),
-        ("", &["check", "--log", "a=b=c"], &[], "is no filter for the log"),
-        ("", &["check"], &[("TIDEGATE_SERVER__LISEN", "x")], "TIDEGATE_SERVER__LISEN: server.lisen is not known: listen"),
-        (bad.as_str(), &["check"], &[], "the handler a: https://a cannot be used"),
+        (
+            "[server]\nlisten = \"0.0.0.0:1\"",
+            &["check"][..],
+            &[][..],
+            "0.0.0.0:1 can be reached by others",
+        ),
+        (
+            "",
+            &["check", "--listen", "127.0.0.1:50052"],
+            &[],
+            "server.listen and admin.listen are both on port 50052",
+        ),
+        (
+            "",
+            &["check", "--log", "a=b=c"],
+            &[],
+            "is no filter for the log",
+        ),
+        (
+            "",
+            &["check"],
+            &[("TIDEGATE_SERVER__LISEN", "x")],
+            "TIDEGATE_SERVER__LISEN: server.lisen is not known: listen",
+        ),
+        (
+            bad.as_str(),
+            &["check"],
+            &[],
+            "the handler a: https://a cannot be used",
+        ),
     ] {
         folder.write(text);
         let output = ended(arguments, &folder.file(), variables).await;

@@ -36,7 +36,10 @@ enum Line<'a> {
 
 fn line(line: &str) -> Line<'_> {
     let inner = line.strip_prefix("# ").unwrap_or(line);
-    if let Some(section) = inner.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    if let Some(section) = inner
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
         return Line::Section(section);
     }
     match inner.split_once(" =") {
@@ -73,7 +76,9 @@ fn reference(file: &str) -> String {
                 section = name.to_owned();
             }
             Line::Key(key, value) => {
-                let about = paragraph(&mut prose).unwrap_or_default().replace('|', "\\|");
+                let about = paragraph(&mut prose)
+                    .unwrap_or_default()
+                    .replace('|', "\\|");
                 let variable = variable(&section, key);
                 let _ = writeln!(out, "| `{key}`{variable} | {} | {about} |", default(value));
             }
@@ -119,7 +124,10 @@ fn a_file_becomes_headings_and_tables() {
         | `b.c`<br>`TIDEGATE_A__B__C` | none |  |\n\
         \n## `[b.\"x.>\"]`\n\nOf b.\n\n| key | default | what it says |\n|---|---|---|\n\
         | `d` | none; as in `\"e\"` | Other. |\n";
-    let (head, tables) = reference(file).split_once("\n## ").map(|(a, b)| (a.to_owned(), format!("\n## {b}"))).unwrap();
+    let (head, tables) = reference(file)
+        .split_once("\n## ")
+        .map(|(a, b)| (a.to_owned(), format!("\n## {b}")))
+        .unwrap();
     assert!(head.ends_with("\n\nAll of it.\n"), "{head}");
     assert_eq!(tables, expected);
 }

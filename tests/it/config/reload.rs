@@ -56,7 +56,12 @@ impl Running {
         let before = self.service.seen().len();
         let packets = (0..12).map(|_| Packet::create("orders").text("x").unordered());
         let answer = self.client.sync(BatchRequest::of(packets)).await.unwrap();
-        assert!(answer.results.iter().all(|result| result.outcome() == Outcome::Ok));
+        assert!(
+            answer
+                .results
+                .iter()
+                .all(|result| result.outcome() == Outcome::Ok)
+        );
         let calls = self.service.seen().split_off(before);
         let largest = calls.iter().map(|call| call.items.len()).max();
         assert_eq!(largest, Some(max_packets));
@@ -65,7 +70,11 @@ impl Running {
         self.published += 1;
         let publish = Packet::publish(&topic).text("hello");
         self.client.sync(publish).await.unwrap();
-        let answer = self.client.sync(Packet::list("topics", &topic)).await.unwrap();
+        let answer = self
+            .client
+            .sync(Packet::list("topics", &topic))
+            .await
+            .unwrap();
         assert_eq!(answer.results[0].messages.is_empty(), ephemeral);
     }
 }
@@ -77,20 +86,43 @@ pub(super) async fn all_or_nothing() -> String {
     let folder = Folder::with(&file(&service, 4, true, ""));
     let process = Process::spawn(&mut serve(&folder)).await;
     let client = Client::connect(process.uri()).await.unwrap();
-    let mut running = Running { folder, service, process, client, published: 0 };
-    timeout(PATIENCE, story(&mut running)).await.expect("it is done in time")
+    let mut running = Running {
+        folder,
+        service,
+        process,
+        client,
+        published: 0,
+    };
+    timeout(PATIENCE, story(&mut running))
+        .await
+        .expect("it is done in time")
 }
 
 async fn story(running: &mut Running) -> String {
     running.goes_by(4, true).await;
-    let (service, refused) = (running.service.uri(), [
-        // The first can change; what it comes with cannot.
-        ("[server]\ndrain = \"9s\"", "reload refused: server.drain needs a restart: it is \"30s\", and would be \"9s\""),
-        ("[store]\nresults = \"2GiB\"", "reload refused: store.results needs a restart: it is \"1GiB\", and would be \"2GiB\""),
-        ("[handlers.bills]", "reload refused: handlers.bills needs a restart: it is not there yet"),
-        ("[server]\nlisten = 7", "gate.toml:2:10: server.listen is 7: text in quotes would be right"),
-        ("[server", "gate.toml:1:8: not TOML: "),
-    ]);
+    let (service, refused) = (
+        running.service.uri(),
+        [
+            // The first can change; what it comes with cannot.
+            (
+                "[server]\ndrain = \"9s\"",
+                "reload refused: server.drain needs a restart: it is \"30s\", and would be \"9s\"",
+            ),
+            (
+                "[store]\nresults = \"2GiB\"",
+                "reload refused: store.results needs a restart: it is \"1GiB\", and would be \"2GiB\"",
+            ),
+            (
+                "[handlers.bills]",
+                "reload refused: handlers.bills needs a restart: it is not there yet",
+            ),
+            (
+                "[server]\nlisten = 7",
+                "gate.toml:2:10: server.listen is 7: text in quotes would be right",
+            ),
+            ("[server", "gate.toml:1:8: not TOML: "),
+        ],
+    );
     for (more, says) in refused {
         let text = file(&running.service, 2, false, more);
         running.reloads(&text, says).await;
@@ -102,20 +134,48 @@ async fn story(running: &mut Running) -> String {
     running.goes_by(4, true).await;
 
     let text = file(&running.service, 2, false, "[store]\nmessages = \"1GiB\"");
-    running.reloads(&text, "reloaded: handlers.orders.batch.max_packets is 2, and was 4").await;
-    running.process.says("reloaded: store.messages is \"1GiB\", and was not set").await;
-    running.process.says("reloaded: topics.\"live.>\".ephemeral is false, and was true").await;
+    running
+        .reloads(
+            &text,
+            "reloaded: handlers.orders.batch.max_packets is 2, and was 4",
+        )
+        .await;
+    running
+        .process
+        .says("reloaded: store.messages is \"1GiB\", and was not set")
+        .await;
+    running
+        .process
+        .says("reloaded: topics.\"live.>\".ephemeral is false, and was true")
+        .await;
     running.goes_by(2, false).await;
-    running.reloads(&text, "reloaded: the configuration says what it said before").await;
+    running
+        .reloads(
+            &text,
+            "reloaded: the configuration says what it said before",
+        )
+        .await;
 
     let other = Service::echo();
     let _there = other.begin();
     let text = text.replace(&service, &other.uri());
-    running.reloads(&text, "reloaded: handlers.orders.addresses is ").await;
+    running
+        .reloads(&text, "reloaded: handlers.orders.addresses is ")
+        .await;
     let before = running.service.seen().len();
-    running.client.sync(Packet::create("orders").text("x")).await.unwrap();
-    assert_eq!((running.service.seen().len(), other.seen().len()), (before, 1));
-    format!("{} reloads refused, each with its cause, and batches of 4 on topics that are not kept stayed so; then batches of 2, kept, at another address, in place", refused.len() + 1)
+    running
+        .client
+        .sync(Packet::create("orders").text("x"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (running.service.seen().len(), other.seen().len()),
+        (before, 1)
+    );
+    format!(
+        "{} reloads refused, each with its cause, and batches of 4 on topics that are not kept stayed so; then batches of 2, kept, at another address, in place",
+        refused.len() + 1
+    )
 }
 
 /// Whatever is reloaded meanwhile, each packet comes once, and each client's in order.
@@ -140,7 +200,12 @@ async fn nothing_is_lost_or_reordered_by_reloads_under_load() {
                     let packets = seqs.map(|seq| Packet::create("orders").text("x").seq(seq));
                     let request = BatchRequest::of(packets).client_id(format!("c{client}"));
                     let answer = gateway.sync(request).await.unwrap();
-                    assert!(answer.results.iter().all(|result| result.outcome() == Outcome::Ok));
+                    assert!(
+                        answer
+                            .results
+                            .iter()
+                            .all(|result| result.outcome() == Outcome::Ok)
+                    );
                 }
             }));
         }
@@ -152,7 +217,8 @@ async fn nothing_is_lost_or_reordered_by_reloads_under_load() {
         for round in 1.. {
             // Other connections each time, too.
             let timeout = format!("call_timeout = \"{}s\"\n[topics", 10 + round % 2);
-            let text = file(&service, 1 + round % 7, round % 2 == 0, "").replace("[topics", &timeout);
+            let text =
+                file(&service, 1 + round % 7, round % 2 == 0, "").replace("[topics", &timeout);
             folder.write(&text);
             process.signal(Signal::HUP);
             process.says("reloaded: topics.").await;
@@ -181,7 +247,10 @@ async fn a_gateway_whose_terminal_is_closed_stops() {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let name = ptsname(&terminal, Vec::new())
+        .unwrap()
+        .into_string()
+        .unwrap();
     let side = File::options().read(true).write(true).open(name).unwrap();
     let folder = Folder::with("");
     let mut command = serve(&folder);
@@ -189,7 +258,9 @@ async fn a_gateway_whose_terminal_is_closed_stops() {
     // Its own copy of the child's side.
     drop(command);
     process.signal(Signal::HUP);
-    process.says("reloaded: the configuration says what it said before").await;
+    process
+        .says("reloaded: the configuration says what it said before")
+        .await;
     drop(terminal);
     process.signal(Signal::HUP);
     let (code, log) = process.ended().await;
