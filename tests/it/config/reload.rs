@@ -244,7 +244,7 @@ async fn nothing_is_lost_or_reordered_by_reloads_under_load() {
 /// What comes then is SIGHUP as well, and nobody sees the gateway any more.
 #[tokio::test]
 async fn a_gateway_whose_terminal_is_closed_stops() {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new())
