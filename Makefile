@@ -72,9 +72,9 @@ lint: tools ## formatting, clippy, buf lint, generated code, go vet, tsc, licenc
 	cd examples/todo && npm run --silent check
 	cargo deny --log-level error check licenses bans sources
 
-generate: tools ## write the clients' committed code from proto/
+generate: tools ## write the clients' committed code from proto/, and docs/configuration.md from config/default.toml
 	BUF=$(BUF_BIN) PYTHON=$(PYTHON) sh scripts/generate.sh write
-	UPDATE_GENERATED=1 cargo test --locked --test it generated
+	UPDATE_GENERATED=1 cargo test --locked --test it -- generated config::reference
 
 STAMPS := grpcurl-$(GRPCURL) buf-$(BUF) cargo-deny-$(CARGO_DENY) nats-server-$(NATS_SERVER) \
 	protoc-gen-go-$(PROTOC_GEN_GO) protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) protoc-gen-es-$(PROTOC_GEN_ES) \

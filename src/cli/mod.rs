@@ -3,6 +3,7 @@
 mod action;
 mod admin;
 pub mod bench;
+mod check;
 mod client;
 mod complete;
 mod logs;
@@ -54,6 +55,7 @@ cannot have.")]
     Put(client::Put),
     Delete(client::Delete),
     Info(client::Info),
+    Check(check::Check),
     Lanes(admin::Lanes),
     Flush(admin::Flush),
     Clear(admin::Clear),
@@ -78,6 +80,7 @@ impl Command {
             Self::Put(_) => "put",
             Self::Delete(_) => "delete",
             Self::Info(_) => "info",
+            Self::Check(_) => "check",
             Self::Lanes(_) => "lanes",
             Self::Flush(_) => "flush",
             Self::Clear(_) => "clear",
@@ -136,6 +139,7 @@ impl Failure {
             | Self::Misplaced(_)
             | Self::Build(
                 crate::app::BuildError::Exposed(_)
+                | crate::app::BuildError::SamePort(_)
                 | crate::app::BuildError::Handler(_)
                 | crate::app::BuildError::Traces(_),
             ) => USAGE,
@@ -187,6 +191,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Put(put)) => put.run(),
         Some(Command::Delete(delete)) => delete.run(),
         Some(Command::Info(info)) => info.run(),
+        Some(Command::Check(check)) => check.run(),
         Some(Command::Lanes(lanes)) => lanes.run(),
         Some(Command::Flush(flush)) => flush.run(),
         Some(Command::Clear(clear)) => clear.run(),

@@ -12,6 +12,7 @@ mod admin;
 mod bad_input;
 mod bench_table;
 mod clean_clone;
+mod config;
 mod consolidation;
 mod contract;
 mod crashes;

@@ -82,7 +82,7 @@ impl Watch {
             };
             tokio::select! {
                 ended = following.follow() => ended,
-                () = signals.next() => {
+                _ = signals.next() => {
                     let on = match following.cursor.as_str() {
                         "" => "nothing had come".to_owned(),
                         cursor => format!("--from {cursor} goes on here"),
