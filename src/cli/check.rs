@@ -9,9 +9,14 @@ use crate::config::{Config, DEFAULT, Engine};
 
 /// Says whether `serve` with the same options could use its configuration, or all that is wrong with it
 ///
-/// It reads the file and the environment as `serve` does, and opens no port and no data directory. The exit code is 64 where
-/// something is wrong.
+/// It reads the file and the environment as `serve` does, and opens no port and no data directory.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tidegate check --default > tidegate.toml
+  tidegate check --config tidegate.toml
+
+It ends with 0, and with 64 where something is wrong: each mistake has a line, with its place.")]
 pub(super) struct Check {
     /// Print every key with its default and what it means, as a file to begin with
     #[arg(long, exclusive = true)]
