@@ -1,6 +1,9 @@
 //! The registry that a configuration asks for.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use hashbrown::HashMap;
 
 use crate::config::{Config, HandlerConfig, HandlerKind};
 use crate::handler::{
@@ -10,24 +13,72 @@ use crate::handler::{
 use crate::store::{Error, Store};
 use crate::types::{HandlerName, Retry, limits};
 
+/// Of each remote handler: messages of results that were not published, counted on when it is reloaded.
+pub(super) type DropCounts = HashMap<HandlerName, Arc<AtomicU64>>;
+
 /// `custom`: handlers of the process's own. The error is for a person.
-pub(super) fn registry(config: &Config, custom: Vec<HandlerSettings>) -> Result<Registry, String> {
+pub(super) fn registry(
+    config: &Config,
+    custom: Vec<HandlerSettings>,
+    dropped: &mut DropCounts,
+) -> Result<Registry, String> {
     let mut listed = custom;
     for handler in config.handlers.iter().flatten() {
-        let settings = settings(handler, config);
-        let name = &handler.name;
-        listed.push(settings.map_err(|error| format!("the handler {name}: {error}"))?);
+        listed.push(settings(handler, config, dropped)?);
     }
-    add_missing(&mut listed, HandlerKind::Topics, "topics", config)?;
+    for handler in besides(config) {
+        if listed.iter().all(|listed| listed.name != handler.name) {
+            listed.push(settings(&handler, config, dropped)?);
+        }
+    }
     let unlisted = match config.handlers {
         Some(_) => Unlisted::AreUnknown,
-        None => {
-            add_missing(&mut listed, HandlerKind::Echo, "echo", config)?;
-            Unlisted::AreCollections
-        }
+        None => Unlisted::AreCollections,
     };
-    let collection = settings(&built_in(HandlerKind::Records, "records"), config)?;
+    let collection = built_in(HandlerKind::Records, "records");
+    let collection = settings(&collection, config, dropped)?;
     Ok(Registry::new(listed, collection, unlisted))
+}
+
+/// The handlers that are driven otherwise by a new configuration, which has the same ones. The error is for a person.
+pub(super) fn others(
+    old: &Config,
+    new: &Config,
+    registry: &Registry,
+    dropped: &mut DropCounts,
+) -> Result<Vec<HandlerSettings>, String> {
+    let before = all(old);
+    let other_rules = rules(old) != rules(new);
+    let mut others = Vec::new();
+    for handler in all(new) {
+        let Some(was) = before.iter().find(|was| was.name == handler.name) else {
+            continue;
+        };
+        let other_drive = other_rules && publishes(&handler) || was.remote != handler.remote;
+        let present = registry.resolve(handler.name.as_str())?;
+        // What the process brought itself comes before what is there besides.
+        if *was == handler && !other_drive || present.kind == Kind::Custom {
+            continue;
+        }
+        let mut settings = settings(&handler, new, dropped)?;
+        if !other_drive {
+            // Its connections are as good as they were.
+            settings.drive = present.drive.clone();
+        }
+        others.push(settings);
+    }
+    Ok(others)
+}
+
+/// Whether the rules of topics count for what it does.
+fn publishes(handler: &HandlerConfig) -> bool {
+    let remote = handler.remote.as_ref();
+    handler.kind == HandlerKind::Topics || remote.is_some_and(|remote| !remote.publish.is_empty())
+}
+
+fn all(config: &Config) -> Vec<HandlerConfig> {
+    let listed = config.handlers.iter().flatten().cloned();
+    listed.chain(besides(config)).collect()
 }
 
 /// Records that nobody reaches, because a configuration came that does not list their collections.
@@ -51,16 +102,16 @@ async fn hidden(store: &dyn Store, registry: &Registry) -> Result<Vec<String>, E
     Ok(names)
 }
 
-fn add_missing(
-    listed: &mut Vec<HandlerSettings>,
-    kind: HandlerKind,
-    name: &str,
-    config: &Config,
-) -> Result<(), String> {
-    if listed.iter().all(|handler| handler.name.as_str() != name) {
-        listed.push(settings(&built_in(kind, name), config)?);
+/// Handlers that are there although nobody lists them.
+fn besides(config: &Config) -> Vec<HandlerConfig> {
+    let topics = built_in(HandlerKind::Topics, "topics");
+    let mut besides = vec![topics];
+    if config.handlers.is_none() {
+        besides.push(built_in(HandlerKind::Echo, "echo"));
     }
-    Ok(())
+    let listed: Vec<_> = config.handlers.iter().flatten().collect();
+    besides.retain(|handler| listed.iter().all(|listed| listed.name != handler.name));
+    besides
 }
 
 fn built_in(kind: HandlerKind, name: &str) -> HandlerConfig {
@@ -77,7 +128,11 @@ fn built_in(kind: HandlerKind, name: &str) -> HandlerConfig {
     }
 }
 
-fn settings(handler: &HandlerConfig, config: &Config) -> Result<HandlerSettings, String> {
+fn settings(
+    handler: &HandlerConfig,
+    config: &Config,
+    dropped: &mut DropCounts,
+) -> Result<HandlerSettings, String> {
     let (kind, drive) = match handler.kind {
         HandlerKind::Records => (Kind::Records, Drive::Planned(Arc::new(Records))),
         HandlerKind::Topics => {
@@ -87,7 +142,7 @@ fn settings(handler: &HandlerConfig, config: &Config) -> Result<HandlerSettings,
         HandlerKind::Echo => (Kind::Echo, Drive::Called(Arc::new(Echo))),
         HandlerKind::Grpc => (
             Kind::Grpc,
-            Drive::Called(Arc::new(remote(handler, config)?)),
+            Drive::Called(Arc::new(remote(handler, config, dropped)?)),
         ),
     };
     Ok(HandlerSettings {
@@ -109,11 +164,16 @@ fn rules(config: &Config) -> TopicRules {
     TopicRules { ephemeral }
 }
 
-fn remote(handler: &HandlerConfig, config: &Config) -> Result<Remote, String> {
+fn remote(
+    handler: &HandlerConfig,
+    config: &Config,
+    dropped: &mut DropCounts,
+) -> Result<Remote, String> {
+    let name = &handler.name;
     let remote = handler.remote.clone();
-    let remote = remote.ok_or("a handler of kind grpc has addresses")?;
-    Remote::new(RemoteSettings {
-        name: handler.name.clone(),
+    let remote = remote.ok_or_else(|| format!("the handler {name}: it has no addresses"))?;
+    let remote = Remote::new(RemoteSettings {
+        name: name.clone(),
         addresses: remote.addresses,
         call_timeout: remote.call_timeout,
         ca: remote.ca,
@@ -121,5 +181,7 @@ fn remote(handler: &HandlerConfig, config: &Config) -> Result<Remote, String> {
             allowed: remote.publish,
             rules: rules(config),
         },
-    })
+        dropped: dropped.entry(name.clone()).or_default().clone(),
+    });
+    remote.map_err(|error| format!("the handler {name}: {error}"))
 }

@@ -4,12 +4,13 @@ mod admin;
 mod canary;
 mod handlers;
 mod health;
+mod reload;
 mod server;
 mod store;
 mod tasks;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::admin::{Key, Port};
 use self::canary::Canary;
+use self::handlers::DropCounts;
 use self::health::Health;
+use self::reload::Reload;
+pub use self::reload::{NotReloaded, Reloads};
+use self::store::Opened;
 use self::tasks::Tasks;
 use crate::broker::{self, Worker};
 use crate::config::{Config, Exposure};
@@ -51,6 +56,8 @@ pub struct App {
     metrics: Arc<metrics::Registry>,
     worker: Worker,
     drain: Duration,
+    reload: Reload,
+    reloads: Reloads,
 }
 
 /// Why there is no gateway. The text says what would be right.
@@ -60,6 +67,8 @@ pub enum BuildError {
         "{0} can be reached by others, and the gateway does not know who calls: listen on 127.0.0.1, or say --insecure"
     )]
     Exposed(SocketAddr),
+    #[error("server.listen and admin.listen are both on port {0}: each needs a port of its own")]
+    SamePort(u16),
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, String),
     #[error("cannot leave the token of Admin in {}: {}", .0.display(), .1)]
@@ -90,15 +99,17 @@ pub enum RunError {
 impl App {
     /// `custom`: handlers of the process's own, beside the configured ones.
     pub async fn build(config: Config, custom: Vec<HandlerSettings>) -> Result<Self, BuildError> {
-        let reach = reach(&config)?;
+        let reach = judge(&config)?;
         // Before anything else: a port in use is the commonest mistake, and nothing else should have happened then.
         let (listener, address) = bound(config.listen, "--listen")?;
         let admin = Port::bind(&config)?;
 
-        let registry = handlers::registry(&config, custom).map_err(BuildError::Handler)?;
+        let mut dropped = DropCounts::default();
+        let registry = handlers::registry(&config, custom, &mut dropped);
+        let registry = registry.map_err(BuildError::Handler)?;
         let node = format!("{:08x}", rand::random::<u32>());
         let hub = Hub::new(streams(node.clone()));
-        let store = store::open(&config, Arc::new(hub.clone())).await?;
+        let Opened { store, messages } = store::open(&config, Arc::new(hub.clone())).await?;
         let key = Key::new(&config, &admin)?;
         let registry = Arc::new(registry);
         if config.handlers.is_some() {
@@ -113,6 +124,15 @@ impl App {
         // Before anything is offered: what was taken and is not finished goes first.
         let open = store.open_runs().await;
         worker.restore(open.map_err(|error| BuildError::Restore(error.to_string()))?);
+        let (reloads, asked) = reload::channel();
+        let drain = config.drain;
+        let reload = Reload {
+            config,
+            dropped,
+            messages,
+            registry: registry.clone(),
+            asked,
+        };
         let refused = Refused::default();
         let mut metrics = metrics::Registry::default();
         metrics.add(broker::Figures::new(&broker, registry.clone()));
@@ -139,7 +159,9 @@ impl App {
             key,
             metrics: Arc::new(metrics),
             worker,
-            drain: config.drain,
+            drain,
+            reload,
+            reloads,
         })
     }
 
@@ -153,8 +175,13 @@ impl App {
         (self.admin.address, &self.key.found)
     }
 
+    /// Takes new configurations to it while it runs.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
+    }
+
     /// Serves until `stop` ends, then drains. Dropping it ends everything at once.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
         let health = Health::serving().await;
         let (closing, left) = (CancellationToken::new(), self.key.left);
         let (broker, hub, store, stopping) = (
@@ -196,6 +223,7 @@ impl App {
         tokio::select! {
             () = stop => {}
             () = asked.cancelled() => {}
+            () = self.reload.run(&broker) => {}
             error = tasks.ended() => return Err(error),
         }
         tracing::info!(
@@ -224,6 +252,26 @@ impl App {
             .await
             .unwrap_or(Err(RunError::Drain(self.drain)))
     }
+}
+
+/// Refuses what cannot be run, without opening a port or a store. To be called inside a runtime.
+pub fn check(config: &Config) -> Result<(), BuildError> {
+    judge(config)?;
+    let registry = handlers::registry(config, Vec::new(), &mut DropCounts::default());
+    registry.map_err(BuildError::Handler)?;
+    Ok(())
+}
+
+/// What is wrong with a configuration although each of its values could be right.
+fn judge(config: &Config) -> Result<Reach, BuildError> {
+    let reach = reach(config)?;
+    let (clients, admin) = (config.listen, config.admin.listen);
+    let meet = |a: IpAddr, b: IpAddr| a == b || a.is_unspecified() || b.is_unspecified();
+    let same = clients.port() == admin.port() && meet(clients.ip(), admin.ip());
+    if same && clients.port() != 0 {
+        return Err(BuildError::SamePort(clients.port()));
+    }
+    Ok(reach)
 }
 
 fn reach(config: &Config) -> Result<Reach, BuildError> {

@@ -6,36 +6,61 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Config, Engine, TopicConfig};
-use crate::store::embedded::{Embedded, Keep, MessageBounds, OpenError, Options, TopicRule};
+use crate::store::embedded::{
+    Embedded, Keep, Keeping, MessageBounds, OpenError, Options, TopicRule,
+};
 use crate::store::memory::{self, Memory};
 use crate::store::{Store, Tail};
 
 /// What is in memory before it moves, at most and at least: a part of what is kept of messages, as whole parts are removed.
 const CHECKPOINT: (u64, u64) = (4 << 20, 64 << 20);
 
-pub(super) async fn open(
-    config: &Config,
-    tail: Arc<dyn Tail>,
-) -> Result<Arc<dyn Store>, OpenError> {
+/// A store that is open.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn Store>,
+    /// Where its engine has some that can change.
+    pub(super) messages: Option<MessageRules>,
+}
+
+/// Says for how long messages are kept.
+#[derive(Debug)]
+pub(super) struct MessageRules(Keeping);
+
+impl MessageRules {
+    pub(super) fn set(&self, config: &Config) {
+        let keep = keep(config);
+        self.0.set(keep.messages, keep.topics);
+    }
+}
+
+pub(super) async fn open(config: &Config, tail: Arc<dyn Tail>) -> Result<Opened, OpenError> {
     match config.store.engine {
         Engine::Memory => {
             let mut keep = memory::Keep::default();
             if let Some(messages) = config.store.messages {
                 keep.message_bytes = usize::try_from(messages).unwrap_or(usize::MAX);
             }
-            Ok(Arc::new(Memory::new(keep, tail)))
+            Ok(Opened {
+                store: Arc::new(Memory::new(keep, tail)),
+                messages: None,
+            })
         }
         Engine::Embedded => {
             let path = config.store.path.clone();
             let options = options(config);
             let opened = tokio::task::spawn_blocking(move || {
                 make_directory(&path);
-                Embedded::open(&path, options, tail).map(|store| Arc::new(store) as Arc<dyn Store>)
+                Embedded::open(&path, options, tail)
             });
             let path = config.store.path.clone();
-            opened
-                .await
-                .unwrap_or_else(|error| Err(OpenError::Io(path, error.to_string())))
+            let opened = opened.await;
+            let store =
+                opened.unwrap_or_else(|error| Err(OpenError::Io(path, error.to_string())))?;
+            Ok(Opened {
+                messages: Some(MessageRules(store.keeping())),
+                store: Arc::new(store),
+            })
         }
     }
 }

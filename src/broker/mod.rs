@@ -32,7 +32,7 @@ use self::core::Core;
 use self::letters::Shelf;
 use self::recall::Recalls;
 use self::worker::Command;
-use crate::handler::Registry;
+use crate::handler::{HandlerSettings, Registry};
 use crate::store::Store;
 use crate::types::{Answer, ClientKey, Packet, Principal, Reason};
 
@@ -176,6 +176,12 @@ impl Broker {
     /// What is named, and waits, gets its final answer. Ends when everyone is told. Dropping the future takes nothing back.
     pub async fn clear(&self, selection: Selection) -> Result<Cleared, Stopping> {
         self.ask(|reply| Command::Clear { selection, reply }).await
+    }
+
+    /// Handlers that are listed are driven by these settings from now on, all at once; they may differ in `batch`, `retry` and
+    /// what is called. What is in flight ends as it began.
+    pub async fn reload(&self, handlers: Vec<HandlerSettings>) -> Result<(), Stopping> {
+        self.ask(|reply| Command::Reload { handlers, reply }).await
     }
 
     async fn ask<T>(

@@ -20,6 +20,7 @@ use super::core::{
 use super::lanes::{Cleared, Flushed, LaneView, Selection};
 use super::restore::restored;
 use super::{Request, Response};
+use crate::handler::HandlerSettings;
 use crate::store::{OpenRun, TakenId};
 use crate::types::{HandlerName, Outcome, Reason};
 
@@ -63,6 +64,11 @@ pub(super) enum Command {
     Clear {
         selection: Selection,
         reply: oneshot::Sender<Cleared>,
+    },
+    /// These handlers are driven by other settings from now on, all at once.
+    Reload {
+        handlers: Vec<HandlerSettings>,
+        reply: oneshot::Sender<()>,
     },
     /// What there is to see.
     Look(oneshot::Sender<Seen>),
@@ -210,6 +216,13 @@ impl Worker {
             Command::Clear { selection, reply } => {
                 let (no, cleared) = self.core.clear_lanes(Instant::now(), &selection);
                 self.clears.insert(no, (cleared, reply));
+            }
+            Command::Reload { handlers, reply } => {
+                handlers
+                    .into_iter()
+                    .for_each(|settings| self.core.reload(settings));
+                // The same.
+                let _ = reply.send(());
             }
             Command::Look(reply) => {
                 let seen = Seen {

@@ -7,14 +7,17 @@ use tracing_subscriber::EnvFilter;
 use super::Failure;
 use crate::config::LogFormat;
 
-/// `filter`: what is written, as `tracing` reads it.
-pub(super) fn start(format: LogFormat, filter: &str) -> Result<(), Failure> {
+/// What is logged, as `tracing` reads it.
+pub(super) fn filter(filter: &str) -> Result<EnvFilter, Failure> {
     let parsed = EnvFilter::builder().parse(filter);
-    let filter = parsed.map_err(|error| {
+    parsed.map_err(|error| {
         Failure::Filter(format!(
             "{filter:?} is no filter for the log ({error}): \"info\" or \"tidegate=debug\" would be right"
         ))
-    })?;
+    })
+}
+
+pub(super) fn start(format: LogFormat, filter: EnvFilter) {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -23,5 +26,4 @@ pub(super) fn start(format: LogFormat, filter: &str) -> Result<(), Failure> {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),
     }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 mod action;
 mod admin;
 pub mod bench;
+mod check;
 mod client;
 mod complete;
 mod logs;
@@ -35,7 +36,16 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves clients until it is told to stop.
+    /// Serves clients until it is told to stop
+    #[command(after_help = "\
+Examples:
+  tidegate serve                                   # on 127.0.0.1:50051, everything in tidegate-data
+  tidegate serve --ephemeral --listen 127.0.0.1:0  # in memory, on a port that is free
+  tidegate serve --config tidegate.toml --log tidegate=debug
+
+SIGTERM and Ctrl-C stop it: it ends with 0 when everything that was taken is done, and with 1 when `server.drain` was over before; a
+second signal ends it at once, with 130. It ends with 64 for what is wrong in the configuration and 69 for a port or a store that it
+cannot have.")]
     Serve(Serve),
     Send(client::Send),
     Watch(client::Watch),
@@ -45,6 +55,7 @@ enum Command {
     Put(client::Put),
     Delete(client::Delete),
     Info(client::Info),
+    Check(check::Check),
     Lanes(admin::Lanes),
     Flush(admin::Flush),
     Clear(admin::Clear),
@@ -69,6 +80,7 @@ impl Command {
             Self::Put(_) => "put",
             Self::Delete(_) => "delete",
             Self::Info(_) => "info",
+            Self::Check(_) => "check",
             Self::Lanes(_) => "lanes",
             Self::Flush(_) => "flush",
             Self::Clear(_) => "clear",
@@ -127,6 +139,7 @@ impl Failure {
             | Self::Misplaced(_)
             | Self::Build(
                 crate::app::BuildError::Exposed(_)
+                | crate::app::BuildError::SamePort(_)
                 | crate::app::BuildError::Handler(_)
                 | crate::app::BuildError::Traces(_),
             ) => USAGE,
@@ -178,6 +191,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Put(put)) => put.run(),
         Some(Command::Delete(delete)) => delete.run(),
         Some(Command::Info(info)) => info.run(),
+        Some(Command::Check(check)) => check.run(),
         Some(Command::Lanes(lanes)) => lanes.run(),
         Some(Command::Flush(flush)) => flush.run(),
         Some(Command::Clear(clear)) => clear.run(),

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::sync::oneshot;
+use tracing_subscriber::EnvFilter;
 
-use super::signals::Signals;
+use super::signals::{Asked, Signals};
 use super::{Failure, logs};
-use crate::app::App;
-use crate::config::{Config, Engine, Exposure, HandlerKind};
+use crate::app::{App, NotReloaded, Reloads};
+use crate::config::{Config, Engine, Exposure, HandlerKind, Problems};
 
 /// What is logged, where the command line does not say it.
 const LOG: &str = "TIDEGATE_LOG";
@@ -47,10 +48,9 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, &'static str> {
 
 pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
     let config = serve.config()?;
-    let filter = serve.log.clone().or_else(|| std::env::var(LOG).ok());
-    logs::start(config.log, filter.as_deref().unwrap_or("info"))?;
+    logs::start(config.log, serve.filter()?);
     let runtime = tokio::runtime::Runtime::new()?;
-    let outcome = runtime.block_on(until_stopped(config));
+    let outcome = runtime.block_on(until_stopped(config, serve));
     // What did not end in time must not keep the process.
     runtime.shutdown_background();
     outcome
@@ -70,8 +70,14 @@ impl Serve {
         }
     }
 
+    /// What is logged.
+    pub(super) fn filter(&self) -> Result<EnvFilter, Failure> {
+        let filter = self.log.clone().or_else(|| std::env::var(LOG).ok());
+        logs::filter(filter.as_deref().unwrap_or("info"))
+    }
+
     /// The command line over the environment over the file.
-    fn config(&self) -> Result<Config, Failure> {
+    pub(super) fn config(&self) -> Result<Config, Problems> {
         let mut config = Config::load(self.config.as_deref(), environment())?;
         if let Some(listen) = self.listen {
             config.listen = listen;
@@ -99,8 +105,8 @@ pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// The first signal drains, the second ends it.
-async fn until_stopped(config: Config) -> Result<(), Failure> {
+/// The first signal to stop drains, the second ends it.
+async fn until_stopped(config: Config, serve: &Serve) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let (exposure, to_try, kept) = (config.exposure, ToTry::of(&config), kept(&config));
     let app = App::build(config, Vec::new()).await?;
@@ -108,6 +114,7 @@ async fn until_stopped(config: Config) -> Result<(), Failure> {
         // Who closes it has read enough of it: `tidegate serve | head -1` goes on.
         tracing::warn!(%error, "the greeting cannot be written to stdout");
     }
+    let reloads = app.reloads();
 
     let (stop, stopped) = oneshot::channel::<()>();
     let running = app.run(async {
@@ -115,9 +122,11 @@ async fn until_stopped(config: Config) -> Result<(), Failure> {
         let _ = stopped.await;
     });
     let signalled = async {
-        signals.next().await;
+        while signals.next().await == Asked::Reload {
+            reload(serve, &reloads).await;
+        }
         drop(stop);
-        signals.next().await;
+        signals.stop().await;
     };
     tokio::select! {
         outcome = running => {
@@ -126,6 +135,33 @@ async fn until_stopped(config: Config) -> Result<(), Failure> {
             Ok(())
         }
         () = signalled => Err(Failure::Interrupted),
+    }
+}
+
+/// What is written now counts, all of it or nothing. The log says which, a line for each key or cause.
+async fn reload(serve: &Serve, reloads: &Reloads) {
+    let reloaded = match serve.config() {
+        Ok(config) => reloads.reload(config).await,
+        Err(problems) => {
+            let causes = problems.0.iter().map(ToString::to_string);
+            Err(NotReloaded(causes.collect()))
+        }
+    };
+    match reloaded {
+        Ok(changes) if changes.is_empty() => {
+            tracing::info!("reloaded: the configuration says what it said before");
+        }
+        Ok(changes) => {
+            for change in changes {
+                let (key, old, new) = (&change.key, change.old(), change.new());
+                tracing::info!("reloaded: {key} is {new}, and was {old}");
+            }
+        }
+        Err(NotReloaded(causes)) => {
+            for cause in causes {
+                tracing::error!("reload refused: {cause}");
+            }
+        }
     }
 }
 

@@ -1,14 +1,26 @@
-//! What tells the process to stop.
+//! What tells the process to stop, or to read its configuration again.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
-/// SIGTERM and SIGINT, as they come. Both from the moment that this is there: none ends the process by itself.
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    Stop,
+    Reload,
+}
+
+/// SIGTERM, SIGINT and SIGHUP, as they come. All from the moment that this is there: none ends the process by itself.
 #[derive(Debug)]
 pub(super) struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hang_up: tokio::signal::unix::Signal,
+    /// Whether it was begun from a terminal.
+    #[cfg(unix)]
+    has_terminal: bool,
 }
 
 impl Signals {
@@ -18,6 +30,8 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            has_terminal: io::stdin().is_terminal(),
         })
     }
 
@@ -26,20 +40,31 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Ends with the next one.
+    /// Ends with the next one. SIGHUP is also what comes when the terminal is closed that the process was begun from: then it
+    /// is to stop, as nobody sees it any more.
     #[cfg(unix)]
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => match self.has_terminal && !io::stdin().is_terminal() {
+                true => Asked::Stop,
+                false => Asked::Reload,
+            },
         }
     }
 
     #[cfg(not(unix))]
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) -> Asked {
         // An error means that there will never be one: then only the end of the process stops it.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+        Asked::Stop
+    }
+
+    /// Ends with the next one that asks it to stop.
+    pub(super) async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
     }
 }

@@ -1,7 +1,11 @@
 //! The configuration, in two forms: what was written (a TOML file, and the environment over it) and what is true (a
 //! [`Config`], every value checked).
 
+mod changes;
+mod flat;
+mod nearest;
 mod place;
+mod problem;
 mod read;
 mod remote;
 mod section;
@@ -13,8 +17,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, Token};
+pub use changes::{Change, Refusal, changes};
 pub use place::{Findings, Found, Left, Place};
+use problem::At;
+pub use problem::{Problem, Problems};
 use written::Sources;
+
+/// Every key with its default and what it means, as a file of its own.
+pub const DEFAULT: &str = include_str!("../../config/default.toml");
 
 /// What is true.
 #[derive(Debug, Clone)]
@@ -208,7 +218,8 @@ impl Config {
         let text = match file {
             None => String::new(),
             Some(path) => std::fs::read_to_string(path).map_err(|error| {
-                Problems(vec![format!("{} cannot be read: {error}", path.display())])
+                let what = format!("{} cannot be read: {error}", path.display());
+                Problems(vec![Problem::new(At::Nowhere, what)])
             })?,
         };
         Self::checked(&text, Sources::of(file), environment)
@@ -241,17 +252,12 @@ impl Config {
             config.telemetry.otlp = read::standard(endpoint, &mut problems);
         }
         if problems.0.is_empty() {
-            Ok(config)
-        } else {
-            Err(problems)
+            return Ok(config);
         }
+        problems.0.sort();
+        Err(problems)
     }
 }
-
-/// Everything that is wrong with a configuration, told at once.
-#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration cannot be used:\n  {}", .0.join("\n  "))]
-pub struct Problems(pub Vec<String>);
 
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use http::Uri;
-use toml::Table;
+use toml::{Table, Value};
 
+use super::problem::At;
 use super::remote::{remote, retry};
 use super::section::Section;
 use super::written::Sources;
@@ -111,7 +112,8 @@ pub(super) fn standard(
     let (name, endpoint) = endpoint?;
     if !is_endpoint(&endpoint) {
         let right = "an address such as \"http://127.0.0.1:4317\" would be right";
-        problems.0.push(format!("{name} is {endpoint:?}: {right}"));
+        let at = At::Variable(name.to_owned());
+        problems.add(at, format!("is {endpoint:?}: {right}"));
         return None;
     }
     Some(endpoint)
@@ -136,10 +138,10 @@ fn store(mut section: Section<'_>, config: &mut Config) {
             "engine",
             "is \"jetstream\", which comes with a later version: \"embedded\" and \"memory\" are what there is",
         ),
-        Some(engine) => section.refuse(
-            "engine",
-            &format!("is {engine:?}: \"embedded\" or \"memory\" would be right"),
-        ),
+        Some(engine) => {
+            let engine = Value::String(engine.to_owned());
+            section.wrong_word::<()>("engine", &engine, &["embedded", "memory"]);
+        }
     }
     match section.string("path") {
         Some(path) if path.is_empty() => {
@@ -184,7 +186,14 @@ fn handler(name: &str, mut section: Section<'_>) -> Option<HandlerConfig> {
     } else {
         HandlerKind::Records
     };
-    let kind = section.choice("kind", &KINDS).unwrap_or(default);
+    let written = section.has("kind");
+    let kind = match section.choice("kind", &KINDS) {
+        Some(kind) => kind,
+        // The mistake is told, and nothing else for its sake: as what goes with the other keys.
+        None if written && section.has("addresses") => HandlerKind::Grpc,
+        None if written => HandlerKind::Echo,
+        None => default,
+    };
     if is_topics && kind != HandlerKind::Topics {
         section.refuse(
             "kind",

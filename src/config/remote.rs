@@ -42,14 +42,8 @@ pub(super) fn remote(section: &mut Section<'_>, kind: HandlerKind) -> Option<Rem
 /// How long a called handler's packets are tried.
 pub(super) fn retry(section: &mut Section<'_>) -> Retry {
     let mut retry = Retry::default();
-    match section.string("on_dead").as_deref() {
-        None | Some("continue") => {}
-        Some("stop") => retry.on_dead = OnDead::Stop,
-        Some(other) => section.refuse(
-            "on_dead",
-            &format!("is {other:?}: \"continue\" or \"stop\" would be right"),
-        ),
-    }
+    let choices = [("continue", OnDead::Continue), ("stop", OnDead::Stop)];
+    retry.on_dead = section.choice("on_dead", &choices).unwrap_or_default();
     let Some(mut section) = section.section("retry") else {
         return retry;
     };
@@ -78,10 +72,7 @@ pub(super) fn retry(section: &mut Section<'_>) -> Retry {
 
 fn addresses(section: &mut Section<'_>) -> Option<Vec<String>> {
     if !section.has("addresses") {
-        section.refuse(
-            "addresses",
-            &format!("is missing: {ADDRESSES} would be right"),
-        );
+        section.missing("addresses", ADDRESSES);
     }
     let addresses = section.texts("addresses", ADDRESSES)?;
     if addresses.is_empty() {
@@ -90,9 +81,9 @@ fn addresses(section: &mut Section<'_>) -> Option<Vec<String>> {
             &format!("is empty: {ADDRESSES} would be right"),
         );
     }
-    for address in &addresses {
+    for (at, address) in addresses.iter().enumerate() {
         if let Err(wrong) = check(address) {
-            section.refuse("addresses", &format!("has {address:?}, {wrong}"));
+            section.refuse_item("addresses", at, &format!("has {address:?}, {wrong}"));
         }
     }
     Some(addresses)
@@ -120,15 +111,19 @@ fn check(address: &str) -> Result<(), &'static str> {
 fn publish(section: &mut Section<'_>) -> Vec<Pattern> {
     const RIGHT: &str = "patterns such as [\"orders.>\", \"@user.*\"]";
     let mut patterns = Vec::new();
-    for text in section.texts("publish", RIGHT).unwrap_or_default() {
-        match Pattern::parse(&text, "") {
-            Ok(pattern) if pattern.is_reserved() && !text.starts_with("@user.") => section.refuse(
-                "publish",
-                &format!("has {text:?}, which is the gateway's: of those only inboxes can be published on, as in \"@user.*\""),
-            ),
-            Ok(pattern) => patterns.push(pattern),
-            Err(error) => section.refuse("publish", &format!("has {text:?}, which is not a pattern: {error}")),
-        }
+    let written = section.texts("publish", RIGHT).unwrap_or_default();
+    for (at, text) in written.into_iter().enumerate() {
+        let wrong = match Pattern::parse(&text, "") {
+            Ok(pattern) if pattern.is_reserved() && !text.starts_with("@user.") => {
+                "which is the gateway's: of those only inboxes can be published on, as in \"@user.*\"".into()
+            }
+            Ok(pattern) => {
+                patterns.push(pattern);
+                continue;
+            }
+            Err(error) => format!("which is not a pattern: {error}"),
+        };
+        section.refuse_item("publish", at, &format!("has {text:?}, {wrong}"));
     }
     patterns
 }

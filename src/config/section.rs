@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::written::{Sources, path_of};
+use super::nearest::nearest;
+use super::written::{Part, Sources, path_of};
 use super::{Problems, units};
 
 /// A table and where it stands.
@@ -31,22 +32,34 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn string(&mut self, key: &'static str) -> Option<String> {
-        match self.take(key)? {
-            Value::String(text) => Some(text),
-            other => self.wrong(key, &other, "text in quotes"),
+        match self.text(key)? {
+            Ok(text) => Some(text),
+            Err(other) => self.wrong(key, &other, "text in quotes"),
         }
     }
 
-    /// A text that is not told, whatever it is; a number is the text that it was written as, as a variable has no quotes.
+    /// A text that is not told, whatever it is.
     pub(super) fn secret(&mut self, key: &'static str) -> Option<String> {
-        match self.take(key)? {
-            Value::String(text) => Some(text),
-            Value::Integer(number) => Some(number.to_string()),
-            _ => {
+        match self.text(key)? {
+            Ok(text) => Some(text),
+            Err(_) => {
                 self.refuse(key, "is no text: text in quotes would be right");
                 None
             }
         }
+    }
+
+    /// A variable has no quotes: what reads as a number there is a text where a text belongs.
+    fn text(&mut self, key: &'static str) -> Option<Result<String, Value>> {
+        let value = self.take(key)?;
+        let said = self.sources.variable_text(&self.path_of(key));
+        Some(match (value, said) {
+            (Value::String(text), _) => Ok(text),
+            (Value::Integer(_) | Value::Float(_) | Value::Boolean(_), Some(said)) => {
+                Ok(said.to_owned())
+            }
+            (other, _) => Err(other),
+        })
     }
 
     pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
@@ -129,7 +142,17 @@ impl<'a> Section<'a> {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         chosen
             .map(|(_, choice)| *choice)
-            .or_else(|| self.wrong(key, &value, &format!("one of {}", words.join(", "))))
+            .or_else(|| self.wrong_word(key, &value, &words))
+    }
+
+    /// None of these words.
+    pub(super) fn wrong_word<T>(&mut self, key: &str, value: &Value, words: &[&str]) -> Option<T> {
+        let meant = value.as_str().and_then(|text| nearest(text, words));
+        let right = match meant {
+            Some(word) => format!("{word:?}"),
+            None => format!("one of {}", words.join(", ")),
+        };
+        self.wrong(key, value, &right)
     }
 
     /// A section below this one; `None` where it is not written.
@@ -149,14 +172,11 @@ impl<'a> Section<'a> {
             let path = self.path_of(&key);
             match value {
                 Value::Table(table) => read(&key, self.below(path, table)),
-                other => self.problem(
-                    &path,
-                    &format!(
-                        "is {}: [{}] would be right",
-                        shown(&other),
-                        self.path_of(name)
-                    ),
-                ),
+                other => {
+                    let right = format!("[{}]", self.path_of(name));
+                    let what = format!("is {}: {right} would be right", shown(&other));
+                    self.problem(&path, Part::Value, &what);
+                }
             }
         }
     }
@@ -166,7 +186,7 @@ impl<'a> Section<'a> {
         for key in keys {
             if self.table.remove(*key).is_some() {
                 let path = self.path_of(key);
-                self.problem(&path, "comes with a later version: leave it out");
+                self.problem(&path, Part::Key, "comes with a later version: leave it out");
             }
         }
     }
@@ -180,22 +200,37 @@ impl<'a> Section<'a> {
 
     /// What is left over is not known.
     pub(super) fn finish(mut self) {
-        let known = self.known.join(", ");
         for key in std::mem::take(&mut self.table).keys() {
-            let path = self.path_of(key);
-            self.problem(&path, &format!("is not known: {known} are"));
+            let what = match nearest(key, &self.known) {
+                Some(meant) => format!("is not known: {meant} would be right"),
+                None => format!("is not known: {} are", self.known.join(", ")),
+            };
+            self.problem(&self.path_of(key), Part::Key, &what);
         }
     }
 
     pub(super) fn refuse(&mut self, key: &str, problem: &str) {
-        let path = self.path_of(key);
-        self.problem(&path, problem);
+        self.problem(&self.path_of(key), Part::Value, problem);
+    }
+
+    /// One item of a list is wrong; told of the list.
+    pub(super) fn refuse_item(&mut self, key: &str, at: usize, problem: &str) {
+        let list = self.path_of(key);
+        let item = format!("{list}[{at}]");
+        self.tell(&item, Part::Value, format!("{list} {problem}"));
+    }
+
+    /// A key has to be there. In a file that cannot be read to its end it may be.
+    pub(super) fn missing(&mut self, key: &str, right: &str) {
+        if !self.sources.is_broken() {
+            self.refuse(key, &format!("is missing: {right} would be right"));
+        }
     }
 
     /// The section as a whole is wrong.
     pub(super) fn refuse_all(&mut self, problem: &str) {
         let path = self.path.clone();
-        self.problem(&path, problem);
+        self.problem(&path, Part::Key, problem);
     }
 
     fn take(&mut self, key: &'static str) -> Option<Value> {
@@ -204,11 +239,8 @@ impl<'a> Section<'a> {
     }
 
     fn wrong<T>(&mut self, key: &str, value: &Value, right: &str) -> Option<T> {
-        let path = self.path_of(key);
-        self.problem(
-            &path,
-            &format!("is {}: {right} would be right", shown(value)),
-        );
+        let what = format!("is {}: {right} would be right", shown(value));
+        self.refuse(key, &what);
         None
     }
 
@@ -226,9 +258,14 @@ impl<'a> Section<'a> {
         path_of(&self.path, key)
     }
 
-    fn problem(&mut self, path: &str, problem: &str) {
-        let source = self.sources.prefix(path);
-        self.problems.0.push(format!("{source}{path} {problem}"));
+    fn problem(&mut self, path: &str, part: Part, problem: &str) {
+        self.tell(path, part, format!("{path} {problem}"));
+    }
+
+    fn tell(&mut self, path: &str, part: Part, what: String) {
+        if !self.sources.is_broken_at(path) {
+            self.problems.add(self.sources.at(path, part), what);
+        }
     }
 }
 

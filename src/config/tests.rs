@@ -1,11 +1,20 @@
+use super::flat::flat;
 use super::*;
+use crate::store::embedded::MessageBounds;
 use crate::types::OnDead;
-
-const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, Problems> {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     Config::parse(text, environment.iter().map(owned))
+}
+
+/// What is wrong, without where it stands.
+fn wrong(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let problems = parse(text, environment).unwrap_err().0;
+    problems
+        .iter()
+        .map(|problem| problem.what().to_owned())
+        .collect()
 }
 
 fn handler(config: &Config) -> &HandlerConfig {
@@ -14,29 +23,168 @@ fn handler(config: &Config) -> &HandlerConfig {
 
 #[test]
 fn the_default_file_says_the_defaults() {
-    let (written, defaults) = (parse(DEFAULTS, &[]).unwrap(), Config::default());
+    let (written, defaults) = (parse(DEFAULT, &[]).unwrap(), Config::default());
     assert_eq!(format!("{written:?}"), format!("{defaults:?}"));
 }
 
-/// With every comment that is a key or a section taken in, it says what a handler and a topic have by default.
+/// A key behind a `#`: its line without it. One without a value has no default.
+fn commented(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("# ")?;
+    let is_key = |(key, _): (&str, &str)| !key.contains(' ');
+    let is_key = line.split_once(" =").is_some_and(is_key);
+    (line.starts_with('[') || is_key).then_some(line)
+}
+
+const EXAMPLE: &str = "# an example";
+
+/// With every comment that is a key or a section taken in, it says what a handler and a topic have by default, and every key
+/// is there.
 #[test]
 fn what_the_default_file_has_in_comments_is_the_defaults_too() {
-    let is_toml = |line: &str| {
-        line.starts_with('[')
-            || line
-                .split_once(" = ")
-                .is_some_and(|(key, _)| !key.contains(' '))
+    let has_value = |line: &&str| !line.trim_end().ends_with('=');
+    let uncommented = |line: &'static str| match commented(line) {
+        Some(line) if has_value(&line) => line,
+        _ => line,
     };
-    let uncommented = |line: &str| match line.strip_prefix("# ") {
-        Some(rest) if is_toml(rest) => rest.to_owned(),
-        _ => line.to_owned(),
-    };
-    let text: Vec<String> = DEFAULTS.lines().map(uncommented).collect();
+    let text: Vec<&str> = DEFAULT.lines().map(uncommented).collect();
     let written = parse(&text.join("\n"), &[]).unwrap();
+    let examples = text.iter().filter(|line| line.ends_with(EXAMPLE));
+    assert_eq!(
+        examples.count(),
+        3,
+        "a handler's kind and address, and otlp"
+    );
+
     let least = "[handlers.orders]\nkind = \"grpc\"\naddresses = [\"http://127.0.0.1:7001\"]";
     let least = parse(least, &[]).unwrap();
     assert_eq!(handler(&written), handler(&least));
-    assert!(written.topics.iter().all(|topic| !topic.ephemeral));
+    let bounds = MessageBounds::default();
+    assert_eq!(written.store.messages, Some(bounds.bytes));
+    let keep = KeepConfig {
+        age: Some(bounds.age),
+        bytes: Some(bounds.bytes),
+        last: bounds.last,
+    };
+    let [topic] = &written.topics[..] else {
+        panic!("there is one example of a topic");
+    };
+    assert_eq!((topic.ephemeral, topic.keep), (false, keep));
+
+    // What has no default is written without a value.
+    let mut full = written;
+    full.admin.token = Some(Token::new("a-token-for-the-tests").unwrap());
+    full.topics[0].keep.last = Some(1);
+    let orders = &mut full.handlers.as_mut().unwrap()[0];
+    orders.remote.as_mut().unwrap().ca = Some(Vec::new());
+    let mut section = "";
+    let mut there = Vec::new();
+    for line in DEFAULT.lines() {
+        let line = commented(line).unwrap_or(line);
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']);
+        } else if let Some((key, _)) = line.split_once(" =") {
+            there.push(format!("{section}.{key}"));
+        }
+    }
+    there.retain(|key| !key.contains('#'));
+    there.sort();
+    let all: Vec<String> = flat(&full).into_keys().collect();
+    assert_eq!(there, all);
+}
+
+/// Where each of five mistakes stands, of as many kinds.
+#[test]
+fn a_problem_stands_where_its_value_or_its_key_does() {
+    let text = "\
+[server]
+lisen = 1
+  drain   =   5
+[handlers.orders]
+kind = \"grpc\"
+addresses = [
+    \"http://a:1\", \"ü\", \"http://a:1/b\",
+]
+batch = { max_packets = 0, max_bytes = \"many\" }
+[topics]
+\"a..b\" = { keep.age = 7 }
+";
+    let problems = parse(text, &[]).unwrap_err().0;
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let expected = [
+        "2:1: server.lisen is not known: listen would be right",
+        "3:15: server.drain is 5: a time",
+        "7:19: handlers.orders.addresses has \"ü\", which ",
+        "7:24: handlers.orders.addresses has \"http://a:1/b\", which has a path",
+        "9:25: handlers.orders.batch.max_packets is 0",
+        "9:40: handlers.orders.batch.max_bytes is \"many\"",
+        "11:1: topics.\"a..b\" is not a pattern",
+        "11:23: topics.\"a..b\".keep.age is 7",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told} is not {expected}…");
+    }
+}
+
+#[test]
+fn what_is_missing_is_missing_in_its_section() {
+    let text = "[server]\n[handlers.orders]\nkind = \"grpc\"";
+    let told = parse(text, &[]).unwrap_err().0[0].to_string();
+    assert!(
+        told.starts_with("2:11: handlers.orders.addresses is missing"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_the_rest() {
+    for (text, expected) in [
+        // One line of several is wrong, and the others are judged.
+        (
+            "[server]\nlisten = = 1\ndrain = 5\n[store]\npath = data\nengine = \"memry\"",
+            &[
+                "2:10: not TOML",
+                "3:9: server.drain",
+                "5:8: not TOML",
+                "6:10: store.engine is \"memry\": \"memory\" would",
+            ][..],
+        ),
+        // Nothing is said to be missing that may be in what could not be read.
+        (
+            "[handlers.orders]\nkind = \"grpc\"\naddresses = [\"http://a:1\"",
+            &["3:26: not TOML"],
+        ),
+        ("[server]\nlisten = \"a", &["2:12: not TOML"]),
+        // Whose `drain` it is nobody knows.
+        (
+            "[server\ndrain = 5\n[log]\nformat = \"txt\"",
+            &["1:8: not TOML: unclosed table, expected `]`; what"],
+        ),
+        (
+            "[server]\ndrain = 5\ndrain = 6",
+            &["2:9: server.drain is 5", "3:1: not TOML: duplicate key"],
+        ),
+        ("{\"server\": 1}", &["1:1: not TOML"]),
+    ] {
+        let problems = parse(text, &[]).unwrap_err().0;
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), expected.len(), "{text}\n{told:#?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.starts_with(expected), "{told} is not {expected}…");
+        }
+    }
+}
+
+#[test]
+fn a_mistyped_kind_is_one_mistake() {
+    for text in [
+        "kind = \"grcp\"\naddresses = [\"http://a:1\"]\npublish = [\"a\"]\nretry.attempts = 1",
+        "kind = \"ehco\"\nretry.attempts = 1\ndurable = false",
+    ] {
+        let told = wrong(&format!("[handlers.orders]\n{text}"), &[]);
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert!(told[0].ends_with("would be right"), "{told:?}");
+    }
 }
 
 #[test]
@@ -56,9 +204,9 @@ fn all_problems_are_told_at_once() {
         [topics."a..b"]
         ephemeral = true
     "#;
-    let problems = parse(text, &[]).unwrap_err().0;
+    let problems = wrong(text, &[]);
     for path in [
-        "lisen is not known",
+        "lisen is not known: server, ",
         "server.listen",
         "server.drain",
         "store.engine",
@@ -66,7 +214,7 @@ fn all_problems_are_told_at_once() {
         "handlers.orders.mixed_actions",
         "handlers.orders.batch.max_packets",
         "handlers.orders.batch.max_bytes",
-        "handlers.orders.batch.windows is not known",
+        "handlers.orders.batch.windows is not known: window would be right",
         "handlers.\"a b\"",
         "topics.\"a..b\"",
     ] {
@@ -113,7 +261,8 @@ fn a_problem_says_where_its_value_came_from() {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let environment: Vec<_> = environment.iter().map(owned).collect();
         let problems = Config::load(Some(&file), environment.into_iter()).unwrap_err();
-        problems.0.join("\n")
+        let told: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
+        told.join("\n")
     };
     let told = load(
         "[server]\nlisten = \"here\"\ndrain = 5",
@@ -125,7 +274,7 @@ fn a_problem_says_where_its_value_came_from() {
         ],
     );
     for part in [
-        "gate.toml: server.drain is 5: a time with its unit, such as \"30s\"",
+        "gate.toml:3:9: server.drain is 5: a time with its unit, such as \"30s\"",
         "TIDEGATE_FOO: foo is not known: server, ",
         "TIDEGATE_SERVER__LISTEN: server.listen is \"localhost\": an IP address",
         "TIDEGATE_HANDLERS__ORDERS__BATCH: handlers.orders.batch.calls is 0",
@@ -135,8 +284,7 @@ fn a_problem_says_where_its_value_came_from() {
     }
     assert_eq!(told.lines().count(), 5, "{told}");
     let told = load("[server]\nlisten = = 1", &[]);
-    assert!(told.contains("gate.toml is not TOML"), "{told}");
-    assert!(told.contains("line 2, column 10"), "{told}");
+    assert!(told.contains("gate.toml:2:10: not TOML"), "{told}");
 }
 
 #[test]
@@ -152,7 +300,7 @@ fn what_is_the_gateways_own_cannot_be_taken() {
             "topics.\"@user.*\".ephemeral",
         ),
     ] {
-        let problems = parse(text, &[]).unwrap_err().0;
+        let problems = wrong(text, &[]);
         assert!(problems[0].starts_with(path), "{problems:?}");
         assert_eq!(problems.len(), 1, "{problems:?}");
     }
@@ -294,7 +442,7 @@ fn what_a_remote_handler_cannot_have_is_told_with_what_would_be_right() {
         ),
         (
             with("on_dead = \"wait\""),
-            "handlers.orders.on_dead is \"wait\": \"continue\" or \"stop\" would be right",
+            "handlers.orders.on_dead is \"wait\": one of continue, stop would be right",
         ),
         (
             "kind = \"echo\"\naddresses = [\"http://a:1\"]".into(),
@@ -305,9 +453,7 @@ fn what_a_remote_handler_cannot_have_is_told_with_what_would_be_right() {
             "handlers.orders.retry is for handlers that are called",
         ),
     ] {
-        let problems = parse(&format!("[handlers.orders]\n{written}"), &[])
-            .unwrap_err()
-            .0;
+        let problems = wrong(&format!("[handlers.orders]\n{written}"), &[]);
         assert_eq!(problems.len(), 1, "{problems:#?}");
         assert!(
             problems[0].starts_with(told),
@@ -334,8 +480,75 @@ fn where_traces_go_is_said_by_the_file_or_by_the_standard_variables() {
         ("[telemetry]\nratio = 1.5", &[]),
         ("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")]),
     ] {
-        let problems = parse(text, environment).unwrap_err().0;
+        let problems = wrong(text, environment);
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].contains("would be right"), "{problems:?}");
     }
 }
+
+#[test]
+fn every_key_is_a_variable_too() {
+    let variables = [
+        ("TIDEGATE_STORE__PATH", "1"),
+        ("TIDEGATE_ADMIN__TOKEN", "1_000_000_000_000_000"),
+        ("TIDEGATE_TELEMETRY__RATIO", "0.5"),
+        ("TIDEGATE_HANDLERS__ORDERS__KIND", "grpc"),
+        ("TIDEGATE_HANDLERS__ORDERS__ADDRESSES", "[\"http://a:1\"]"),
+        (
+            "TIDEGATE_HANDLERS__ORDERS__RETRY",
+            "{ attempts = 3, max = \"1s\" }",
+        ),
+        ("TIDEGATE_HANDLERS__ORDERS__RETRY__BUDGET", "7s"),
+        ("TIDEGATE_HANDLERS__ORDERS__BATCH__MAX_PACKETS", "8"),
+        (
+            "TIDEGATE_TOPICS",
+            "{ \"chat.>\" = { keep = { last = 9 } } }",
+        ),
+    ];
+    // The file's rules are those of the variable, and its batch goes on.
+    let file = "[handlers.orders]\nbatch.calls = 2\n[topics.\"a\"]\nephemeral = 7";
+    let config = parse(file, &variables).unwrap();
+    assert_eq!(config.store.path, Path::new("1"));
+    let token = config.admin.token.as_ref().unwrap();
+    assert_eq!(
+        (token.as_str(), config.telemetry.ratio),
+        (variables[1].1, 0.5)
+    );
+    let orders = handler(&config);
+    assert_eq!((orders.batch.max_packets, orders.batch.calls), (8, 2));
+    let tried = (orders.retry.attempts, orders.retry.budget, orders.retry.max);
+    assert_eq!(tried, (3, Duration::from_secs(7), Duration::from_secs(1)));
+    let [topic] = &config.topics[..] else {
+        panic!("the variable's alone");
+    };
+    assert_eq!(
+        (topic.pattern.as_str(), topic.keep.last),
+        ("chat.>", Some(9))
+    );
+
+    let told = |variable| parse("", &[variable]).unwrap_err().0[0].to_string();
+    for (variable, expected) in [
+        (
+            ("TIDEGATE_SERVER__LISEN", "x"),
+            "TIDEGATE_SERVER__LISEN: server.lisen is not known: listen would be right",
+        ),
+        (
+            ("TIDEGATE_TOPICS", "{ \"a..b\" = {} }"),
+            "TIDEGATE_TOPICS: topics.\"a..b\" is not a pattern",
+        ),
+        (
+            ("TIDEGATE_ADMIN__TOKEN", "[1]"),
+            "TIDEGATE_ADMIN__TOKEN: admin.token is no text",
+        ),
+        (
+            ("TIDEGATE_ADMIN__TOKEN", "short"),
+            "TIDEGATE_ADMIN__TOKEN: admin.token cannot be one",
+        ),
+        (("TIDEGATE_", "x"), "TIDEGATE_: \"\" is not known"),
+    ] {
+        let told = told(variable);
+        assert!(told.starts_with(expected), "{told} is not {expected}…");
+    }
+}
+
+mod reloading;

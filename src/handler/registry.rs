@@ -66,7 +66,8 @@ impl HandlerSettings {
 /// All handlers by name.
 #[derive(Debug)]
 pub struct Registry {
-    listed: HashMap<HandlerName, Arc<HandlerSettings>>,
+    /// A lock and not a task, for the same reason as below: only [`Registry::replace`] writes.
+    listed: RwLock<HashMap<HandlerName, Arc<HandlerSettings>>>,
     /// Without a configuration, every other name is a collection: those that were named so far. A lock and not a task,
     /// because a look-up takes no time and every request makes one.
     named: Option<RwLock<HashMap<HandlerName, Arc<HandlerSettings>>>>,
@@ -79,7 +80,7 @@ impl Registry {
     pub fn new(listed: Vec<HandlerSettings>, collection: HandlerSettings, open: Unlisted) -> Self {
         let by_name = |settings: HandlerSettings| (settings.name.clone(), Arc::new(settings));
         Self {
-            listed: listed.into_iter().map(by_name).collect(),
+            listed: RwLock::new(listed.into_iter().map(by_name).collect()),
             named: (open == Unlisted::AreCollections).then(RwLock::default),
             collection: Arc::new(collection),
         }
@@ -88,7 +89,7 @@ impl Registry {
     /// The handler of this name. Where every name is a collection, this one is as it would be: it comes into being by
     /// [`Registry::establish`]. The error is for a person.
     pub fn resolve(&self, name: &str) -> Result<Arc<HandlerSettings>, String> {
-        if let Some(settings) = self.listed.get(name) {
+        if let Some(settings) = self.listed.read().get(name) {
             return Ok(settings.clone());
         }
         if name.is_empty() {
@@ -126,7 +127,7 @@ impl Registry {
             return Ok(());
         };
         let name = &settings.name;
-        if self.listed.contains_key(name) || named.read().contains_key(name) {
+        if self.listed.read().contains_key(name) || named.read().contains_key(name) {
             return Ok(());
         }
         let mut named = named.write();
@@ -142,9 +143,17 @@ impl Registry {
         Ok(())
     }
 
+    /// A handler that is listed has these settings from now on. For the broker, which has them count at one moment for all of
+    /// its packets; one that is not listed stays unknown.
+    pub fn replace(&self, settings: Arc<HandlerSettings>) {
+        if let Some(present) = self.listed.write().get_mut(&settings.name) {
+            *present = settings;
+        }
+    }
+
     /// Every handler there is now, by name.
     pub fn all(&self) -> Vec<Arc<HandlerSettings>> {
-        let mut all: Vec<_> = self.listed.values().cloned().collect();
+        let mut all: Vec<_> = self.listed.read().values().cloned().collect();
         if let Some(named) = &self.named {
             all.extend(named.read().values().cloned());
         }

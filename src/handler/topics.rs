@@ -12,7 +12,7 @@ use crate::store::{Draft, Effect, Origin, Position, Store};
 use crate::types::{Action, Answer, Body, MessageId, Packet, Pattern, Reason, Topic, limits};
 
 /// What holds for the topics that match a pattern. The first rule that matches holds.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TopicRules {
     /// Topics that are told to those who listen now, and kept nowhere.
     pub ephemeral: Vec<Pattern>,

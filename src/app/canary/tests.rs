@@ -12,7 +12,7 @@ use tonic_health::pb::health_server::Health as _;
 use tonic_health::server::HealthService;
 
 use super::*;
-use crate::app::handlers;
+use crate::app::handlers::{self, DropCounts};
 use crate::app::health::NAMES;
 use crate::broker::{self, Settings};
 use crate::config::Config;
@@ -83,7 +83,9 @@ impl Cage {
             memory,
             hook: Moody(moods),
         });
-        let registry = Arc::new(handlers::registry(&Config::default(), Vec::new()).unwrap());
+        let registry =
+            handlers::registry(&Config::default(), Vec::new(), &mut DropCounts::default());
+        let registry = Arc::new(registry.unwrap());
         let (broker, worker) = broker::build(registry, store.clone(), Settings::default());
         // It ends with its last handle, which is the canary's.
         drop(tokio::spawn(worker.run()));

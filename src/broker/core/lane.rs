@@ -230,7 +230,7 @@ impl Lane {
             bytes: 0,
             holders: Arena::default(),
             by_subject: HashMap::new(),
-            fair: Fair::new(16 * cost_of_one(batch.max_packets, batch.max_bytes)),
+            fair: Fair::new(quantum(&batch)),
             oldest: BTreeSet::new(),
             ready_packets: 0,
             ready_bytes: 0,
@@ -251,6 +251,13 @@ impl Lane {
             meter: Meter::default(),
             settings,
         }
+    }
+
+    /// Its handler has other settings. What is ready was taken out before, and is counted anew.
+    pub(crate) fn drive_by(&mut self, settings: Arc<HandlerSettings>) {
+        self.limits = self.key.class.limits(&settings);
+        self.fair = Fair::new(quantum(&self.limits));
+        self.settings = settings;
     }
 
     /// Whether a batch leaves now.
@@ -410,6 +417,11 @@ impl Lane {
 /// What a packet costs in a lane's shares: the larger part of a batch that it takes up, in bytes of a batch.
 pub(crate) fn cost(size: usize, max_packets: usize, max_bytes: usize) -> i64 {
     (size as i64).max(cost_of_one(max_packets, max_bytes))
+}
+
+/// What a party may take in a round.
+fn quantum(limits: &BatchLimits) -> i64 {
+    16 * cost_of_one(limits.max_packets, limits.max_bytes)
 }
 
 fn cost_of_one(max_packets: usize, max_bytes: usize) -> i64 {

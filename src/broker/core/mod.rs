@@ -26,6 +26,7 @@ mod meter;
 mod offer;
 mod owed;
 mod queue;
+mod reload;
 mod restore;
 mod search;
 mod share;

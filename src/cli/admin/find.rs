@@ -37,7 +37,7 @@ pub(super) struct Where {
     /// The gateway that has this configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The gateway that has its Admin there: its token is to be said, unless the gateway left it where that is found
+    /// The gateway whose Admin listens there; its token is looked for where gateways leave theirs, unless it is said
     #[arg(long, value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
     /// A file with the token; else TIDEGATE_ADMIN__TOKEN says it, or the gateway has left it in its directory

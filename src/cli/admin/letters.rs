@@ -18,11 +18,11 @@ const LIMIT: usize = 1000;
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  tidegate dead-letters                        the first thousand, the oldest first
+  tidegate dead-letters                     # the first thousand, the oldest first
   tidegate dead-letters list --handler orders --content --json
-  tidegate dead-letters retry 17 18            these again
-  tidegate dead-letters retry --all orders     all of a handler again
-  tidegate dead-letters discard 17 --yes       never again
+  tidegate dead-letters retry 17 18         # these again
+  tidegate dead-letters retry --all orders  # all of a handler again
+  tidegate dead-letters discard 17 --yes    # never again
 
 A retry of one that its chain waits for (held) calls it again where it stands. Of any other a new packet is made, at the end of its
 chain. Where nobody can be asked, discard needs --yes."

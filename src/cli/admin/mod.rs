@@ -73,8 +73,8 @@ impl From<Status> for Failure {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate lanes                 every lane of the gateway that was begun in this directory
-  tidegate lanes orders          those of one handler
+  tidegate lanes         # every lane of the gateway that was begun in this directory
+  tidegate lanes orders  # those of one handler
   tidegate lanes --json | jq '.lanes[] | select(.waiting.packets > 1000) | .handler'
 
 A lane goes a minute after its last packet, and what is counted of it too. It ends with 0, with 69 where no gateway answers, and with
@@ -90,8 +90,8 @@ pub(super) struct Lanes {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate flush                 all lanes
-  tidegate flush orders create   those with CREATEs for orders
+  tidegate flush                # all lanes
+  tidegate flush orders create  # those with CREATEs for orders
 
 What waits for a pause after a failure, or for a handler that is away, goes on waiting for that.")]
 pub(super) struct Flush {
@@ -111,9 +111,9 @@ pub(super) struct Flush {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate clear orders            everything that waits for orders
-  tidegate clear orders update     only its UPDATEs
-  tidegate clear orders --yes      without a question, as in a script
+  tidegate clear orders         # everything that waits for orders
+  tidegate clear orders update  # only its UPDATEs
+  tidegate clear orders --yes   # without a question, as in a script
 
 What is in flight goes on. When it ends with 0, all of it is on disk. Where nobody can be asked it needs --yes, and ends with 64
 without.")]

@@ -11,7 +11,7 @@ use crate::cli::Failure;
 #[command(after_help = "\
 Examples:
   tidegate publish chat.kitchen 'who buys milk?'
-  tidegate publish chat.kitchen one two three      in this order, all or none
+  tidegate publish chat.kitchen one two three  # in this order, all or none
   date | tidegate publish logs.today
   tidegate publish pictures.new --data iVBORw0KGgo=
 

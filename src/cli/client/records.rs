@@ -19,8 +19,8 @@ const WIDTH: usize = 60;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate list todos                     the first thousand
-  tidegate list todos home.               those whose keys start with home.
+  tidegate list todos        # the first thousand
+  tidegate list todos home.  # those whose keys start with home.
   tidegate list todos --all --json | jq -r .text
 
 It ends with 0, 1 when it was refused, and 69 where no gateway answers.")]
@@ -69,7 +69,7 @@ pub(in crate::cli) struct Get {
 #[command(after_help = "\
 Examples:
   tidegate put todos milk 'buy milk'
-  tidegate put todos milk 'buy oat milk' --if-version 1     if nobody else has changed it
+  tidegate put todos milk 'buy oat milk' --if-version 1  # if nobody else has changed it
   tidegate put pictures cat < cat.png
 
 It ends with 0 when it is on disk, 1 when it was refused, 69 where no gateway answers, and 75 when it is not known yet what became of
@@ -93,8 +93,8 @@ pub(in crate::cli) struct Put {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate delete todos milk
-  tidegate delete todos milk --if-version 2     if nobody has changed it since
+  tidegate delete todos bread
+  tidegate delete todos milk --if-version 3  # if nobody has changed it since
 
 It ends with 0 when that is on disk, 1 when there is no such record or it was refused, 69 where no gateway answers, and 75 when it is
 not known yet what became of it.")]

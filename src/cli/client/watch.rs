@@ -23,9 +23,9 @@ const BEAT: Duration = Duration::from_secs(15);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate watch                                every topic, from now on
-  tidegate watch chat.kitchen --last 10         the last ten, then what comes
-  tidegate watch 'records.todos.>' --earliest   all changes of a collection that are kept
+  tidegate watch                               # every topic, from now on
+  tidegate watch chat.kitchen --last 10        # the last ten, then what comes
+  tidegate watch 'records.todos.>' --earliest  # all changes of a collection that are kept
   tidegate watch 'chat.>' --earliest --count 1 --json | jq -r .cursor
 
 In a pattern `*` is one token, and `>` at the end one or more. Stopped with Ctrl-C it says where --from goes on; with --json each line has
@@ -82,7 +82,7 @@ impl Watch {
             };
             tokio::select! {
                 ended = following.follow() => ended,
-                () = signals.next() => {
+                _ = signals.next() => {
                     let on = match following.cursor.as_str() {
                         "" => "nothing had come".to_owned(),
                         cursor => format!("--from {cursor} goes on here"),

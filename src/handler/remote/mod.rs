@@ -39,6 +39,8 @@ pub struct RemoteSettings {
     /// Certificates, as PEM, that alone are trusted over https. `None`: those of the system.
     pub ca: Option<Vec<u8>>,
     pub publishing: Publishing,
+    /// Messages of results that were not published, counted on by whoever has its place later.
+    pub dropped: Arc<AtomicU64>,
 }
 
 /// The `grpc` handler.
@@ -51,7 +53,7 @@ pub struct Remote {
     call_timeout: Duration,
     publishing: Publishing,
     /// Messages of results that were not published.
-    dropped: AtomicU64,
+    dropped: Arc<AtomicU64>,
 }
 
 /// One call, counted at its address until it is over, however it ends.
@@ -78,7 +80,7 @@ impl Remote {
             peers,
             call_timeout: settings.call_timeout,
             publishing: settings.publishing,
-            dropped: AtomicU64::new(0),
+            dropped: settings.dropped,
         })
     }
 

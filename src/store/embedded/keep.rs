@@ -1,6 +1,9 @@
 //! How long what is kept is kept.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::RwLock;
 
 use super::parts::PartInfo;
 use crate::store::coding::{Reader, Writer};
@@ -96,6 +99,31 @@ impl Keep {
         let mut rules = self.topics.iter();
         let rule = rules.find(|rule| rule.pattern.as_str() == class);
         rule.map_or(self.messages, |rule| rule.keep)
+    }
+}
+
+/// How long messages are kept, for the thread that removes them, and for who says otherwise while the store is open.
+#[derive(Debug, Clone)]
+pub struct Keeping(Arc<RwLock<Arc<Keep>>>);
+
+impl Keeping {
+    pub(super) fn new(keep: Keep) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(keep))))
+    }
+
+    /// From the next look at what need not be kept on; at the next start what that one says counts.
+    pub fn set(&self, messages: MessageBounds, topics: Vec<TopicRule>) {
+        let mut keep = self.0.write();
+        let other = Keep {
+            messages,
+            topics,
+            ..(**keep).clone()
+        };
+        *keep = Arc::new(other);
+    }
+
+    pub(super) fn get(&self) -> Arc<Keep> {
+        self.0.read().clone()
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::damage::mend;
 use super::disk::Disk;
-use super::keep::Keep;
+use super::keep::Keeping;
 use super::levels::{Mem, Shared};
 use super::meta::{self, part_key, part_row};
 use super::parts::{Blocks, Damage, Part, PartWriter, Step};
@@ -55,7 +55,7 @@ pub(super) struct Keeper {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) blocks: Arc<Blocks>,
     pub(super) shared: Arc<Shared>,
-    pub(super) keep: Keep,
+    pub(super) keep: Keeping,
     pub(super) unsure: Unsure,
 }
 
@@ -169,10 +169,11 @@ impl Keeper {
     }
 
     fn write_parts(&self, mem: &Mem) -> Result<Vec<Arc<Part>>, Failure> {
+        let keep = self.keep.get();
         let mut writers: HashMap<&str, (PathBuf, PartWriter)> = HashMap::new();
         for (position, message) in mem.log.entries() {
             let (_, topic) = message.names();
-            let class = self.keep.class(topic);
+            let class = keep.class(topic);
             let count = writers.len();
             let (_, writer) = match writers.entry(class) {
                 hashbrown::hash_map::Entry::Occupied(there) => there.into_mut(),
@@ -234,6 +235,7 @@ impl Keeper {
     /// Removes whole parts: the oldest ones of a class over its bytes, and those that are too old as a whole.
     pub(super) fn trim(&mut self) -> Result<(), Failure> {
         self.replace_again()?;
+        let keep = self.keep.get();
         // By the store's own time, as everything else that is kept.
         let now = self.shared.levels.read().active.header.time;
         let parts = self.shared.levels.read().parts.clone();
@@ -242,7 +244,7 @@ impl Keeper {
             classes.entry(&part.info().class).or_default().push(part);
         }
         for (class, parts) in classes {
-            let bounds = self.keep.bounds(class);
+            let bounds = keep.bounds(class);
             let mut bytes: u64 = parts.iter().map(|part| part.info().bytes).sum();
             let oldest = now.checked_sub(bounds.age);
             let mut gone = Vec::new();

@@ -50,7 +50,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-pub use keep::{Keep, MessageBounds, TopicRule};
+pub use keep::{Keep, Keeping, MessageBounds, TopicRule};
 pub use open::OpenError;
 
 use self::keeper::Wake;
@@ -108,6 +108,7 @@ pub struct Embedded {
     wake: SyncSender<Wake>,
     /// Nobody has it any more: a message that found no room need not come.
     is_closed: Arc<AtomicBool>,
+    keeping: Keeping,
     /// In the order in which they end.
     threads: Mutex<Vec<JoinHandle<()>>>,
     _directory: Option<directory::Directory>,
@@ -138,6 +139,11 @@ impl Embedded {
     /// back by themselves. Before and after, in bytes. Blocks.
     pub fn compact(path: &Path) -> Result<(u64, u64), OpenError> {
         open::compact(path)
+    }
+
+    /// Says for how long messages are kept, and does not keep the store open.
+    pub fn keeping(&self) -> Keeping {
+        self.keeping.clone()
     }
 
     /// Everything that was found to be damaged since it was opened, for a person.

@@ -15,7 +15,7 @@ use super::damage::{self, Damages, QUARANTINE, mend, put_aside};
 use super::directory::{Directory, format};
 use super::disk::{Disk, RealDisk};
 use super::frame::{self, Header, Op};
-use super::keep::Floors;
+use super::keep::{Floors, Keeping};
 use super::keeper::{Keeper, PARTS, Unsure, Wake};
 use super::levels::{Levels, Mem, Shared};
 use super::log::{self, Log};
@@ -148,6 +148,7 @@ pub(super) fn start(
         keeper: wake.clone(),
         checkpoint_bytes: options.checkpoint_bytes,
     };
+    let keeping = Keeping::new(options.keep);
     let keeper = Keeper {
         wake: woken,
         is_closed: is_closed.clone(),
@@ -155,7 +156,7 @@ pub(super) fn start(
         disk: found.disk,
         blocks: found.blocks,
         shared: found.shared.clone(),
-        keep: options.keep,
+        keep: keeping.clone(),
         unsure: Unsure::default(),
     };
     if !keeper.shared.damages.all().is_empty() {
@@ -183,6 +184,7 @@ pub(super) fn start(
         terms: Mutex::new(Terms::from(header.term.max(super::millis_now()))),
         wake,
         is_closed,
+        keeping,
         threads: Mutex::new(threads),
         _directory: directory,
     })

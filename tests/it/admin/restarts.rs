@@ -200,12 +200,13 @@ async fn what_is_held_holds_up_its_chain_until_it_is_decided_after_a_kill_and_af
         let item = item.last().unwrap();
         end(first, signal).await;
 
+        // Now it could be applied: only that it is held keeps it from that.
+        shop.cure("two");
         let second = start(data.path(), &service, "stop").await;
         assert_eq!(dead(data.path(), 1).await, before, "{signal:?}");
         // The gateway goes on, and nothing behind what is held does.
         assert_eq!(sent(&second, orders("tablet", 1, &["other"])).await, [Done]);
         assert_eq!(shop.texts(), ["one", "other"]);
-        shop.cure("two");
         let id = before[0]["id"].to_string();
         let said = done(&["dead-letters", "retry", &id], data.path()).await;
         assert_eq!(said, "1 dead letter is tried again\n");

@@ -14,5 +14,6 @@ mod meter;
 mod overload;
 mod owed;
 mod random;
+mod reload;
 mod service;
 mod taken;

@@ -22,9 +22,9 @@ use crate::cli::action::ActionName;
 #[command(after_help = "\
 Examples:
   tidegate send todos create 'buy milk'
-  tidegate send todos update --key milk 'buy oat milk' --if-version 1
+  tidegate send todos update --key milk 'buy rice milk' --if-version 2
   tidegate send orders call --method cancel --key 1017
-  tidegate send logs create --lines < today.log              each line a packet, in order
+  tidegate send logs create --lines < today.log  # each line a packet, in order
   tidegate send people put --lines --key-field id < people.jsonl
   tidegate send --packets --input todo.jsonl --position todo.position --refused refused.jsonl
 

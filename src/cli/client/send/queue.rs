@@ -117,7 +117,7 @@ pub(super) async fn send(send: &Send) -> Result<(), Failure> {
     let began = Instant::now();
     let ended = tokio::select! {
         ended = sending.all() => ended,
-        () = signals.next() => Err(Error::Interrupted(String::new()).into()),
+        _ = signals.next() => Err(Error::Interrupted(String::new()).into()),
     };
     sending.end(before, began.elapsed(), ended).await
 }

@@ -15,7 +15,7 @@ use crate::store::embedded::meta::part_path;
 use crate::store::embedded::parts::Blocks;
 use crate::store::embedded::rows::Space;
 use crate::store::embedded::table::{Direction, Limit};
-use crate::store::embedded::{Keep, MessageBounds, Options, TopicRule};
+use crate::store::embedded::{Keep, Keeping, MessageBounds, Options, TopicRule};
 use crate::store::{Position, Store};
 use crate::types::Pattern;
 
@@ -52,7 +52,7 @@ fn keeper(world: &World) -> Keeper {
         disk: world.disk.clone(),
         blocks: Blocks::new(1 << 20),
         shared: world.store.shared.clone(),
-        keep: world.options.keep.clone(),
+        keep: Keeping::new(world.options.keep.clone()),
         unsure: Unsure::default(),
     }
 }
