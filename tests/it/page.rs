@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate_client::Client;
-use tidegate_client::proto::{BatchRequest, Outcome, Packet};
+use tidegate_client::proto::{BatchRequest, Outcome, Packet, PacketResult};
 use tokio::time::{Instant, timeout};
 
 use crate::support::{Browser, Process, Setup, Tab, serve_files};
@@ -216,27 +216,17 @@ async fn what_comes_too_late_is_refused_with_all_that_builds_on_it() {
     }
     tab.click("#todos li:nth-child(2) .delete").await;
 
-    // Where the page does not look for it.
-    let gateway = Process::on(&example.data(), &[]).await;
-    let client = Client::connect(gateway.uri()).await.unwrap();
-    let listed = client.sync(Packet::list("todos", "")).await.unwrap();
-    let keys = listed.results[0].records.iter().map(|record| &record.key);
-    let [milk, plants] = keys.collect::<Vec<_>>()[..] else {
-        panic!("two were added: {listed:?}");
-    };
-    let quicker = [
-        Packet::update("todos", milk).text("buy almond milk"),
-        Packet::delete("todos", plants),
-    ];
-    let done = client.sync(BatchRequest::of(quicker)).await.unwrap();
-    assert!(
-        done.results
-            .iter()
-            .all(|result| result.outcome() == Outcome::Ok)
-    );
-    drop(client);
-    assert!(gateway.stop().await.success());
-
+    let records = example
+        .away(Packet::list("todos", ""))
+        .await
+        .remove(0)
+        .records;
+    example
+        .away(vec![
+            Packet::update("todos", &records[0].key).text("buy almond milk"),
+            Packet::delete("todos", &records[1].key),
+        ])
+        .await;
     let gateway = example.gateway.start().await;
     all_show(&tabs, &["buy almond milk"]).await;
     // Who deletes what is gone has nothing to be told.
@@ -246,6 +236,51 @@ async fn what_comes_too_late_is_refused_with_all_that_builds_on_it() {
         tab.click("#refused .dismiss").await;
         tab.until(&format!("{REFUSED} === {left}")).await;
     }
+    assert!(gateway.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_whose_answer_is_lost_is_made_once() {
+    let example = Example::new().await;
+    let gateway = example.gateway.start().await;
+    let browser = Browser::start();
+    let tabs = [browser.open(&example.url).await];
+    tabs[0].until(LIVE).await;
+    let lossy = "{
+        const fetched = window.fetch;
+        window.lost = 0;
+        window.fetch = async (url, ...more) => {
+            const answer = await fetched(url, ...more);
+            if (String(url).endsWith('/Sync') && window.lost < 3) {
+                window.lost += 1;
+                throw new TypeError('lost');
+            }
+            return answer;
+        };
+    }";
+    tabs[0].eval(lossy).await;
+    add(&tabs[0], "buy milk").await;
+    all_show(&tabs, &["buy milk"]).await;
+    assert_eq!(tabs[0].eval("window.lost").await, 3);
+    assert_eq!(tabs[0].eval(REFUSED).await, 0);
+    assert_eq!(example.texts().await, ["buy milk"]);
+    assert!(gateway.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_goes_on_from_its_cursor() {
+    let example = Example::new().await;
+    let gateway = example.gateway.start().await;
+    let browser = Browser::start();
+    let tabs = [browser.open(&example.url).await];
+    tabs[0].until(LIVE).await;
+    assert!(gateway.stop().await.success());
+    tabs[0].until(CUT).await;
+    example.away(Packet::create("todos").text("buy milk")).await;
+    let gateway = example.gateway.start().await;
+    all_show(&tabs, &["buy milk"]).await;
+    let calls = "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/Sync')).length";
+    assert_eq!(tabs[0].eval(calls).await, 1, "the list was read once");
     assert!(gateway.stop().await.success());
 }
 
@@ -334,6 +369,17 @@ impl Example {
 
     async fn texts(&self) -> Vec<String> {
         texts(&self.gateway.uri()).await
+    }
+
+    /// What somebody else does while the page does not find the gateway: it is at another address.
+    async fn away(&self, batch: impl Into<BatchRequest>) -> Vec<PacketResult> {
+        let gateway = Process::on(&self.data(), &[]).await;
+        let client = Client::connect(gateway.uri()).await.unwrap();
+        let results = client.sync(batch).await.unwrap().results;
+        assert!(results.iter().all(|result| result.outcome() == Outcome::Ok));
+        drop(client);
+        assert!(gateway.stop().await.success());
+        results
     }
 }
 

@@ -15,10 +15,12 @@ use tokio::sync::Mutex;
 
 /// Chromium reads from 3 and writes to 4, which are the pipes that a child has anyway. Its own words are of no use here.
 const OVER_PIPES: &str = r#"exec "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#;
-const OPTIONS: [&str; 7] = [
+const OPTIONS: [&str; 8] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    // Containers have little of it.
+    "--disable-dev-shm-usage",
     "--disable-quic",
     "--disable-background-networking",
     "--no-first-run",
