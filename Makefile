@@ -1,7 +1,7 @@
 # What there is to do here. `make help` lists it.
 #
-# Needed on the machine: cargo (rustup), a C linker, and for the tests go, npm, python3 and PostgreSQL, which is installed where
-# Debian's packages are. What the tests use beyond that is installed under target/tools, in the versions named here.
+# Needed on the machine: cargo (rustup), a C linker, and for the tests go, npm, python3, PostgreSQL and Chromium; these two are
+# installed where Debian's packages are. What the tests use beyond that is installed under target/tools, in the versions named here.
 
 GRPCURL := 1.9.4
 BUF := 1.75.0
@@ -29,7 +29,7 @@ LAST := shows_2_11
 
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help run test shows sim mutants bench soak lint generate tools needs-cargo needs-go needs-npm needs-postgresql
+.PHONY: help run test shows sim mutants bench soak lint generate tools needs-cargo needs-go needs-npm needs-postgresql needs-chromium
 
 help: ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -62,13 +62,14 @@ soak: needs-cargo ## ten minutes of durable packets (MINUTES=n: as many): no slo
 		cargo test --locked --test it -- --nocapture shows_3_8_
 	HISTORY_PACKETS=10000000 cargo test --locked --test it -- --nocapture shows_3_7_
 
-lint: tools ## formatting, clippy, buf lint, generated code, go vet, licences, bans and sources
+lint: tools ## formatting, clippy, buf lint, generated code, go vet, tsc, licences, bans and sources
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(BUF_BIN) lint
 	BUF=$(BUF_BIN) PYTHON=$(PYTHON) sh scripts/generate.sh check
 	cd clients/go && go vet ./...
 	cd examples/handlers/go && go vet . && test -z "$$(gofmt -l .)"
+	cd examples/todo && npm run --silent check
 	cargo deny --log-level error check licenses bans sources
 
 generate: tools ## write the clients' committed code from proto/, and docs/configuration.md from config/default.toml
@@ -77,9 +78,9 @@ generate: tools ## write the clients' committed code from proto/, and docs/confi
 
 STAMPS := grpcurl-$(GRPCURL) buf-$(BUF) cargo-deny-$(CARGO_DENY) nats-server-$(NATS_SERVER) \
 	protoc-gen-go-$(PROTOC_GEN_GO) protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) protoc-gen-es-$(PROTOC_GEN_ES) \
-	python-$(GRPCIO) handler-typescript
+	python-$(GRPCIO) handler-typescript todo
 
-tools: needs-cargo $(addprefix $(TOOLS)/,$(STAMPS)) needs-postgresql ## install what the tests use
+tools: needs-cargo $(addprefix $(TOOLS)/,$(STAMPS)) needs-postgresql needs-chromium ## install what the tests use
 
 # Each stamp names a version, so that another version here installs that one.
 $(TOOLS)/grpcurl-$(GRPCURL): | needs-go
@@ -112,9 +113,15 @@ $(TOOLS)/protoc-gen-es-$(PROTOC_GEN_ES): | needs-npm
 	ln -sf ../protoc-gen-es/node_modules/.bin/protoc-gen-es $(TOOLS)/bin/protoc-gen-es
 	@touch $@
 
-# What the example in TypeScript needs, with a copy of the client.
-$(TOOLS)/handler-typescript: examples/handlers/typescript/package-lock.json $(wildcard clients/typescript/package.json clients/typescript/gen/tidegate/v1/*) | needs-npm
+# What the examples in TypeScript need, with a copy of the client.
+TYPESCRIPT := $(wildcard clients/typescript/package.json clients/typescript/gen/tidegate/v1/*)
+
+$(TOOLS)/handler-typescript: examples/handlers/typescript/package-lock.json $(TYPESCRIPT) | needs-npm
 	cd examples/handlers/typescript && npm ci --loglevel error --no-audit --no-fund
+	@touch $@
+
+$(TOOLS)/todo: examples/todo/package-lock.json $(TYPESCRIPT) | needs-npm
+	cd examples/todo && npm ci --loglevel error --no-audit --no-fund
 	@touch $@
 
 # Generates Python's code, and runs what is written in it.
@@ -132,6 +139,12 @@ needs-postgresql:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends postgresql; } || \
 		{ echo "make: PostgreSQL is missing, and cannot be installed here: as root, apt-get install postgresql" >&2; exit 1; }
+
+# Whichever version Debian has: the tests drive it by its DevTools protocol.
+needs-chromium:
+	@command -v chromium >/dev/null || \
+		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium; } || \
+		{ echo "make: Chromium is missing, and cannot be installed here: as root, apt-get install chromium" >&2; exit 1; }
 
 needs-go:
 	@command -v go >/dev/null || { echo "make: go is missing; tools of the tests are built with it: https://go.dev/doc/install" >&2; exit 1; }

@@ -2,7 +2,7 @@
 # Runs the tests named shows_<issue>_<n>_*, and prints what they show: the lines that they write to stdout as
 # `SHOWS <issue>.<n> <what, with its figure>`. Everything that was printed goes to the file $1; what begins with $2 runs
 # alone, after the others.
-# Fails if a test fails, and if a must-show has a test but no line.
+# Fails if a test fails, and if a number that tests are named after has no line.
 set -u
 
 log=$1

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::{BuildError, bound};
-use crate::config::{Config, Left, Place};
+use crate::config::{Config, Engine, Left, Place};
 use crate::layers::{NeedsToken, Reach};
 use crate::rpc::OPEN_PAGES;
 use crate::types::Token;
@@ -36,17 +36,24 @@ impl Port {
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) rule: NeedsToken,
+    /// Where it is found, for who started the gateway.
+    pub(super) found: String,
     /// Gone from its place with it.
     pub(super) left: Option<Left>,
 }
 
 impl Key {
     /// To be called by whoever has the data directory to itself: what another one left there is replaced.
-    pub(super) fn new(config: &Config, address: SocketAddr) -> Result<Self, BuildError> {
-        if !address.ip().to_canonical().is_loopback() {
+    pub(super) fn new(config: &Config, port: &Port) -> Result<Self, BuildError> {
+        let (address, reach) = (port.address, port.reach());
+        if reach == Reach::Anywhere {
             tracing::warn!(%address, "Admin can be reached by others: its token goes over the network as it is, so this is for one that others cannot listen to");
         }
         let place = Place::of(config, address.port());
+        if let (Engine::Embedded, Some(doubt)) = (config.store.engine, place.doubt()) {
+            let directory = config.store.path.display();
+            tracing::warn!(%directory, "commands find this gateway only by --data: {doubt}");
+        }
         let leave = |token: Option<&Token>| {
             let left = place.leave(address, token);
             left.map_err(|error| BuildError::Token(place.token_file(), error.to_string()))
@@ -54,12 +61,12 @@ impl Key {
         let (token, found, left) = match &config.admin.token {
             Some(token) => {
                 let left = match config.store.engine {
-                    crate::config::Engine::Embedded => Some(leave(None)?),
+                    Engine::Embedded => Some(leave(None)?),
                     // Who gave it the token knows where it is.
-                    crate::config::Engine::Memory => None,
+                    Engine::Memory => None,
                 };
-                let found = "it is what TIDEGATE_ADMIN__TOKEN, or `token` of [admin], says".into();
-                (token.clone(), found, left)
+                let found = "it is what TIDEGATE_ADMIN__TOKEN, or `token` of [admin], says";
+                (token.clone(), found.to_owned(), left)
             }
             None => {
                 let token = Token::random();
@@ -71,9 +78,10 @@ impl Key {
         };
         let rule = NeedsToken {
             token: Arc::new(token),
-            found: found.into(),
+            // To those of this machine: elsewhere it would tell strangers whose files to look for.
+            found: (reach == Reach::Loopback).then(|| found.as_str().into()),
             open: OPEN_PAGES,
         };
-        Ok(Self { rule, left })
+        Ok(Self { rule, found, left })
     }
 }

@@ -165,6 +165,7 @@ fn request(seq: u64, settled: u64) -> Request {
         fingerprint: 0,
         size: 0,
         raw: Bytes::new(),
+        carried: None,
         refusal: Some(Box::new(Answer::rejected(Reason::Unspecified, ""))),
     };
     Request {

@@ -7,6 +7,7 @@ mod health;
 mod reload;
 mod server;
 mod store;
+mod tasks;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::admin::{Key, Port};
@@ -25,6 +25,7 @@ use self::health::Health;
 use self::reload::Reload;
 pub use self::reload::{NotReloaded, Reloads};
 use self::store::Opened;
+use self::tasks::Tasks;
 use crate::broker::{self, Worker};
 use crate::config::{Config, Exposure};
 use crate::events::{Hub, StreamSettings};
@@ -109,7 +110,7 @@ impl App {
         let node = format!("{:08x}", rand::random::<u32>());
         let hub = Hub::new(streams(node.clone()));
         let Opened { store, messages } = store::open(&config, Arc::new(hub.clone())).await?;
-        let key = Key::new(&config, admin.address)?;
+        let key = Key::new(&config, &admin)?;
         let registry = Arc::new(registry);
         if config.handlers.is_some() {
             handlers::tell_hidden(&*store, &registry).await;
@@ -171,7 +172,7 @@ impl App {
 
     /// Where those come in who run it, and where its token is found.
     pub fn admin(&self) -> (SocketAddr, &str) {
-        (self.admin.address, &self.key.rule.found)
+        (self.admin.address, &self.key.found)
     }
 
     /// Takes new configurations to it while it runs.
@@ -199,6 +200,7 @@ impl App {
             registry: self.gateway.registry.clone(),
             metrics: self.metrics,
             trouble: health.trouble(),
+            reach: self.admin.reach(),
             stop: asked.clone(),
             drain: self.drain,
         };
@@ -238,10 +240,10 @@ impl App {
             broker.drain().await;
             // The worker ends with the last handle; the server has the other one.
             drop(broker);
+            // Before another gateway may have the port or the directory.
+            drop(left);
             closing.cancel();
             let ended = tasks.join(CLOSING).await;
-            // Before another one may have the directory.
-            drop(left);
             store.close().await;
             traces.close().await;
             ended
@@ -249,74 +251,6 @@ impl App {
         tokio::time::timeout(self.drain, drained)
             .await
             .unwrap_or(Err(RunError::Drain(self.drain)))
-    }
-}
-
-/// The tasks of a running gateway, ended with it.
-#[derive(Debug)]
-struct Tasks {
-    server: JoinHandle<Result<(), tonic::transport::Error>>,
-    /// The same for those who run it.
-    admin: JoinHandle<Result<(), tonic::transport::Error>>,
-    worker: JoinHandle<()>,
-    canary: JoinHandle<()>,
-}
-
-impl Tasks {
-    /// The first that ends before it was told to.
-    async fn ended(&mut self) -> RunError {
-        tokio::select! {
-            ended = &mut self.server => RunError::Server(untold(ended)),
-            ended = &mut self.admin => RunError::Server(untold(ended)),
-            ended = &mut self.worker => RunError::Broker(match ended {
-                Ok(()) => "nobody told it to".into(),
-                Err(error) => error.to_string(),
-            }),
-            ended = &mut self.canary => RunError::Health(match ended {
-                Ok(()) => "nobody told it to".into(),
-                Err(error) => error.to_string(),
-            }),
-        }
-    }
-
-    /// It was told to end, and waits for nothing.
-    async fn join_canary(&mut self) -> Result<(), RunError> {
-        let ended = (&mut self.canary).await;
-        ended.map_err(|error| RunError::Health(error.to_string()))
-    }
-
-    /// Every packet has its answer: what is left is to tell it. The worker ends with the last connection.
-    async fn join(&mut self, closing: Duration) -> Result<(), RunError> {
-        let both = async { tokio::join!(&mut self.server, &mut self.admin) };
-        let Ok(both) = tokio::time::timeout(closing, both).await else {
-            tracing::info!("some clients did not read to the end: their connections are cut");
-            return Ok(());
-        };
-        for served in [both.0, both.1] {
-            served
-                .map_err(|error| RunError::Server(error.to_string()))?
-                .map_err(|error| RunError::Server(error.to_string()))?;
-        }
-        let worked = (&mut self.worker).await;
-        worked.map_err(|error| RunError::Broker(error.to_string()))
-    }
-}
-
-impl Drop for Tasks {
-    fn drop(&mut self) {
-        self.server.abort();
-        self.admin.abort();
-        self.worker.abort();
-        self.canary.abort();
-    }
-}
-
-/// Why a server ended that was not told to.
-fn untold(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) -> String {
-    match ended {
-        Ok(Ok(())) => "nobody told it to".into(),
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
     }
 }
 

@@ -1,5 +1,8 @@
 //! The store that a configuration asks for.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Config, Engine, TopicConfig};
@@ -46,7 +49,10 @@ pub(super) async fn open(config: &Config, tail: Arc<dyn Tail>) -> Result<Opened,
         Engine::Embedded => {
             let path = config.store.path.clone();
             let options = options(config);
-            let opened = tokio::task::spawn_blocking(move || Embedded::open(&path, options, tail));
+            let opened = tokio::task::spawn_blocking(move || {
+                make_directory(&path);
+                Embedded::open(&path, options, tail)
+            });
             let path = config.store.path.clone();
             let opened = opened.await;
             let store =
@@ -57,6 +63,14 @@ pub(super) async fn open(config: &Config, tail: Arc<dyn Tail>) -> Result<Opened,
             })
         }
     }
+}
+
+/// What clients sent is nobody else's to read, and no command believes a token that lies where others can write, as they can
+/// by the umask of many machines.
+fn make_directory(path: &Path) {
+    let mut builder = DirBuilder::new();
+    // Where that cannot be, the engine says why.
+    let _ = builder.recursive(true).mode(0o700).create(path);
 }
 
 fn options(config: &Config) -> Options {

@@ -19,6 +19,10 @@ use crate::types::{HandlerName, Outcome, Packet};
 /// Of dead letters that one call sees or decides about, and of their bytes.
 pub const LETTERS_AT_ONCE: usize = 1_000;
 const BYTES_AT_ONCE: usize = 16 << 20;
+const AT_ONCE: ScanLimit = ScanLimit {
+    items: LETTERS_AT_ONCE,
+    bytes: BYTES_AT_ONCE,
+};
 
 /// How long it is waited until what was decided is on disk.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,7 +85,7 @@ impl Broker {
         &self,
         handler: Option<&HandlerName>,
         after: LetterId,
-        limit: usize,
+        limit: ScanLimit,
     ) -> Result<PageOf<DeadLetter>, Error> {
         let page = self.letters_after(handler, after, limit).await?;
         let letters = page.items.into_iter().map(|letter| DeadLetter {
@@ -168,11 +172,11 @@ impl Broker {
         &self,
         handler: Option<&HandlerName>,
         after: LetterId,
-        limit: usize,
+        limit: ScanLimit,
     ) -> Result<PageOf<store::DeadLetter>, Error> {
         let limit = ScanLimit {
-            items: limit.clamp(1, LETTERS_AT_ONCE),
-            bytes: BYTES_AT_ONCE,
+            items: limit.items.clamp(1, LETTERS_AT_ONCE),
+            bytes: limit.bytes.min(BYTES_AT_ONCE),
         };
         self.shelf.store.dead_letters(handler, after, limit).await
     }
@@ -186,7 +190,7 @@ impl Broker {
                 after,
                 through,
             } => {
-                let page = self.letters_after(handler.as_ref(), *after, LETTERS_AT_ONCE);
+                let page = self.letters_after(handler.as_ref(), *after, AT_ONCE);
                 let PageOf { mut items, more } = page.await?;
                 let last = items.last().map(|letter| letter.id);
                 decided.next = last.filter(|last| more && last < through);
@@ -203,7 +207,11 @@ impl Broker {
                 continue;
             }
             let before = LetterId(id.0.saturating_sub(1));
-            let next = self.letters_after(None, before, 1).await?.items.pop();
+            let one = ScanLimit {
+                items: 1,
+                ..AT_ONCE
+            };
+            let next = self.letters_after(None, before, one).await?.items.pop();
             match next.filter(|letter| letter.id == id) {
                 Some(letter) => {
                     bytes += letter.death.packet.len();

@@ -10,9 +10,8 @@ use crate::wire::packet::{self, Context};
 use crate::wire::reader::Span;
 
 /// In the order of the runs.
-pub(super) fn restored(mut runs: Vec<OpenRun>) -> Vec<Restored> {
+pub(super) fn restored(mut runs: Vec<OpenRun>, now: SystemTime) -> Vec<Restored> {
     runs.sort_by_key(|run| run.id);
-    let now = SystemTime::now();
     runs.into_iter().map(|run| one(run, now)).collect()
 }
 
@@ -32,7 +31,8 @@ fn one(run: OpenRun, now: SystemTime) -> Restored {
             _ => None,
         };
         let held = kept.held;
-        let packet = Arc::new(read(kept, &mut context));
+        let packet = packet::read_taken(Span::whole(&kept.packet), &mut context);
+        let packet = Arc::new(known_by(kept, packet));
         RestoredPacket {
             taken,
             packet,
@@ -48,8 +48,7 @@ fn one(run: OpenRun, now: SystemTime) -> Restored {
 }
 
 /// What the store kept beside the bytes is what it is known by.
-fn read(kept: OpenPacket, context: &mut Context) -> Packet {
-    let packet = packet::read(Span::whole(&kept.packet), context).packet;
+fn known_by(kept: OpenPacket, packet: Packet) -> Packet {
     Packet {
         seq: match kept.place {
             Place::Seq(seq) => seq,
@@ -66,7 +65,7 @@ fn read(kept: OpenPacket, context: &mut Context) -> Packet {
     }
 }
 
-/// The packet of a dead letter, as it is sent anew.
+/// The packet of a dead letter, as it is sent anew: a new one, which may be refused.
 pub(super) fn packet_of(letter: &DeadLetter) -> Packet {
     let mut context = Context {
         has_client: letter.origin.client.is_some(),
@@ -81,7 +80,8 @@ pub(super) fn packet_of(letter: &DeadLetter) -> Packet {
         packet: letter.death.packet.clone(),
         held: false,
     };
-    read(kept, &mut context)
+    let packet = packet::read(Span::whole(&kept.packet), &mut context).packet;
+    known_by(kept, packet)
 }
 
 #[cfg(test)]
@@ -165,6 +165,17 @@ mod tests {
                 held: false,
             }],
         }
+    }
+
+    #[test]
+    fn what_was_taken_is_not_refused_when_it_is_read_again() {
+        let mut kept = run(3, 1);
+        // Without an action, which is refused at the edge.
+        kept.packets[0].packet = Bytes::from_static(&[34, 2, b'h', b'i']);
+        let restored = restored(vec![kept], SystemTime::now());
+        let packet = &restored[0].packets[0].packet;
+        assert!(packet.refusal.is_none(), "{:?}", packet.refusal);
+        assert_eq!(packet.content.items[0], "hi", "nothing of it is missing");
     }
 
     #[tokio::test]

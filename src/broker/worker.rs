@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -126,7 +126,7 @@ impl Worker {
     /// What was taken before this start is driven from now on. To be called before [`Worker::run`].
     pub fn restore(&mut self, runs: Vec<OpenRun>) {
         let mut left: BTreeMap<HandlerName, usize> = BTreeMap::new();
-        for run in restored(runs) {
+        for run in restored(runs, SystemTime::now()) {
             let (handler, packets) = (run.origin.handler.clone(), run.packets.len());
             if !self.core.restore(Instant::now(), run) {
                 *left.entry(handler).or_default() += packets;

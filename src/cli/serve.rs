@@ -110,7 +110,10 @@ async fn until_stopped(config: Config, serve: &Serve) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let (exposure, to_try, kept) = (config.exposure, ToTry::of(&config), kept(&config));
     let app = App::build(config, Vec::new()).await?;
-    greet(&app, exposure, &kept, &to_try)?;
+    if let Err(error) = greet(&app, exposure, &kept, &to_try) {
+        // Who closes it has read enough of it: `tidegate serve | head -1` goes on.
+        tracing::warn!(%error, "the greeting cannot be written to stdout");
+    }
     let reloads = app.reloads();
 
     let (stop, stopped) = oneshot::channel::<()>();

@@ -14,9 +14,9 @@ use crate::store::embedded::inspect::{Depth, Inspection};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate store tidegate-data           what takes the room
-  tidegate store --check tidegate-data   reads all of it, and says what is damaged and missing
-  tidegate store --compact tidegate-data gives back the room of deleted rows
+  tidegate store tidegate-data            # what takes the room
+  tidegate store --check tidegate-data    # reads all of it, and says what is damaged and missing
+  tidegate store --compact tidegate-data  # gives back the room of deleted rows
 
 Nothing is changed, but by --compact. It ends with 0 when everything is whole, 1 when something is damaged, and 69 when the directory
 cannot be looked at: it is no store, or another process has it.")]

@@ -48,6 +48,17 @@ pub(super) fn table<L: AsRef<[String]>>(
     Ok(())
 }
 
+/// The same, with the names of its columns above.
+pub(super) fn headed<const N: usize>(
+    columns: [(&str, Side); N],
+    lines: impl Iterator<Item = [String; N]>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut all = vec![columns.map(|(name, _)| name.to_owned())];
+    all.extend(lines);
+    table(&all, &columns.map(|(_, side)| side), out)
+}
+
 pub(super) fn counted(count: u64, one: &str, more: &str) -> String {
     match count {
         1 => format!("1 {one}"),

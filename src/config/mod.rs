@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::types::{BatchLimits, HandlerName, Ordering, Pattern, Retry, Token};
 pub use changes::{Change, Refusal, changes};
-pub use place::{Left, Place};
+pub use place::{Findings, Found, Left, Place};
 use problem::At;
 pub use problem::{Problem, Problems};
 use written::Sources;

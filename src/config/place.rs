@@ -1,14 +1,19 @@
 //! Where a gateway leaves the address and the token of `Admin`, and where its commands look for them: in its data directory,
 //! or, where everything is in memory, in a directory of the user's own that is named by the port.
 
+mod found;
+mod trust;
+
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use super::{Config, Engine};
 use crate::types::Token;
+pub use found::{Findings, Found};
+use trust::{Directory, Trust};
 
 const TOKEN: &str = "admin-token";
 const ADDRESS: &str = "admin-address";
@@ -17,16 +22,25 @@ const ADDRESS: &str = "admin-address";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     directory: PathBuf,
-    /// It is for nothing else.
-    own: bool,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Where a gateway keeps everything.
+    Data,
+    /// The same, as the command line says.
+    Named,
+    /// For nothing else.
+    Own,
 }
 
 /// What a gateway left there; gone with it.
 #[derive(Debug)]
 pub struct Left {
     place: Place,
-    address: String,
-    token: Option<Token>,
+    /// Open, so that no later file is given the number of one of these while they are compared by it.
+    files: Vec<(PathBuf, File)>,
 }
 
 impl Place {
@@ -38,30 +52,34 @@ impl Place {
         }
     }
 
-    pub fn in_data(directory: &Path) -> Self {
+    /// Where gateways with this configuration may be, whatever keeps their data.
+    pub fn all(config: &Config) -> [Self; 2] {
+        [
+            Self::in_data(&config.store.path),
+            Self::own(config.admin.listen.port()),
+        ]
+    }
+
+    /// A data directory that a person named, and so answers for.
+    pub fn named(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),
-            own: false,
+            kind: Kind::Named,
+        }
+    }
+
+    fn in_data(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            kind: Kind::Data,
         }
     }
 
     fn own(port: u16) -> Self {
         Self {
             directory: own_directory(port),
-            own: true,
+            kind: Kind::Own,
         }
-    }
-
-    /// Where a gateway with this configuration may be: of its data directory and the one for what is in memory that in which
-    /// one was begun last; `None` where there is none.
-    pub fn find(config: &Config) -> Option<Self> {
-        let places = [
-            Self::in_data(&config.store.path),
-            Self::own(config.admin.listen.port()),
-        ];
-        let begun = |place: Self| Some((place.begun()?, place));
-        let found = places.into_iter().filter_map(begun);
-        found.max_by_key(|(time, _)| *time).map(|(_, place)| place)
     }
 
     pub fn token_file(&self) -> PathBuf {
@@ -72,80 +90,84 @@ impl Place {
         self.directory.join(ADDRESS)
     }
 
-    /// Where it listens. The error is for a person.
-    pub fn address(&self) -> Result<SocketAddr, String> {
-        let file = self.address_file();
-        let text = read(&file)?;
-        let address = text.parse();
-        address.map_err(|_| format!("{} has no address: {text:?}", file.display()))
+    /// Why commands leave aside what is here, where they do unless `--data` names it.
+    pub fn doubt(&self) -> Option<String> {
+        match Directory::open(&self.directory, self.trust()) {
+            Ok(found) => found.and_then(|found| Some(found.doubt()?.to_owned())),
+            Err(why) => Some(why),
+        }
     }
 
     /// `token`: one that was made, to be found here.
     pub fn leave(&self, address: SocketAddr, token: Option<&Token>) -> io::Result<Left> {
-        if self.own {
+        if self.kind == Kind::Own {
             make_private(&self.directory)?;
+            if let Some(doubt) = self.doubt() {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, doubt));
+            }
         }
-        if let Some(token) = token {
-            replace(&self.token_file(), token.as_str())?;
-        } else {
+        let mut left = Left {
+            place: self.clone(),
+            files: Vec::new(),
+        };
+        match token {
+            Some(token) => left.write(self.token_file(), token.as_str())?,
             // Of an earlier start: it would only mislead.
-            remove(&self.token_file())?;
+            None => remove(&self.token_file())?,
         }
         // Last, as it says that everything is here.
-        let address = address.to_string();
-        replace(&self.address_file(), &address)?;
-        Ok(Left {
-            place: self.clone(),
-            address,
-            token: token.cloned(),
-        })
+        left.write(self.address_file(), &address.to_string())?;
+        Ok(left)
     }
 
-    fn begun(&self) -> Option<SystemTime> {
-        fs::metadata(self.address_file()).ok()?.modified().ok()
+    fn trust(&self) -> Trust {
+        match self.kind {
+            Kind::Data | Kind::Own => Trust::Own,
+            Kind::Named => Trust::Named,
+        }
+    }
+}
+
+impl Left {
+    fn write(&mut self, file: PathBuf, text: &str) -> io::Result<()> {
+        let open = replace(&file, text)?;
+        self.files.push((file, open));
+        Ok(())
     }
 }
 
 impl Drop for Left {
     fn drop(&mut self) {
-        let is_ours = |file: &Path, text: &str| read(file).is_ok_and(|found| found == text);
-        let files = [
-            (self.place.address_file(), Some(self.address.as_str())),
-            (
-                self.place.token_file(),
-                self.token.as_ref().map(Token::as_str),
-            ),
-        ];
-        for (file, text) in files {
-            if text.is_some_and(|text| is_ours(&file, text)) {
+        for (file, open) in self.files.iter().rev() {
+            if is_the_one(file, open) {
                 // What stays is of no use to anybody, and is replaced by the next start.
-                let _ = remove(&file);
+                let _ = remove(file);
             }
         }
-        if self.place.own {
+        if self.place.kind == Kind::Own {
             let _ = fs::remove_dir(&self.place.directory);
         }
     }
 }
 
-/// The text of one of these files.
-fn read(file: &Path) -> Result<String, String> {
-    let text = fs::read_to_string(file);
-    let text = text.map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
-    Ok(text.trim_end().to_owned())
+/// Whether what has this name is the file that is open: another gateway may have written the same text there.
+fn is_the_one(file: &Path, open: &File) -> bool {
+    let (Ok(there), Ok(ours)) = (fs::symlink_metadata(file), open.metadata()) else {
+        return false;
+    };
+    (there.dev(), there.ino()) == (ours.dev(), ours.ino())
 }
 
 /// At once and whole, and readable to its owner only from the first byte on.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
+fn replace(file: &Path, text: &str) -> io::Result<File> {
     let unfinished = file.with_extension("new");
     remove(&unfinished)?;
     let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.write(true).create_new(true).mode(0o600);
     let mut open = options.open(&unfinished)?;
     writeln!(open, "{text}")?;
-    fs::rename(&unfinished, file)
+    fs::rename(&unfinished, file)?;
+    Ok(open)
 }
 
 fn remove(file: &Path) -> io::Result<()> {
@@ -155,7 +177,6 @@ fn remove(file: &Path) -> io::Result<()> {
     }
 }
 
-#[cfg(unix)]
 fn own_directory(port: u16) -> PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty()) {
         Some(runtime) => Path::new(&runtime).join(format!("tidegate-{port}")),
@@ -166,32 +187,50 @@ fn own_directory(port: u16) -> PathBuf {
     }
 }
 
-#[cfg(not(unix))]
-fn own_directory(port: u16) -> PathBuf {
-    std::env::temp_dir().join(format!("tidegate-{port}"))
+/// One may be there already, of an earlier gateway: or anybody's, as its name is no secret.
+fn make_private(directory: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
-/// One that is there already must be nobody else's to write in: where temporary files are, anybody can make one of this
-/// name.
-fn make_private(directory: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(directory) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => return made,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS_LEFT: ([u8; 4], u16) = ([127, 0, 0, 1], 50052);
+
+    #[test]
+    fn a_gateway_takes_away_only_what_it_left_itself() {
+        let data = tempfile::tempdir().unwrap();
+        let place = Place::in_data(data.path());
+        let files = [place.address_file(), place.token_file()];
+        let token = Token::random();
+        let leave = || place.leave(ADDRESS_LEFT.into(), Some(&token)).unwrap();
+        let first = leave();
+        let second = leave();
+        drop(first);
+        assert!(files.iter().all(|file| file.exists()), "they are another's");
+        drop(second);
+        assert!(!files.iter().any(|file| file.exists()));
     }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        let found = fs::symlink_metadata(directory)?;
-        let ours = found.uid() == rustix::process::geteuid().as_raw();
-        if !found.is_dir() || !ours || found.mode() & 0o022 != 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "it is there, and others can write in it",
-            ));
-        }
+
+    #[test]
+    fn a_directory_for_it_alone_must_be_nobody_elses() {
+        let held = tempfile::tempdir().unwrap();
+        let place = Place {
+            directory: held.path().join("own"),
+            kind: Kind::Own,
+        };
+        let leave = || place.leave(ADDRESS_LEFT.into(), None);
+        drop(leave().unwrap());
+        assert!(!place.directory.exists(), "it goes with what is in it");
+        fs::create_dir(&place.directory).unwrap();
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        fs::set_permissions(&place.directory, everybody).unwrap();
+        let refused = leave().unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        assert!(!place.address_file().exists());
     }
-    Ok(())
 }

@@ -13,7 +13,7 @@ const PREFIX: &str = "TIDEGATE_";
 const BETWEEN: &str = "__";
 
 /// Variables with the prefix that are the command line's own.
-const OTHERS: [&str; 1] = ["TIDEGATE_LOG"];
+const OTHERS: [&str; 3] = ["TIDEGATE_LOG", "TIDEGATE_GATEWAY", "TIDEGATE_SUBJECT"];
 
 /// Where values came from, for who reads a problem; each by its path.
 #[derive(Debug, Default)]

@@ -92,6 +92,7 @@ pub(crate) fn packet(action: Action, key: &str) -> Packet {
         fingerprint: 0,
         size: 0,
         raw: Bytes::new(),
+        carried: None,
         refusal: None,
     }
 }

@@ -97,7 +97,7 @@ impl Topics {
         let drafts = items.iter().zip(ids).map(|(item, id)| Draft {
             topic: topic.clone(),
             id,
-            headers: packet.headers().to_vec(),
+            headers: packet.headers().cloned().collect(),
             form: packet.content.form,
             data: item.clone(),
             ephemeral,

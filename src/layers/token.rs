@@ -13,16 +13,17 @@ use crate::types::Token;
 /// How the token is sent: the word counts in any case.
 const SCHEME: &str = "bearer ";
 
-/// Where `grpc.health.v1.Health` is: whoever watches over processes has no token, and learns only whether this one serves.
-const HEALTH: &str = "/grpc.health.v1.Health/";
+/// Whoever watches over processes has no token, and learns only whether this one serves. By asking again and again: a `Watch`
+/// would stay open for anybody.
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// What is asked of every request, but of those to the open paths.
 #[derive(Debug, Clone)]
 pub struct NeedsToken {
     /// For each request the same, so it is shared.
     pub token: Arc<Token>,
-    /// Where it is found, for who has not got it.
-    pub found: Arc<str>,
+    /// Where it is found, for who has not got it. `None`: that is not for everybody who comes here.
+    pub found: Option<Arc<str>>,
     /// Pages that are for everyone.
     pub open: &'static [&'static str],
 }
@@ -30,16 +31,17 @@ pub struct NeedsToken {
 impl Rule for NeedsToken {
     fn admit(&self, request: &mut Request<Body>) -> Result<(), Box<Response<Body>>> {
         let path = request.uri().path();
-        if self.open.contains(&path) || path.starts_with(HEALTH) {
+        if self.open.contains(&path) || path == HEALTH {
             return Ok(());
         }
         let Err(problem) = self.check(request.headers()) else {
             return Ok(());
         };
-        let message = format!(
-            "{problem}: send the metadata `authorization: Bearer <token>`; {}",
-            self.found
-        );
+        let mut message = format!("{problem}: send the metadata `authorization: Bearer <token>`");
+        if let Some(found) = &self.found {
+            message += "; ";
+            message += found;
+        }
         tracing::info!(reason = "token", path, "refused a call: {problem}");
         if is_grpc(request) {
             return Err(Box::new(Status::unauthenticated(message).into_http()));
@@ -81,7 +83,7 @@ mod tests {
     fn rule() -> NeedsToken {
         NeedsToken {
             token: Arc::new(Token::new(TOKEN).expect("a token")),
-            found: "it is under the mat".into(),
+            found: Some("it is under the mat".into()),
             open: &["/healthz"],
         }
     }
@@ -126,6 +128,8 @@ mod tests {
             "/",
             "/healthz/",
             "/metrics",
+            "/grpc.health.v1.Health/Watch",
+            "/grpc.health.v1.Health/Check/",
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             "/tidegate.v1.Admin/Drain",
         ] {
@@ -133,20 +137,27 @@ mod tests {
         }
     }
 
+    fn refusal(rule: &NeedsToken, kind: &str) -> Response<Body> {
+        let request = Request::builder().uri("/").header("content-type", kind);
+        let mut request = request.body(Body::empty()).expect("a request");
+        *rule.admit(&mut request).expect_err("no token")
+    }
+
     #[test]
-    fn the_answer_says_where_it_is_found() {
-        for (kind, status) in [("application/grpc", 200), ("text/html", 401)] {
-            let request = Request::builder().uri("/").header("content-type", kind);
-            let mut request = request.body(Body::empty()).expect("a request");
-            let refused = rule().admit(&mut request).expect_err("no token");
-            assert_eq!(refused.status(), status);
-            if let Some(status) = Status::from_header_map(refused.headers()) {
-                assert_eq!(status.code(), tonic::Code::Unauthenticated);
-                assert!(
-                    status.message().ends_with("it is under the mat"),
-                    "{status}"
-                );
-            }
+    fn the_answer_says_where_it_is_found_where_that_is_for_everybody() {
+        let silent = NeedsToken {
+            found: None,
+            ..rule()
+        };
+        for (rule, end) in [
+            (rule(), "<token>`; it is under the mat"),
+            (silent, "<token>`"),
+        ] {
+            let refused = refusal(&rule, "application/grpc");
+            let status = Status::from_header_map(refused.headers()).expect("a status");
+            assert_eq!(status.code(), tonic::Code::Unauthenticated);
+            assert!(status.message().ends_with(end), "{status}");
+            assert_eq!(refusal(&rule, "text/html").status(), 401);
         }
     }
 }

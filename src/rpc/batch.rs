@@ -10,7 +10,7 @@ use bytestring::ByteString;
 
 use super::Refusal;
 use crate::broker::{Ack, Request, SettledPart};
-use crate::types::{ClientKey, Packet, Principal, limits};
+use crate::types::{Carried, ClientKey, Packet, Principal, limits};
 use crate::wire::check::{self, WireDuration};
 use crate::wire::packet::{self, Context};
 use crate::wire::reader::{Fields, Malformed, Span};
@@ -54,7 +54,7 @@ pub(super) fn check(
         message,
         outline.packets,
         client.is_some(),
-        trace.map(ByteString::from),
+        trace.map(packet::carried),
     );
     let request = Request {
         principal: principal.clone(),
@@ -121,6 +121,18 @@ impl Outline {
         }
         Ok(())
     }
+}
+
+/// The `client_id` of a call that is refused, as far as it can be read: for logs.
+pub(super) fn client_id(raw: &RawBatch) -> ByteString {
+    let mut fields = Fields::of(Span::whole(&raw.0));
+    let mut found = ByteString::new();
+    while let Ok(Some((number, value))) = fields.next() {
+        if number == 2 {
+            found = value.string().unwrap_or_default();
+        }
+    }
+    found
 }
 
 /// The queue's owner that a `client_id` names; `None`: the call stands alone.
@@ -212,7 +224,7 @@ fn packets(
     message: Span<'_>,
     count: usize,
     has_client: bool,
-    trace: Option<ByteString>,
+    trace: Option<Arc<Carried>>,
 ) -> (Vec<Arc<Packet>>, Vec<(usize, u64)>) {
     let mut packets = Vec::with_capacity(count);
     let mut misplaced = Vec::new();
@@ -229,7 +241,7 @@ fn packets(
         };
         let mut read = packet::read(bytes, &mut context);
         if let Some(trace) = &trace {
-            packet::carry(&mut read.packet, trace);
+            packet::carry(&mut read, trace);
         }
         misplaced.extend(read.misplaced.map(|seq| (context.index, seq)));
         packets.push(Arc::new(read.packet));

@@ -19,7 +19,7 @@ use crate::handler::Registry;
 use crate::layers::Slot;
 use crate::store::Store;
 use crate::telemetry::{CallSpan, Traces};
-use crate::types::{Answer, ClientKey, Outcome, Principal, Reason, TRACEPARENT};
+use crate::types::{Answer, ClientKey, Outcome, Principal, Reason, TRACEPARENT, beginning, limits};
 use crate::wire::service::gateway_server;
 use crate::wire::{EncodedAnswer, RawBatch, proto, wait_within};
 
@@ -44,10 +44,11 @@ pub struct Gateway {
 impl gateway_server::Gateway for Gateway {
     async fn sync(&self, request: Request<RawBatch>) -> Result<Response<EncodedAnswer>, Status> {
         let principal = principal(request.extensions());
-        let answer = self.batch(request, &principal).await;
-        answer
-            .map(Response::new)
-            .map_err(|refusal| self.told("Sync", &principal, refusal))
+        let answer = self.batch(&request, &principal).await;
+        answer.map(Response::new).map_err(|refusal| {
+            let client = batch::client_id(request.get_ref());
+            self.told("Sync", &principal, &client, refusal)
+        })
     }
 
     type EventsStream = EventStream;
@@ -60,10 +61,11 @@ impl gateway_server::Gateway for Gateway {
         let slot = request.extensions_mut().remove::<Arc<Slot>>();
         let peer = request.remote_addr();
         let request = request.into_inner();
+        let client = request.client_id.clone();
         let stream = self.open(request, slot, &principal, peer).await;
         stream
             .map(Response::new)
-            .map_err(|refusal| self.told("Events", &principal, refusal))
+            .map_err(|refusal| self.told("Events", &principal, &client, refusal))
     }
 
     async fn results(
@@ -71,9 +73,11 @@ impl gateway_server::Gateway for Gateway {
         request: Request<proto::ResultsRequest>,
     ) -> Result<Response<proto::ResultsResponse>, Status> {
         let principal = principal(request.extensions());
-        let kept = self.kept(request.into_inner(), &principal).await;
+        let request = request.into_inner();
+        let client = request.client_id.clone();
+        let kept = self.kept(request, &principal).await;
         kept.map(Response::new)
-            .map_err(|refusal| self.told("Results", &principal, refusal))
+            .map_err(|refusal| self.told("Results", &principal, &client, refusal))
     }
 
     async fn info(
@@ -88,7 +92,7 @@ impl gateway_server::Gateway for Gateway {
 impl Gateway {
     async fn batch(
         &self,
-        request: Request<RawBatch>,
+        request: &Request<RawBatch>,
         principal: &Arc<Principal>,
     ) -> Result<EncodedAnswer, Refusal> {
         let parent = request.metadata().get(TRACEPARENT);
@@ -104,7 +108,7 @@ impl Gateway {
 
     async fn traced_batch(
         &self,
-        request: Request<RawBatch>,
+        request: &Request<RawBatch>,
         principal: &Arc<Principal>,
         trace: Option<String>,
         span: &mut Option<CallSpan>,
@@ -150,10 +154,18 @@ impl Gateway {
         Ok(stream(session, slot))
     }
 
-    /// One line per refused request, never its content.
-    fn told(&self, method: &'static str, principal: &Principal, refusal: Refusal) -> Status {
-        let reason = refusal.name();
-        tracing::info!(method, subject = %principal.subject, reason, "refused a call: {refusal}");
+    /// One line per refused request, never its content. `client`: its client_id as far as it could be read, which may be any
+    /// text.
+    fn told(
+        &self,
+        method: &'static str,
+        principal: &Principal,
+        client: &str,
+        refusal: Refusal,
+    ) -> Status {
+        let (subject, reason) = (&principal.subject, refusal.name());
+        let client = beginning(client, limits::ID_BYTES);
+        tracing::info!(method, %subject, client, reason, "refused a call: {refusal}");
         self.refused.count(method, reason);
         refusal.into()
     }

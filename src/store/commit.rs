@@ -83,7 +83,8 @@ pub struct TakenId {
     pub at: u32,
 }
 
-/// The final answer to a packet that was taken earlier ([`Effect::Take`]). Where that one is not open any more, nothing happens.
+/// The final answer to a packet that was taken earlier ([`Effect::Take`]). Where that one is not open any more, nothing happens,
+/// but that it is not held either.
 #[derive(Debug)]
 pub struct Finish {
     pub taken: TakenId,
@@ -227,6 +228,42 @@ pub struct Origin {
     /// `None`: the call stands alone.
     pub client: Option<Arc<ClientKey>>,
     pub handler: HandlerName,
+}
+
+impl Origin {
+    /// Without a share of the buffer that brought its names.
+    pub(crate) fn owned(&self) -> Self {
+        let copy = |name: &ByteString| ByteString::from(&**name);
+        let client = |client: &Arc<ClientKey>| ClientKey {
+            tenant: copy(&client.tenant),
+            subject: copy(&client.subject),
+            client_id: copy(&client.client_id),
+        };
+        Self {
+            principal: Arc::new(Principal {
+                subject: copy(&self.principal.subject),
+                tenant: copy(&self.principal.tenant),
+                roles: self.principal.roles.iter().map(copy).collect(),
+            }),
+            client: self.client.as_ref().map(client).map(Arc::new),
+            handler: self.handler.clone(),
+        }
+    }
+
+    /// About how much room it takes.
+    pub(super) fn size(&self) -> usize {
+        let Principal {
+            subject,
+            tenant,
+            roles,
+        } = &*self.principal;
+        let roles: usize = roles.iter().map(|role| 8 + role.len()).sum();
+        let client = self.client.as_deref();
+        let client = client.map_or(0, |client| {
+            client.tenant.len() + client.subject.len() + client.client_id.len()
+        });
+        subject.len() + tenant.len() + roles + client + self.handler.as_str().len()
+    }
 }
 
 /// What makes a repeat of a packet known.

@@ -12,8 +12,8 @@ use smallvec::SmallVec;
 
 use self::message::{message_about, message_of, message_of_handler};
 use super::{
-    Change, Commit, Death, Draft, Effect, Error, Finish, Judged, Letter, LetterId, LetterState, Op,
-    Origin, Owed, Place, ReqIdScope, Settle, TakenId, Unit,
+    Change, Commit, DeadLetter, Death, Draft, Effect, Error, Finish, Judged, Letter, LetterId,
+    LetterState, Op, Origin, Owed, Place, ReqIdScope, Settle, TakenId, Unit,
 };
 use crate::types::{Answer, ClientKey, HandlerName, Message, Reason, Record};
 
@@ -82,7 +82,7 @@ pub(super) struct Opened {
     pub(super) taken_at: SystemTime,
 }
 
-/// A dead letter to be.
+/// A dead letter to be: what is kept of it, but for its number.
 #[derive(Debug)]
 pub(super) struct Burial {
     pub(super) taken: TakenId,
@@ -90,6 +90,24 @@ pub(super) struct Burial {
     pub(super) packet: Opened,
     pub(super) death: Box<Death>,
     pub(super) given_up_at: SystemTime,
+}
+
+impl Burial {
+    pub(super) fn letter(self, id: LetterId) -> DeadLetter {
+        let Self { packet, death, .. } = self;
+        DeadLetter {
+            id,
+            taken: self.taken,
+            state: self.state,
+            origin: packet.origin,
+            place: packet.place,
+            fingerprint: packet.fingerprint,
+            req_id: packet.req_id,
+            taken_at: packet.taken_at,
+            given_up_at: self.given_up_at,
+            death: *death,
+        }
+    }
 }
 
 /// The rows of an engine, as the units before leave them. What is kept is copied: names and content that come in share the
@@ -277,6 +295,8 @@ fn close(finish: Finish, now: SystemTime, rows: &mut impl Rows) -> Result<(), Er
         finish.answer.outcome.is_final(),
         "only what is final is committed"
     );
+    // Also where the packet is gone, by damage: nobody else would ever have it go.
+    rows.release(finish.taken)?;
     let Some(opened) = rows.opened(finish.taken) else {
         return Ok(());
     };
@@ -293,7 +313,6 @@ fn close(finish: Finish, now: SystemTime, rows: &mut impl Rows) -> Result<(), Er
         awaited: finish.awaited,
         answer: &finish.answer,
     });
-    rows.release(finish.taken)?;
     rows.close(finish.taken, answer)?;
     match finish.death {
         Some(death) => rows.bury(Burial {

@@ -99,7 +99,8 @@ impl DeadLetter {
     /// About how much room it takes.
     pub(super) fn size(&self) -> usize {
         let death = &self.death;
-        256 + self.req_id.len() + death.message.len() + death.packet.len()
+        let names = self.origin.size() + self.req_id.len();
+        256 + names + death.message.len() + death.packet.len()
     }
 
     /// Nothing is dropped without a word.
@@ -175,6 +176,32 @@ pub struct Filter {
 pub struct ScanLimit {
     pub items: usize,
     pub bytes: usize,
+}
+
+/// What is left of a page. The first item always fits.
+#[derive(Debug)]
+pub(super) struct Room {
+    limit: ScanLimit,
+    items: usize,
+    bytes: usize,
+}
+
+impl Room {
+    pub(super) fn new(limit: ScanLimit) -> Self {
+        Self {
+            limit,
+            items: 0,
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn takes(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        let full = self.items >= self.limit.items || self.bytes > self.limit.bytes;
+        let takes = !full || self.items == 0;
+        self.items += usize::from(takes);
+        takes
+    }
 }
 
 /// A page of the log.

@@ -17,7 +17,7 @@ pub use content::{Content, Form, beginning};
 pub use driving::{BatchLimits, OnDead, Ordering, Retry};
 pub use identity::{ClientKey, HandlerName, Principal};
 pub use message::{Message, MessageBody, MessageId};
-pub use packet::{Action, More, Packet, PacketFile, Source, TRACEPARENT};
+pub use packet::{Action, Carried, More, Packet, PacketFile, Source, TRACEPARENT};
 pub use record::Record;
 pub use token::Token;
 pub use topic::{MAX_TOKENS, Pattern, Topic, TopicError, encode_token, record_key, record_prefix};

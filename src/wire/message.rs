@@ -45,9 +45,11 @@ pub(crate) fn record(record: Record) -> proto::Record {
     out
 }
 
-pub(crate) fn headers(pairs: &[(ByteString, ByteString)]) -> HashMap<String, String> {
+pub(crate) fn headers<'a>(
+    pairs: impl IntoIterator<Item = &'a (ByteString, ByteString)>,
+) -> HashMap<String, String> {
     let owned = |(name, value): &(ByteString, ByteString)| (name.to_string(), value.to_string());
-    pairs.iter().map(owned).collect()
+    pairs.into_iter().map(owned).collect()
 }
 
 /// Text was checked when it came in. Were it damaged since, it must not take down whoever tells it, nor become a frame that

@@ -1,7 +1,9 @@
 //! A packet from its bytes, with every rule that needs nothing but the packet and its call. What is wrong with it becomes its
 //! answer, given in its turn; its neighbours do not feel it.
 
-use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+
+use bytes::Bytes;
 use bytestring::ByteString;
 use prost::Message as _;
 
@@ -10,7 +12,7 @@ use super::fingerprint::{Counted, fingerprint};
 use super::proto;
 use super::reader::{Fields, Malformed, Span, Value};
 use crate::types::{
-    Action, Answer, Content, Form, More, Packet, PacketFile, Reason, Source, TRACEPARENT,
+    Action, Answer, Carried, Content, Form, More, Packet, PacketFile, Reason, Source, TRACEPARENT,
     beginning, limits,
 };
 
@@ -35,6 +37,9 @@ pub(crate) struct Context {
 pub(crate) struct Read {
     pub(crate) packet: Packet,
     pub(crate) misplaced: Option<u64>,
+    /// Of headers, and their bytes, as they came: a map may repeat a name, and the limits count all of it.
+    headers: usize,
+    header_bytes: usize,
 }
 
 /// What was read so far.
@@ -58,48 +63,65 @@ struct Draft {
     items: usize,
     /// The first thing found wrong.
     wrong: Option<String>,
+    /// It was found right before: nothing is wrong with it.
+    taken: bool,
 }
 
 pub(crate) fn read(bytes: Span<'_>, context: &mut Context) -> Read {
-    let mut draft = Draft::default();
-    if let Err(error) = draft.fields(bytes) {
-        draft.refuse(format!("cannot be read: {error}"));
-    }
-    if bytes.len() > limits::PACKET_BYTES {
-        draft.refuse(format!(
-            "has {} bytes: at most {} are taken; send it as several smaller ones",
-            bytes.len(),
-            limits::PACKET_BYTES
-        ));
-    }
-    draft.finish(bytes, context)
+    Draft::default().read(bytes, context)
+}
+
+/// What was taken stays taken, with all that it has, even where a later version of the gateway would refuse it.
+pub(crate) fn read_taken(bytes: Span<'_>, context: &mut Context) -> Packet {
+    let draft = Draft {
+        taken: true,
+        ..Draft::default()
+    };
+    draft.read(bytes, context).packet
+}
+
+/// What the packets of a call are to carry: its trace.
+pub(crate) fn carried(trace: String) -> Arc<Carried> {
+    let entry = proto::Packet {
+        headers: [(TRACEPARENT.to_owned(), trace.clone())].into(),
+        ..proto::Packet::default()
+    };
+    Arc::new(Carried {
+        header: (ByteString::from_static(TRACEPARENT), trace.into()),
+        field: entry.encode_to_vec().into(),
+    })
 }
 
 /// Has a packet carry the trace of its call, unless it has one of its own, or no room for it: as a header of its own from here
-/// on, also in what is kept of it once it is taken.
-pub(crate) fn carry(packet: &mut Packet, trace: &ByteString) {
-    let bytes = |(name, value): &(ByteString, ByteString)| name.len() + value.len();
-    let header = (ByteString::from_static(TRACEPARENT), trace.clone());
-    let held: usize = packet.headers().iter().map(bytes).sum();
-    let entry = proto::Packet {
-        headers: [(header.0.to_string(), header.1.to_string())].into(),
-        ..proto::Packet::default()
-    };
-    let fits = packet.headers().len() < limits::PACKET_HEADERS
-        && held + bytes(&header) <= limits::PACKET_HEADER_BYTES
-        && packet.raw.len() + entry.encoded_len() <= limits::PACKET_BYTES;
-    if packet.refusal.is_some() || packet.traceparent().is_some() || !fits {
-        return;
+/// on, also in what is kept of it once it is taken. What is kept is read by the same rules when it comes back.
+pub(crate) fn carry(read: &mut Read, trace: &Arc<Carried>) {
+    let (name, value) = &trace.header;
+    let packet = &mut read.packet;
+    let size = packet.size + trace.field.len();
+    let fits = read.headers < limits::PACKET_HEADERS
+        && read.header_bytes + name.len() + value.len() <= limits::PACKET_HEADER_BYTES
+        && size <= limits::PACKET_BYTES;
+    if packet.refusal.is_none() && packet.traceparent().is_none() && fits {
+        packet.size = size;
+        packet.carried = Some(trace.clone());
     }
-    packet.more.get_or_insert_default().headers.push(header);
-    // A message may be written in pieces: one behind the other they are one.
-    let mut raw = BytesMut::with_capacity(packet.raw.len() + entry.encoded_len());
-    raw.extend_from_slice(&packet.raw);
-    entry.encode_raw(&mut raw);
-    packet.raw = raw.freeze();
 }
 
 impl Draft {
+    fn read(mut self, bytes: Span<'_>, context: &mut Context) -> Read {
+        if let Err(error) = self.fields(bytes) {
+            self.refuse(format!("cannot be read: {error}"));
+        }
+        if bytes.len() > limits::PACKET_BYTES {
+            self.refuse(format!(
+                "has {} bytes: at most {} are taken; send it as several smaller ones",
+                bytes.len(),
+                limits::PACKET_BYTES
+            ));
+        }
+        self.finish(bytes, context)
+    }
+
     fn fields(&mut self, bytes: Span<'_>) -> Result<(), Malformed> {
         let mut fields = Fields::of(bytes);
         while let Some((number, value)) = fields.next()? {
@@ -184,9 +206,15 @@ impl Draft {
             fingerprint,
             size: bytes.len(),
             raw: bytes.to_bytes(),
+            carried: None,
             refusal,
         };
-        Read { packet, misplaced }
+        Read {
+            packet,
+            misplaced,
+            headers: self.headers,
+            header_bytes: self.header_bytes,
+        }
     }
 
     /// The rules of DESIGN §1.1 for who has a place.
@@ -395,6 +423,9 @@ impl Draft {
 
     /// The text may quote what the packet brought, which may be long.
     fn refuse(&mut self, wrong: impl Into<String>) {
+        if self.taken {
+            return;
+        }
         self.wrong.get_or_insert_with(|| {
             let mut wrong = wrong.into();
             wrong.truncate(beginning(&wrong, MESSAGE_BYTES).len());

@@ -1,28 +1,28 @@
 //! What those do who run a gateway: through the command line, as it is typed, and by its own port.
 
 mod found;
+mod letters;
 mod port;
+mod restarts;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tempfile::TempDir;
 use tidegate_client::Client;
 use tidegate_client::proto::{
     BatchRequest, EventsRequest, Outcome, Packet, Reason, ResultsRequest,
 };
 use tokio::process::Command;
 use tokio::time::timeout;
-use tonic::Status;
 
 use self::port::get;
-use crate::support::{Process, Service, answers, echoed, event, said, watch};
+use crate::support::{Process, Service, event, watch};
 
 /// More than any of these needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -179,113 +179,6 @@ async fn shows_4_10_clear_through_the_command_line() {
     );
 }
 
-/// The dead letters of `orders`, once there are so many.
-async fn dead(data: &Path, count: usize) -> Vec<Value> {
-    let looking = async {
-        loop {
-            let listed = json(&["dead-letters", "list", "--handler", "orders"], data).await;
-            let letters = listed["letters"].as_array().unwrap().clone();
-            if letters.len() == count {
-                return letters;
-            }
-        }
-    };
-    timeout(PATIENCE, looking).await.expect("they die")
-}
-
-#[tokio::test]
-async fn shows_4_10_dead_letters_through_the_command_line() {
-    let data = tempfile::tempdir().unwrap();
-    let cured = Arc::new(AtomicBool::new(false));
-    let well = cured.clone();
-    let service = Service::answering(move |request| {
-        let poisoned = request
-            .items
-            .iter()
-            .any(|item| said(item).contains("poison"));
-        match poisoned && !well.load(Ordering::SeqCst) {
-            true => Err(Status::internal("this one is too much")),
-            false => Ok(answers(request.items.iter().map(echoed))),
-        }
-    });
-    let running = service.begin();
-    let addresses = format!("[\"{}\"]", service.uri());
-    let orders = [
-        ("TIDEGATE_HANDLERS__ORDERS__KIND", "grpc"),
-        ("TIDEGATE_HANDLERS__ORDERS__ADDRESSES", addresses.as_str()),
-    ];
-    let gateway = Process::on(data.path(), &orders).await;
-    let client = client(&gateway).await;
-    let packets = (1..=12).map(|seq| {
-        let text = match seq % 4 {
-            0 => format!("poison {seq}"),
-            _ => format!("order {seq}"),
-        };
-        Packet::create("orders").text(text).seq(seq)
-    });
-    let sent = BatchRequest::of(packets)
-        .client_id("phone")
-        .until_accepted();
-    client.sync(sent).await.unwrap();
-    let letters = dead(data.path(), 3).await;
-    let seqs: Vec<_> = letters.iter().map(|letter| &letter["seq"]).collect();
-    assert_eq!(seqs, [4, 8, 12]);
-    assert_eq!(letters[0]["client_id"], "phone");
-    assert_eq!(letters[0]["cause"], "poison");
-    assert_eq!(letters[0]["message"], "Internal: this one is too much");
-    assert_eq!(
-        letters[0]["text"],
-        serde_json::json!([]),
-        "it was not asked for"
-    );
-    let table = done(&["dead-letters", "list", "--content"], data.path()).await;
-    assert!(table.contains(": poison 8\n"), "{table}");
-
-    cured.store(true, Ordering::SeqCst);
-    let id = |at: usize| letters[at]["id"].to_string();
-    let before = service.items().len();
-    let retried = done(&["dead-letters", "retry", &id(0)], data.path()).await;
-    assert_eq!(retried, "1 dead letter is tried again\n");
-    let left = dead(data.path(), 2).await;
-    assert_eq!(left[0]["id"], letters[1]["id"]);
-    let applied = async {
-        while service.items().len() == before {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, applied)
-        .await
-        .expect("it is called again");
-    assert_eq!(said(&service.items()[before]), "poison 4");
-    let again = typed(&["dead-letters", "retry", &id(0)], data.path()).await;
-    assert_eq!(code(&again), 1, "it is no dead letter any more");
-
-    let asked = typed(&["dead-letters", "discard", &id(1)], data.path()).await;
-    assert_eq!(code(&asked), 64, "nobody can be asked");
-    let discarded = ["dead-letters", "discard", &id(1), "--yes"];
-    let discarded = done(&discarded, data.path()).await;
-    assert_eq!(discarded, "1 dead letter is discarded\n");
-    dead(data.path(), 1).await;
-    let all = done(&["dead-letters", "retry", "--all", "orders"], data.path()).await;
-    assert_eq!(all, "1 dead letter is tried again\n");
-    dead(data.path(), 0).await;
-    assert_eq!(
-        done(&["dead-letters"], data.path()).await,
-        "no dead letters\n"
-    );
-    gateway.signal(Signal::TERM);
-    assert_eq!(gateway.ended().await.0, Some(0));
-    let calls = service.items();
-    let eighth = calls[before..]
-        .iter()
-        .filter(|item| said(item) == "poison 8");
-    assert_eq!(eighth.count(), 0, "it was discarded");
-    drop(running);
-    println!(
-        "SHOWS 4.10 of 3 dead letters `tidegate dead-letters` lists all, has 2 applied by `retry`, and gives one up by `discard`"
-    );
-}
-
 #[tokio::test]
 async fn shows_4_10_admin_without_its_token_is_refused() {
     let data = tempfile::tempdir().unwrap();
@@ -323,27 +216,30 @@ async fn shows_4_10_admin_without_its_token_is_refused() {
     );
 }
 
-#[tokio::test]
-async fn who_stops_is_not_ready_and_says_why() {
+/// A directory, and a gateway on it whose Admin listens there, and that takes as long to stop as its handler to answer.
+async fn slow_to_stop(admin: &str, service: &Service) -> (TempDir, Process, SocketAddr) {
     let data = tempfile::tempdir().unwrap();
-    let service = Service::new(|_| Box::pin(std::future::pending()));
-    let running = service.begin();
-    let addresses = format!("[\"{}\"]", service.uri());
-    let hanging = [
-        ("TIDEGATE_HANDLERS__ORDERS__KIND", "grpc"),
-        ("TIDEGATE_HANDLERS__ORDERS__ADDRESSES", addresses.as_str()),
-        ("TIDEGATE_HANDLERS__ORDERS__CALL_TIMEOUT", "1h"),
-    ];
-    let gateway = Process::on(data.path(), &hanging).await;
-    let client = client(&gateway).await;
+    let address = service.uri();
+    let orders = format!(
+        "[handlers.orders]\nkind = \"grpc\"\naddresses = [\"{address}\"]\ncall_timeout = \"1h\""
+    );
+    let gateway = Process::with(data.path()).config(&orders);
+    let gateway = gateway.args(&["--admin-listen", admin]).start().await;
     let packet = Packet::create("orders").text("an order");
     let sent = BatchRequest::of([packet])
         .client_id("phone")
         .until_accepted();
-    client.sync(sent).await.unwrap();
+    client(&gateway).await.sync(sent).await.unwrap();
     service.called(1).await;
     let admin = std::fs::read_to_string(data.path().join("admin-address")).unwrap();
-    let admin: SocketAddr = admin.trim().parse().unwrap();
+    (data, gateway, admin.trim().parse().unwrap())
+}
+
+#[tokio::test]
+async fn who_stops_is_not_ready_and_says_why() {
+    let service = Service::new(|_| Box::pin(std::future::pending()));
+    let running = service.begin();
+    let (data, gateway, admin) = slow_to_stop("127.0.0.1:0", &service).await;
     let said = done(&["drain"], data.path()).await;
     assert_eq!(said, "the gateway stops; that takes 30s at most\n");
     let (status, why) = get(admin, "/readyz", &[]).await;
@@ -356,6 +252,31 @@ async fn who_stops_is_not_ready_and_says_why() {
         lanes["lanes"].to_string().contains("\"packets\":1"),
         "{lanes}"
     );
+    drop(running);
+    assert_eq!(gateway.ended().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn strangers_learn_neither_why_it_does_not_serve_nor_where_the_token_is() {
+    let service = Service::new(|_| Box::pin(std::future::pending()));
+    let running = service.begin();
+    let (data, gateway, admin) = slow_to_stop("0.0.0.0:0", &service).await;
+    let (status, text) = get(admin, "/metrics", &[]).await;
+    assert_eq!(status, 401);
+    assert!(text.ends_with("Bearer <token>`\n"), "{text}");
+    let wrong = data.path().join("wrong");
+    std::fs::write(&wrong, "0123456789abcdef").unwrap();
+    let wrong = ["lanes", "--token-file", wrong.to_str().unwrap()];
+    let refused = typed(&wrong, data.path()).await;
+    assert_eq!(code(&refused), 77);
+    assert!(
+        stderr(&refused).ends_with("Bearer <token>`\n"),
+        "{}",
+        stderr(&refused)
+    );
+    done(&["drain"], data.path()).await;
+    let (status, text) = get(admin, "/readyz", &[]).await;
+    assert_eq!((status, text.as_str()), (503, "not serving\n"));
     drop(running);
     assert_eq!(gateway.ended().await.0, Some(0));
 }

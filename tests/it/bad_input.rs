@@ -2,18 +2,16 @@
 
 use futures_util::future::BoxFuture;
 use http::uri::PathAndQuery;
-use rustix::process::Signal;
 use tidegate::app::{App, BuildError};
 use tidegate::config::Config;
 use tidegate::handler::{Batch, CallError, Handled, Handler};
 use tidegate::types::Action;
-use tidegate_client::Client;
 use tidegate_client::proto::{self, BatchRequest, Packet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::{Code, Request, Status};
 
-use crate::support::{Process, Wire, gateway, post};
+use crate::support::{Wire, gateway, post};
 
 async fn events(gateway: &crate::support::Gateway, request: proto::EventsRequest) -> Status {
     gateway.bare().await.events(request).await.unwrap_err()
@@ -451,30 +449,4 @@ fn wrong_usage_ends_with_64_and_says_what_would_be_right() {
         assert_eq!(ended.status.code(), Some(64), "{arguments:?}: {told}");
         assert!(told.contains(said), "{arguments:?}: {told}");
     }
-}
-
-#[tokio::test]
-async fn what_an_application_may_expect_is_no_line_at_info() {
-    let directory = tempfile::tempdir().unwrap();
-    let process = Process::on(directory.path(), &[]).await;
-    let client = Client::connect(process.uri()).await.unwrap();
-    let missing = || Packet::update("todos", "none").text("x");
-    client.sync(missing().req_id("everyday")).await.unwrap();
-    let both = [
-        missing().req_id("first"),
-        Packet::create("todos").text("x").seq(1).req_id("wrong"),
-    ];
-    client.sync(BatchRequest::of(both)).await.unwrap();
-    process.signal(Signal::TERM);
-    let (code, log) = process.ended().await;
-    assert_eq!(code, Some(0));
-    let lines: Vec<_> = log
-        .lines()
-        .filter(|line| line.contains("refused a packet"))
-        .collect();
-    assert_eq!(lines.len(), 1, "{log}");
-    assert!(
-        lines[0].contains("req_id=wrong") && lines[0].contains("more=1"),
-        "{log}"
-    );
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// More than building everything from nothing takes on two busy cores.
@@ -55,6 +55,8 @@ async fn shows_2_11_the_readmes_commands_in_a_clean_clone() {
 struct Made {
     make: Child,
     address: String,
+    /// Open as long as it runs: what it goes on to say is nobody's fault.
+    stdout: Lines<BufReader<ChildStdout>>,
 }
 
 impl Made {
@@ -76,10 +78,10 @@ impl Made {
         let mut made = Self {
             make,
             address: String::new(),
+            stdout: stdout.lines(),
         };
-        let mut lines = stdout.lines();
         let announced = async {
-            while let Some(line) = lines.next_line().await.unwrap() {
+            while let Some(line) = made.stdout.next_line().await.unwrap() {
                 if let Some((_, address)) = line.split_once("listening on ") {
                     return address.trim().to_owned();
                 }

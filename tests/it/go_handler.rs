@@ -147,7 +147,7 @@ async fn the_example_in_go_does_what_it_says() {
     let misfit = update("2", &["[0, 5, \"\"]", "[0, 1, \"\"]"]);
     let no_edit = update("3", &["{}"]);
     let next = update("4", &["[5, 0, \"?\"]"]);
-    let results = example.handle([misfit, no_edit, next]).await;
+    let results = example.handle([misfit.clone(), no_edit, next]).await;
     for refused in &results[..2] {
         assert_eq!(
             (refused.outcome(), refused.reason()),
@@ -155,6 +155,13 @@ async fn the_example_in_go_does_what_it_says() {
         );
     }
     assert_eq!(results[2].outcome(), Outcome::Ok);
+    assert_eq!(text(&example).await, "grue!?");
+
+    // That answer was lost as well: what was refused is refused again, although it fits by now.
+    process.kill().await;
+    process = example.start().await;
+    let again = example.handle([misfit]).await.remove(0);
+    assert_eq!(again, results[0]);
     assert_eq!(text(&example).await, "grue!?");
 
     // From before its domain had another owner; another chain, in a domain of its own, goes on.
@@ -179,13 +186,7 @@ async fn the_example_in_go_does_what_it_says() {
     assert_eq!(text(&example).await, "grue!?…");
 
     // The same key in another tenant is another document, and there is nothing but edits and reads.
-    let other = HandleItem {
-        principal: Some(Principal {
-            tenant: "other".into(),
-            ..Principal::default()
-        }),
-        ..update("8", &["[0, 0, \"x\"]"])
-    };
+    let other = of("other", "note", update("8", &["[0, 0, \"x\"]"]));
     let delete = HandleItem {
         action: Action::Delete.into(),
         ..update("9", &[])
@@ -196,6 +197,66 @@ async fn the_example_in_go_does_what_it_says() {
     assert_eq!(text(&example).await, "grue!?…");
     assert!(process.stop().await.success());
 }
+
+#[tokio::test]
+async fn names_of_two_tenants_are_two_in_go_however_they_are_written() {
+    let example = Example::go();
+    let _process = example.start().await;
+    // However it joins them, with the handler's name between them or without.
+    let between = ["/", " ", "\" \"", "\0"].map(|joint| {
+        let handler = format!("{joint}example{joint}");
+        [joint.to_owned(), handler]
+    });
+    let names: Vec<_> = between
+        .as_flattened()
+        .iter()
+        .flat_map(|joint| {
+            let (tenant, key) = (format!("a{joint}b"), format!("b{joint}c"));
+            [("a".into(), key), (tenant, "c".into())]
+        })
+        .collect();
+    for (number, (tenant, key)) in names.iter().enumerate() {
+        let item = HandleItem {
+            data: vec![format!("[0, 0, \"{number}\"]").into()],
+            ..update(&number.to_string(), &[])
+        };
+        let item = of(tenant, key, item);
+        assert_eq!(example.outcomes([item]).await, [Outcome::Ok]);
+    }
+    for (number, (tenant, key)) in names.iter().enumerate() {
+        let read = of(tenant, key, read());
+        let text = example.handle([read]).await.remove(0).text.remove(0);
+        assert_eq!(text, number.to_string(), "{key:?} of {tenant:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_example_in_go_does_nothing_that_nobody_waits_for() {
+    let example = Example::go();
+    let _process = example.start().await;
+    let long = format!("[0, 0, \"{}\"]", "x".repeat(LONG));
+    let first = HandleItem {
+        data: vec![long.into()],
+        ..update("1", &[])
+    };
+    assert_eq!(example.outcomes([first]).await, [Outcome::Ok]);
+
+    // Each of these moves the whole text: some seconds' work.
+    example
+        .in_vain(update("2", &["[0, 0, \"y\"]"; 10_000]))
+        .await;
+    // Batches are done one after the other.
+    let next = update("3", &["[0, 0, \"z\"]"]);
+    assert_eq!(example.outcomes([next]).await, [Outcome::Ok]);
+    let text = text(&example).await;
+    assert!(
+        text.len() == LONG + 1 && text.starts_with("zx"),
+        "{text:.9}"
+    );
+}
+
+/// Characters that are much to move, and less than a call's 4 MiB.
+const LONG: usize = 1_000_000;
 
 /// Of the owner that its domains have.
 const TERM: u64 = 7;
@@ -213,12 +274,27 @@ fn update(id: &str, patches: &[&'static str]) -> HandleItem {
     }
 }
 
-async fn text(example: &Example) -> String {
-    let read = HandleItem {
+fn read() -> HandleItem {
+    HandleItem {
         action: Action::Read.into(),
         domain: 0,
         term: 0,
         ..update("", &[])
-    };
-    example.handle([read]).await.remove(0).text.remove(0)
+    }
+}
+
+/// The same, of this tenant's document.
+fn of(tenant: &str, key: &str, item: HandleItem) -> HandleItem {
+    HandleItem {
+        key: key.into(),
+        principal: Some(Principal {
+            tenant: tenant.into(),
+            ..Principal::default()
+        }),
+        ..item
+    }
+}
+
+async fn text(example: &Example) -> String {
+    example.handle([read()]).await.remove(0).text.remove(0)
 }

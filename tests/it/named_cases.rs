@@ -4,7 +4,7 @@ mod calls;
 mod flushing;
 mod subscribers;
 
-/// Every `#[test]` named after this must-show is a case.
+/// Every other `#[test]` named shows_2_10_* is a case.
 #[test]
 fn shows_2_10_each_named_case_is_a_test() {
     let sources = [

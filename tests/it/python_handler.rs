@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use tidegate::wire::proto::{Action, HandleItem, HandleRequest, Outcome, Principal, Reason};
 use tidegate_client::proto::{BatchRequest, Outcome as Told, Packet};
 use tokio::time::{Instant, timeout};
+use tonic::Code;
 
 use crate::support::{Example, Gateway, gateway};
 
@@ -179,6 +180,12 @@ async fn the_example_in_python_does_what_it_says() {
     let rows = 2 + 2 * wrong.len();
     assert_eq!(count(&example), (rows, rows));
 
+    // For SQLite's JSON these two would be one sensor.
+    let names = ["b\0c", "b\0d"].map(|sensor| reading(sensor, sensor, 0));
+    for result in example.handle(names).await {
+        assert_eq!(result.reason(), Reason::InvalidData);
+    }
+
     // From before its domain had another owner; another domain goes on.
     let late = HandleItem {
         term: TERM - 1,
@@ -203,6 +210,32 @@ async fn the_example_in_python_does_what_it_says() {
     let results = example.handle([delete]).await;
     assert_eq!(results[0].reason(), Reason::UnsupportedAction);
     assert!(process.stop().await.success());
+}
+
+#[tokio::test]
+async fn the_example_in_python_does_nothing_that_nobody_waits_for() {
+    let example = Example::python();
+    let _process = example.start().await;
+    // Whoever writes the file holds the handler up.
+    let other = Connection::open(example.data()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    example.in_vain(reading("1", "a", 1)).await;
+    // By the end of this the handler knows of the end of that.
+    let nothing = HandleItem {
+        data: Vec::new(),
+        ..reading("2", "a", 2)
+    };
+    example.in_vain(nothing).await;
+    other.execute_batch("ROLLBACK").unwrap();
+    // Batches are done one after the other.
+    let outcomes = example.outcomes([reading("3", "a", 3)]).await;
+    assert_eq!(outcomes, [Outcome::Ok]);
+    assert_eq!(count(&example), (1, 1));
+
+    // It stops waiting before the gateway does.
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = example.refusal(reading("4", "a", 4)).await;
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
 }
 
 fn reading(id: &str, sensor: &str, number: usize) -> HandleItem {

@@ -200,6 +200,10 @@ async fn one_bad_packet_is_refused_and_the_others_are_rows() {
     const PACKETS: u64 = 200;
 
     let stage = Stage::set().await;
+    // The handler does not look for this, and PostgreSQL refuses the whole statement.
+    let rule = "ALTER TABLE readings ADD CHECK (value < 1000)";
+    let postgres = stage.postgres.client().await;
+    postgres.batch_execute(rule).await.unwrap();
     let gateway = stage.gateway("").await;
     let client = gateway.client().await;
     let bad = |seq, content: &str| {
@@ -210,14 +214,15 @@ async fn one_bad_packet_is_refused_and_the_others_are_rows() {
         20 => bad(seq, "cold"),
         30 => bad(seq, &content(seq).replace("21.5", "1e999")),
         40 => bad(seq, &content(seq)).text(content(seq)),
-        // The handler does not look for this, and PostgreSQL refuses the whole statement: its texts have no zero byte.
-        120 => bad(seq, &content(seq)).key("\0"),
+        // PostgreSQL's texts have no zero byte.
+        50 => bad(seq, &content(seq)).key("0\0"),
+        120 => bad(seq, &content(seq).replace("21.5", "1000")),
         _ => reading("0", seq),
     });
     let results = written(&client, BatchRequest::of(packets).client_id("c")).await;
     for (result, seq) in results.iter().zip(1..) {
         let expected = match seq {
-            20 | 30 | 40 => (Told::Rejected, Why::InvalidData),
+            20 | 30 | 40 | 50 => (Told::Rejected, Why::InvalidData),
             120 => (Told::Rejected, Why::HandlerFailed),
             _ => (Told::Ok, Why::Unspecified),
         };
@@ -225,13 +230,41 @@ async fn one_bad_packet_is_refused_and_the_others_are_rows() {
         assert_eq!(told, expected, "{seq}: {result:?}");
     }
     let mut expected = rows_of(1, PACKETS);
-    expected.retain(|row| ![20.0, 30.0, 40.0, 120.0].contains(&row.2));
+    expected.retain(|row| ![20.0, 30.0, 40.0, 50.0, 120.0].contains(&row.2));
     assert_eq!(stage.rows().await, expected);
 
     let delete = Packet::delete("readings", "0");
     let result = &client.sync(delete).await.unwrap().results[0];
     let told = (result.outcome(), result.reason());
     assert_eq!(told, (Told::Rejected, Why::UnsupportedAction));
+}
+
+#[tokio::test]
+async fn the_example_in_rust_does_nothing_that_nobody_waits_for() {
+    let stage = Stage::set().await;
+    let mut other = stage.postgres.client().await;
+    let transaction = other.transaction().await.unwrap();
+    // Whoever has this table holds the handler up.
+    let lock = "LOCK TABLE terms";
+    transaction.batch_execute(lock).await.unwrap();
+    stage.example.in_vain(item("a", 0, 7, 5)).await;
+    let late = HandleItem {
+        action: Action::Delete.into(),
+        ..item("b", 0, 7, 5)
+    };
+    // By the end of this the handler knows of the end of that.
+    stage.example.in_vain(late).await;
+    transaction.rollback().await.unwrap();
+    // Batches that share a domain are done one after the other.
+    let outcomes = stage.example.outcomes([item("c", 0, 7, 5)]).await;
+    assert_eq!(outcomes, [Outcome::Ok]);
+    assert_eq!(stage.count().await, 1);
+
+    // It stops waiting before the gateway does.
+    let transaction = other.transaction().await.unwrap();
+    transaction.batch_execute(lock).await.unwrap();
+    let error = stage.example.refusal(item("d", 0, 7, 5)).await;
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,19 +2,20 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tidegate::app::RunError;
 use tidegate::handler::{Batch, CallError, Handled, Handler};
 use tidegate::types::Action;
 use tidegate_client::proto::event::Event as Kind;
 use tidegate_client::proto::{BatchRequest, EventsRequest, GoAway, Outcome, Packet, gap, go_away};
 use tidegate_client::{Client, Error, EventStream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
@@ -204,6 +205,36 @@ async fn the_signal_ends_it_with_0_a_second_with_130_and_the_deadline_with_1() {
         "{log}"
     );
     drop(open);
+}
+
+#[tokio::test]
+async fn whoever_closes_its_stdout_does_not_end_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (gone, stdout) = std::io::pipe().unwrap();
+    drop(gone);
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(directory.path())
+        .env("TIDEGATE_ADMIN__LISTEN", "127.0.0.1:0")
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(gateway.stderr.take().unwrap()).lines();
+    let told = async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            if line.contains("the greeting cannot be written") {
+                return;
+            }
+        }
+        panic!("it ended");
+    };
+    timeout(PATIENCE, told).await.unwrap();
+    let id = gateway.id().unwrap().cast_signed();
+    kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+    let ended = timeout(PATIENCE, gateway.wait()).await.unwrap();
+    assert!(ended.unwrap().success());
 }
 
 /// Creates records until the gateway is gone, and gives the keys of those that it was told of.

@@ -31,7 +31,7 @@ const SIDEWAYS: &[(&str, &str, &str)] = &[
     (
         "rpc",
         "layers",
-        "a stream's slot is taken by a layer and held by the stream",
+        "a stream's slot is taken by a layer and held by the stream; pages tell why by who can reach them",
     ),
     (
         "handler",

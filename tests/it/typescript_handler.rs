@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use tidegate::wire::proto::{Action, HandleItem, HandleResult, Outcome, Principal, Reason};
 use tidegate_client::proto::{BatchRequest, EventsRequest, Message, Outcome as Told, Packet};
 use tidegate_client::{Client, EventStream};
 use tokio::time::timeout;
+use tonic::Code;
 
 use crate::support::{
     Example, Faults, Gateway, Ids, Line, gateway, messages_until, until_final, watch,
@@ -184,6 +186,25 @@ async fn the_example_in_typescript_does_what_it_says() {
         json!({"owner": "ann", "entries": 2, "cents": 500})
     );
 
+    // What is refused for what is there is refused again, although there is enough by now.
+    let much = put_by("much", "bob", -501);
+    let refused = example.handle([much.clone()]).await.remove(0);
+    assert_eq!(refused.reason(), Reason::Application);
+    assert_eq!(refused.code, "OVERPAID");
+    example.outcomes([put_by("3", "bob", 500)]).await;
+    process.kill().await;
+    process = example.start().await;
+    assert_eq!(example.handle([much]).await, [refused]);
+    example.outcomes([put_by("4", "bob", -500)]).await;
+    assert_eq!(
+        read(&example).await,
+        json!({"owner": "ann", "entries": 4, "cents": 500})
+    );
+    let with_time = "SELECT count(*) FROM answered WHERE at > unixepoch() - 600";
+    let data = Connection::open(example.data()).unwrap();
+    let kept = data.query_row(with_time, [], |row| row.get::<_, i64>(0));
+    assert_eq!(kept.unwrap(), 5, "each is kept, with its time");
+
     // What cannot be read is refused alone.
     let with = |content: &[&'static str]| HandleItem {
         data: content.iter().map(|item| (*item).into()).collect(),
@@ -214,7 +235,7 @@ async fn the_example_in_typescript_does_what_it_says() {
         assert_eq!(outcomes, expected, "{content:?}");
         assert_eq!(results[1].reason(), Reason::InvalidData);
     }
-    let entries = 2 + 2 * wrong.len();
+    let entries = 4 + 2 * wrong.len();
     assert_eq!(
         read(&example).await,
         json!({"owner": "ann", "entries": entries, "cents": 500})
@@ -260,8 +281,8 @@ async fn the_example_in_typescript_does_what_it_says() {
         ..delete.clone()
     };
     let batch = [
-        of("3", "acme", ""),
-        of("4", "other", "a.b*c@d/é"),
+        of("acme's", "acme", ""),
+        of("other's", "other", "a.b*c@d/é"),
         delete,
         nowhere,
     ];
@@ -272,6 +293,28 @@ async fn the_example_in_typescript_does_what_it_says() {
     assert_eq!(results[2].reason(), Reason::UnsupportedAction);
     assert_eq!(results[3].reason(), Reason::NotFound);
     assert!(process.stop().await.success());
+}
+
+#[tokio::test]
+async fn the_example_in_typescript_does_nothing_that_nobody_waits_for() {
+    let example = Example::typescript();
+    let _process = example.start().await;
+    // Whoever writes the file holds the handler up.
+    let other = Connection::open(example.data()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    example.in_vain(put_by("1", "ann", 1)).await;
+    // By the end of this the time of that is over in the handler as well. It hears of this one when nobody waits for it.
+    example.in_vain(put_by("2", "ann", 1)).await;
+    other.execute_batch("ROLLBACK").unwrap();
+    // Batches are done one after the other.
+    let outcomes = example.outcomes([put_by("3", "ann", 1)]).await;
+    assert_eq!(outcomes, [Outcome::Ok]);
+    assert_eq!(read(&example).await["entries"], 1);
+
+    // It stops waiting before the gateway does.
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = example.refusal(put_by("4", "ann", 1)).await;
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
 }
 
 /// Of the owner that its domains have.

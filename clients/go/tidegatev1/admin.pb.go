@@ -1031,7 +1031,8 @@ type DeadLetter struct {
 	Subject string `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`
 	// The tenant of the subject; empty where there are none.
 	Tenant string `protobuf:"bytes,5,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The packet's bytes as it was sent.
+	// The packet's bytes as it was sent. 0: they were lost with damage to the store, and where it is not `held` it can
+	// only be discarded.
 	Bytes uint64 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// Failures of its own: calls that its handler got with it alone, and its own RETRY or missing answer.
 	Attempts uint32 `protobuf:"varint,7,opt,name=attempts,proto3" json:"attempts,omitempty"`

@@ -39,7 +39,7 @@ const (
 //
 // | status           | what it says                                                                             |
 // |------------------|------------------------------------------------------------------------------------------|
-// | UNAUTHENTICATED  | the token is missing or another one; `message` says where the right one is              |
+// | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
 // | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
 // | NOT_FOUND        | there is no handler of that name                                                         |
 // | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
@@ -57,8 +57,9 @@ type AdminClient interface {
 	// Packets that were taken and given up, the oldest first.
 	DeadLetters(ctx context.Context, in *DeadLettersRequest, opts ...grpc.CallOption) (*DeadLettersResponse, error)
 	// Tries dead letters once more: one that its chain waits for (`held`) is called again where it stands, under the same
-	// id; of any other a new packet is made, at the end of its chain, and its letter goes. No client gets the result of
-	// that: what it was told stands. What fails once more is a dead letter once more.
+	// id (`HandleItem.id`). Of any other a new packet is made, at the end of its chain and with another id, and its
+	// letter goes: what its handler may have applied of it before is not known by its id any more. No client gets the
+	// result of that: what it was told stands. What fails once more is a dead letter once more.
 	RetryDeadLetters(ctx context.Context, in *RetryDeadLettersRequest, opts ...grpc.CallOption) (*RetryDeadLettersResponse, error)
 	// Gives dead letters up for good. One that its chain waits for gets OUTCOME_REJECTED, and its chain goes on; of any
 	// other only what was kept of it goes: its client was told when it was given up.
@@ -168,7 +169,7 @@ func (c *adminClient) Drain(ctx context.Context, in *DrainRequest, opts ...grpc.
 //
 // | status           | what it says                                                                             |
 // |------------------|------------------------------------------------------------------------------------------|
-// | UNAUTHENTICATED  | the token is missing or another one; `message` says where the right one is              |
+// | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
 // | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
 // | NOT_FOUND        | there is no handler of that name                                                         |
 // | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
@@ -186,8 +187,9 @@ type AdminServer interface {
 	// Packets that were taken and given up, the oldest first.
 	DeadLetters(context.Context, *DeadLettersRequest) (*DeadLettersResponse, error)
 	// Tries dead letters once more: one that its chain waits for (`held`) is called again where it stands, under the same
-	// id; of any other a new packet is made, at the end of its chain, and its letter goes. No client gets the result of
-	// that: what it was told stands. What fails once more is a dead letter once more.
+	// id (`HandleItem.id`). Of any other a new packet is made, at the end of its chain and with another id, and its
+	// letter goes: what its handler may have applied of it before is not known by its id any more. No client gets the
+	// result of that: what it was told stands. What fails once more is a dead letter once more.
 	RetryDeadLetters(context.Context, *RetryDeadLettersRequest) (*RetryDeadLettersResponse, error)
 	// Gives dead letters up for good. One that its chain waits for gets OUTCOME_REJECTED, and its chain goes on; of any
 	// other only what was kept of it goes: its client was told when it was given up.

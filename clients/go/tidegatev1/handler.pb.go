@@ -109,7 +109,9 @@ func (x *HandleRequest) GetItems() []*HandleItem {
 type HandleItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unique across all clients and the same for every attempt, after any restart. Answer under it; a handler that must
-	// apply once keeps it in the transaction of the effect.
+	// apply once keeps it in the transaction of the effect. A dead letter that a person has retried is a new packet and
+	// has another id, unless its chain waited for it: what was applied of it before, with its answer lost, is then not
+	// known by its id.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Items with the same number are one order: apply them as listed, and at the first that is neither OK nor REJECTED
 	// stop that chain and answer RETRY for the rest of it. 0: no order. The number means nothing beyond this batch.

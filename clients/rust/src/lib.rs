@@ -1,7 +1,7 @@
 //! The Rust client of the Tidegate gateway.
 //!
 //! ```no_run
-//! use tidegate_client::{Client, proto::{BatchRequest, EventsRequest, Packet}};
+//! use tidegate_client::{Client, proto::{EventsRequest, Packet}};
 //!
 //! # async fn example() -> Result<(), tidegate_client::Error> {
 //! let client = Client::connect("http://127.0.0.1:50051").await?;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -19,8 +20,8 @@ type documents struct {
 	db *bolt.DB
 }
 
-// The tables. An id stands with the time when its item was applied, a domain with its highest term.
-var texts, applied, terms = []byte("texts"), []byte("applied"), []byte("terms")
+// The tables. An id stands with the time when its item was answered and, if it was refused, why; a domain with its highest term.
+var texts, answered, terms = []byte("texts"), []byte("answered"), []byte("terms")
 
 func open(file string) (*documents, error) {
 	db, err := bolt.Open(file, 0o600, &bolt.Options{Timeout: 5 * time.Second})
@@ -28,7 +29,7 @@ func open(file string) (*documents, error) {
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
 	return &documents{db: db}, db.Update(func(tx *bolt.Tx) error {
-		for _, table := range [][]byte{texts, applied, terms} {
+		for _, table := range [][]byte{texts, answered, terms} {
 			if _, err := tx.CreateBucketIfNotExists(table); err != nil {
 				return err
 			}
@@ -37,9 +38,9 @@ func open(file string) (*documents, error) {
 	})
 }
 
-// Handle does a batch in one transaction. When it answers, all of it is on disk: the texts, the ids of the items that made them,
-// and the terms. When it fails, nothing of it is, and the gateway calls again.
-func (d *documents) Handle(_ context.Context, request *pb.HandleRequest) (*pb.HandleResponse, error) {
+// Handle does a batch in one transaction. When it answers, all of it is on disk: the texts, what each item was told, and the
+// terms. When it fails, nothing of it is, and the gateway calls again.
+func (d *documents) Handle(ctx context.Context, request *pb.HandleRequest) (*pb.HandleResponse, error) {
 	response, stopped := &pb.HandleResponse{}, map[uint32]bool{}
 	transact := d.db.Update
 	if request.Action == pb.Action_ACTION_READ {
@@ -58,7 +59,11 @@ func (d *documents) Handle(_ context.Context, request *pb.HandleRequest) (*pb.Ha
 			result.Id = item.Id
 			response.Results = append(response.Results, result)
 		}
-		return batch.end()
+		if err = batch.end(); err != nil {
+			return err
+		}
+		// Nobody waits any more: what the gateway may have given up meanwhile is not done after that.
+		return ctx.Err()
 	})
 	if err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
@@ -75,8 +80,8 @@ type batch struct {
 }
 
 func (b *batch) do(item *pb.HandleItem) (*pb.HandleResult, error) {
-	// Names live inside the tenant of who sent the item.
-	name := item.GetPrincipal().GetTenant() + "/" + item.Key
+	// Names live inside the tenant of who sent the item. Quoted, no two of them are joined to the same.
+	name := fmt.Sprintf("%q %q %q", item.GetPrincipal().GetTenant(), b.handler, item.Key)
 	switch item.Action {
 	case pb.Action_ACTION_READ:
 		return &pb.HandleResult{Outcome: pb.Outcome_OUTCOME_OK, Text: []string{string(b.text(name))}}, nil
@@ -90,23 +95,25 @@ func (b *batch) update(name string, item *pb.HandleItem) (*pb.HandleResult, erro
 	if late, err := b.outlived(item); err != nil || late {
 		return retry("its domain has another owner by now"), err
 	}
-	done := &pb.HandleResult{Outcome: pb.Outcome_OUTCOME_OK}
-	applied := b.tx.Bucket(applied)
-	if applied.Get([]byte(item.Id)) != nil {
+	answered, id := b.tx.Bucket(answered), []byte(item.Id)
+	if known := answered.Get(id); known != nil {
 		// By an attempt whose answer was lost.
-		return done, nil
+		_, refusal, _ := strings.Cut(string(known), " ")
+		return answer(refusal), nil
 	}
-	text, err := edit(b.text(name), item.Data)
-	if err != nil {
-		return refuse(pb.Reason_REASON_INVALID_DATA, err.Error()), nil
+	refusal := ""
+	if text, err := edit(b.text(name), item.Data); err == nil {
+		b.edited[name] = text
+	} else {
+		// It is kept as well: what does not fit this text might fit the one that the next attempt finds.
+		refusal = err.Error()
 	}
-	b.edited[name] = text
-	return done, applied.Put([]byte(item.Id), []byte(time.Now().UTC().Format(time.RFC3339)))
+	return answer(refusal), answered.Put(id, fmt.Appendf(nil, "%s %s", time.Now().UTC().Format(time.RFC3339), refusal))
 }
 
 // outlived is whether a later owner of the item's domain was here: what an earlier one sent comes too late.
 func (b *batch) outlived(item *pb.HandleItem) (bool, error) {
-	terms, domain := b.tx.Bucket(terms), fmt.Appendf(nil, "%s %d", b.handler, item.Domain)
+	terms, domain := b.tx.Bucket(terms), fmt.Appendf(nil, "%q %d", b.handler, item.Domain)
 	var highest uint64
 	if known := terms.Get(domain); known != nil {
 		highest = binary.BigEndian.Uint64(known)
@@ -131,6 +138,13 @@ func (b *batch) end() error {
 		}
 	}
 	return nil
+}
+
+func answer(refusal string) *pb.HandleResult {
+	if refusal != "" {
+		return refuse(pb.Reason_REASON_INVALID_DATA, refusal)
+	}
+	return &pb.HandleResult{Outcome: pb.Outcome_OUTCOME_OK}
 }
 
 func retry(why string) *pb.HandleResult {

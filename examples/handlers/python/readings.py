@@ -21,7 +21,8 @@ from tidegate.v1.packet_pb2 import REASON_INVALID_DATA, REASON_UNSUPPORTED_ACTIO
 TABLES = """
 CREATE TABLE IF NOT EXISTS readings (
     id TEXT PRIMARY KEY, -- of the item that brought it, so that it comes in once
-    tenant TEXT, sensor TEXT, at REAL, value REAL
+    tenant TEXT, sensor TEXT, at REAL, value REAL,
+    written INTEGER DEFAULT (unixepoch()) -- by which it may be removed; "at" is the sensor's own time
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS terms (
     handler TEXT, domain INTEGER, term INTEGER, PRIMARY KEY (handler, domain)
@@ -30,7 +31,8 @@ CREATE TABLE IF NOT EXISTS terms (
 
 # All rows of a batch are one parameter, so there may be any number of them.
 WRITE = """
-INSERT INTO readings SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) WHERE true
+INSERT INTO readings (id, tenant, sensor, at, value)
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) WHERE true
 ON CONFLICT DO NOTHING
 """
 RAISE = """
@@ -42,7 +44,8 @@ ON CONFLICT DO UPDATE SET term = max(term, excluded.term) RETURNING domain, term
 class Readings(handler_pb2_grpc.HandlerServicer):
     def __init__(self, path):
         self.lock = threading.Lock()
-        self.db = sqlite3.connect(path, check_same_thread=False)
+        # It waits for less long than the gateway does for an answer.
+        self.db = sqlite3.connect(path, timeout=2, check_same_thread=False)
         # FULL: what is committed is on disk.
         self.db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; {TABLES}")
 
@@ -54,6 +57,9 @@ class Readings(handler_pb2_grpc.HandlerServicer):
                 answers = [answer(item, terms[item.domain]) for item in request.items]
                 rows = [row for _, row in answers if row]
                 self.db.execute(WRITE, [json.dumps(rows)])
+                if not context.is_active():
+                    # Nobody waits any more: what the gateway may have given up meanwhile is not done after that.
+                    context.abort(grpc.StatusCode.CANCELLED, "nobody waits for it")
         except sqlite3.Error as error:
             # No item is to blame: the gateway calls again with all of them.
             context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
@@ -75,6 +81,9 @@ def answer(item, term):
         return HandleResult(id=item.id, outcome=OUTCOME_RETRY), None
     if item.action != ACTION_CREATE:
         return refusal(item, REASON_UNSUPPORTED_ACTION, "a reading is created, and nothing else"), None
+    if "\0" in item.key:
+        # For SQLite's JSON a text ends there, so two names would be one.
+        return refusal(item, REASON_INVALID_DATA, "a sensor's name has no NUL"), None
     try:
         row = item.id, item.principal.tenant, item.key, *reading(item.data)
     except Exception:  # Whatever its content does to who reads it, the rest of the batch goes on.

@@ -4,7 +4,9 @@ CREATE TABLE readings (
     tenant text NOT NULL,
     sensor text NOT NULL,
     at double precision NOT NULL,
-    value double precision NOT NULL
+    value double precision NOT NULL,
+    -- By which it may be removed; "at" is the sensor's own time.
+    written timestamptz NOT NULL DEFAULT now()
 );
 
 -- The highest term that was seen of each domain of a handler.

@@ -2,6 +2,7 @@
 // that is put on it.
 
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
 import Database from "better-sqlite3";
 import { HandleResultSchema, PublicationSchema } from "tidegate/v1/handler";
 import type { HandleItem, HandleRequest, HandleResult } from "tidegate/v1/handler";
@@ -13,7 +14,7 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS tabs (
     tenant TEXT, key TEXT, owner TEXT, entries INTEGER, cents INTEGER, PRIMARY KEY (tenant, key)
   );
-  CREATE TABLE IF NOT EXISTS done (id TEXT PRIMARY KEY, result BLOB);
+  CREATE TABLE IF NOT EXISTS answered (id TEXT PRIMARY KEY, result BLOB, at INTEGER DEFAULT (unixepoch()));
   CREATE TABLE IF NOT EXISTS terms (handler TEXT, domain INTEGER, term INTEGER, PRIMARY KEY (handler, domain));`;
 const RAISE_TERM = `
   INSERT INTO terms VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET term = excluded.term WHERE excluded.term >= term`;
@@ -21,27 +22,33 @@ const PUT_ON_TAB = `
   INSERT INTO tabs VALUES (?, ?, ?, 1, ?)
   ON CONFLICT DO UPDATE SET entries = entries + 1, cents = cents + excluded.cents RETURNING owner, entries, cents`;
 
+type Answer = (batch: HandleRequest, call: HandlerContext) => HandleResult[];
+
 /** Opens the tabs in this file: what answers a batch. */
-export function openTabs(file: string): Database.Transaction<(batch: HandleRequest) => HandleResult[]> {
-  const db = new Database(file);
+export function openTabs(file: string): Database.Transaction<Answer> {
+  // It waits for less long than the gateway does for an answer.
+  const db = new Database(file, { timeout: 2000 });
   // FULL: what is committed is on disk.
   db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; ${TABLES}`);
   const raiseTerm = db.prepare(RAISE_TERM);
   const find = db.prepare<string[], Tab>("SELECT owner, entries, cents FROM tabs WHERE tenant = ? AND key = ?");
   const put = db.prepare<[string, string, string, number], Tab>(PUT_ON_TAB);
-  const earlier = db.prepare<string[], Uint8Array>("SELECT result FROM done WHERE id = ?").pluck();
-  const remember = db.prepare("INSERT INTO done VALUES (?, ?)");
+  const earlier = db.prepare<string[], Uint8Array>("SELECT result FROM answered WHERE id = ?").pluck();
+  const remember = db.prepare("INSERT INTO answered (id, result) VALUES (?, ?)");
 
   // A batch is one transaction: if it throws, nothing of it is done.
-  return db.transaction((batch: HandleRequest) => {
+  return db.transaction((batch: HandleRequest, call: HandlerContext) => {
     const stopped = new Set<number>();
-    return batch.items.map((item) => {
+    const results = batch.items.map((item) => {
       const result = stopped.has(item.chain) ? retry("an item before it is not done") : answer(batch.handler, item);
       // What is behind it in its order waits with it; chain 0 is no order.
       if (result.outcome === Outcome.RETRY && item.chain !== 0) stopped.add(item.chain);
       result.id = item.id;
       return result;
     });
+    // Nobody waits any more: what the gateway may have given up meanwhile is not done after that.
+    if (call.signal.aborted || (call.timeoutMs() ?? 1) <= 0) throw new Error("nobody waits for it");
+    return results;
   });
 
   function answer(handler: string, item: HandleItem): HandleResult {
@@ -54,19 +61,27 @@ export function openTabs(file: string): Database.Transaction<(batch: HandleReque
     if (item.action !== Action.CREATE) {
       return rejected(Reason.UNSUPPORTED_ACTION, "CREATE puts something on a tab, READ shows it");
     }
-    // Done before, and the answer was lost: it is given again, with what it publishes.
-    const known = earlier.get(item.id);
-    if (known) return fromBinary(HandleResultSchema, known);
     const cents = centsOf(item);
     if (cents === undefined) return rejected(Reason.INVALID_DATA, 'send something like {"cents": 450}');
+    // Answered before, and the answer was lost: it is given again, with what it publishes. So is a refusal, as the next
+    // attempt might find more on the tab.
+    const known = earlier.get(item.id);
+    if (known) return fromBinary(HandleResultSchema, known);
+    const result = putOnTab(item, cents);
+    remember.run(item.id, toBinary(HandleResultSchema, result));
+    return result;
+  }
+
+  function putOnTab(item: HandleItem, cents: number): HandleResult {
     const { tenant, subject } = item.principal!;
+    const there = find.get(tenant, item.key)?.cents ?? 0;
+    if (there + cents < 0) return rejected(Reason.APPLICATION, `there are ${there} cents to pay`, "OVERPAID");
     const tab = put.get(tenant, item.key, subject, cents)!;
     const result = shown(tab);
     if (tab.owner) {
       const text = JSON.stringify({ tab: item.key, by: subject, cents, total: tab.cents });
       result.publish.push(create(PublicationSchema, { topic: inbox(tab.owner), text }));
     }
-    remember.run(item.id, toBinary(HandleResultSchema, result));
     return result;
   }
 }
@@ -75,8 +90,8 @@ function shown(tab: Tab): HandleResult {
   return create(HandleResultSchema, { outcome: Outcome.OK, text: [JSON.stringify(tab)] });
 }
 
-function rejected(reason: Reason, message: string): HandleResult {
-  return create(HandleResultSchema, { outcome: Outcome.REJECTED, reason, message });
+function rejected(reason: Reason, message: string, code = ""): HandleResult {
+  return create(HandleResultSchema, { outcome: Outcome.REJECTED, reason, message, code });
 }
 
 function retry(message: string): HandleResult {

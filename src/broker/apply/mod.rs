@@ -189,7 +189,7 @@ impl Applier {
     async fn take(&self, mut run: Run) -> Completed {
         let seqs: Vec<u64> = run.items.iter().map(|item| item.packet.seq).collect();
         let order = gather(&mut run.items);
-        let take = |item: &RunItem| Effect::Take(item.packet.raw.clone());
+        let take = |item: &RunItem| Effect::Take(item.packet.kept());
         let (judged, owed) = self.commit_units(run, take).await;
         let mut took: Vec<Option<Took>> = Vec::new();
         took.resize_with(judged.len(), || None);
@@ -332,8 +332,10 @@ fn unit(item: RunItem, effect: impl Fn(&RunItem) -> Effect) -> Unit {
         Some(refusal) => Effect::Answer((**refusal).clone()),
         None => effect(&item),
     };
-    // A refusal is kept for a packet with a place only: others may be sent again.
-    let recorded = item.packet.seq != 0 || !matches!(effect, Effect::Answer(_));
+    // What a handler refuses is kept for a packet with a place only: others may be sent again. What ended while it waited ends
+    // for good: it may be a repeat of what has its outcome, and a repeat of it may follow.
+    let ended = item.packet.refusal.is_some();
+    let recorded = item.packet.seq != 0 || ended || !matches!(effect, Effect::Answer(_));
     Unit {
         group: item.group,
         place: match item.letter {

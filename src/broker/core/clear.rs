@@ -1,7 +1,7 @@
 //! What a person clears: packets that wait and are not in flight get their final answer, wherever they stand.
 //!
-//! One that is not taken is told at once; with a place in the store it uses that up first, as every refusal for good does, in
-//! its turn. One that was taken is told once its answer is on disk, and until then its chain is busy: else a restart might
+//! One that is not taken and that the store cannot know is told at once; any other goes to the store first, in its turn: its
+//! place is used up, and what was finished before gets the outcome that it had. One that was taken is told once its answer is on disk, and until then its chain is busy: else a restart might
 //! apply it after what stood behind it.
 
 use std::collections::BTreeMap;
@@ -101,23 +101,17 @@ impl Core {
             if job.taken.is_some() {
                 taken.push(id);
                 leaving.push(id);
-            } else if self.is_told_at_once(job) {
-                self.desk.tell(id, cleared_answer(job.doubted));
-                self.withdraw(id);
-            } else {
+            } else if self.is_for_the_store(job) {
                 let job = &mut self.desk.jobs[id];
                 job.packet = refused(&job.packet);
                 leaving.push(id);
+            } else {
+                self.desk.tell(id, cleared_answer(job.doubted));
+                self.withdraw(id);
             }
         }
         self.clear_taken(taken, now);
         (self.clears.begin(leaving), cleared)
-    }
-
-    /// Whether it has no place that would be used up.
-    fn is_told_at_once(&self, job: &Job) -> bool {
-        let durable = self.lanes[job.lane].settings.is_durable();
-        job.packet.seq == 0 || job.letter.is_some() || !durable
     }
 
     fn clear_taken(&mut self, mut jobs: Vec<Id<Job>>, now: Instant) {

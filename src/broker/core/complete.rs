@@ -14,7 +14,7 @@ use super::job::{Job, RequestNo, State};
 use super::letters::Finished;
 use super::owed::is_kept;
 use super::queue::Queue;
-use super::{BatchId, Core, PACKET_COST, Step};
+use super::{BatchId, Core, Step};
 use crate::handler::CallError;
 use crate::store::{Cause, Draft, Owed, TakenId};
 use crate::types::{Answer, Outcome, Reason};
@@ -420,7 +420,9 @@ impl Core {
         self.bring_back(id);
         let job = self.desk.jobs.remove(id);
         self.clears.gone(id);
-        self.bytes -= job.packet.size + PACKET_COST;
+        let share = self.lanes[job.lane].share;
+        self.shares.release(share, job.packet.size);
+        self.answer_is_gone(share, job.answer_bytes);
         if job.at != job.lane {
             self.lanes[job.at].passing -= 1;
             self.notice(job.at);

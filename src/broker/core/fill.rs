@@ -483,7 +483,7 @@ fn group(job: &Job) -> u64 {
     job.request.0 << 32 | u64::from(chain)
 }
 
-/// A packet with a place whose `ttl` passed while it waited: the place is used up by the refusal.
+/// A packet whose `ttl` passed while it waited, and that the store may know: a place is used up by the refusal.
 fn expired_in_place(packet: &Arc<Packet>) -> Arc<Packet> {
     let mut packet = (**packet).clone();
     packet.refusal = Some(Box::new(expired()));

@@ -62,7 +62,8 @@ impl Core {
         }
         let key = key.owned();
         let backend = self.backend(settings, &key.class);
-        let mut lane = Lane::new(key.clone(), settings.clone(), backend);
+        let share = self.shares.enter(&key.handler);
+        let mut lane = Lane::new(key.clone(), settings.clone(), backend, share);
         lane.flushing = self.draining;
         let lane = self.lanes.insert(lane);
         self.lane_index.insert(key, lane);

@@ -57,6 +57,8 @@ pub(crate) struct Job {
     pub(crate) answer: Option<Arc<Answer>>,
     /// What is published with it.
     pub(crate) messages: Vec<Draft>,
+    /// What its answer and its messages take, while they are on their way to the disk.
+    pub(crate) answer_bytes: usize,
     /// Why it is given up, while that is on its way to the disk.
     pub(crate) death: Option<Box<Death>>,
     /// It waits for a person.

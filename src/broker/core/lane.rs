@@ -14,6 +14,7 @@ use super::chain::Chain;
 use super::fair::Fair;
 use super::meter::{Meter, Why};
 use super::search::Search;
+use super::share::Share;
 use crate::broker::Settings;
 use crate::handler::{Drive, HandlerSettings, Ordering};
 use crate::store::{Owed, QueueKey, Settle};
@@ -118,6 +119,8 @@ pub(crate) struct Lane {
     pub(crate) settings: Arc<HandlerSettings>,
     /// The handler that its batches call; none where they go to the store.
     pub(crate) backend: Option<Id<Backend>>,
+    /// In which its handler's packets are counted.
+    pub(super) share: Id<Share>,
     /// Of its batches.
     pub(crate) limits: BatchLimits,
     /// Packets that pass through it on their way to the lane in which they are counted.
@@ -213,11 +216,13 @@ impl Lane {
         key: LaneKey,
         settings: Arc<HandlerSettings>,
         backend: Option<Id<Backend>>,
+        share: Id<Share>,
     ) -> Self {
         let batch = key.class.limits(&settings);
         Self {
             key,
             backend,
+            share,
             limits: batch,
             passing: 0,
             aside: 0,

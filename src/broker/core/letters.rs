@@ -16,7 +16,7 @@ use super::job::{Call, Job, RequestNo};
 use super::lane::Class;
 use super::offer::Entry;
 use super::verdict::Tries;
-use super::{CallId, Core, PACKET_COST};
+use super::{CallId, Core};
 use crate::broker::Ack;
 use crate::store::{LetterId, Origin, TakenId};
 use crate::types::{Answer, Outcome, Packet, Reason};
@@ -126,7 +126,8 @@ impl Core {
             );
             return Err(Answer::rejected(Reason::UnsupportedAction, message));
         }
-        if let Some(refusal) = unsupported(&settings, &packet) {
+        let refusal = packet.refusal.as_deref().cloned();
+        if let Some(refusal) = refusal.or_else(|| unsupported(&settings, &packet)) {
             return Err(refusal);
         }
         let (lane, holder) = self.admit(arrival, at, &packet)?;
@@ -180,6 +181,10 @@ impl Core {
     /// What is to be kept of a packet that is given up, or that it is not held any more, is on disk: it stays open.
     pub(super) fn stays_open(&mut self, id: Id<Job>, now: Instant) {
         let chains = self.chains_of(&[id]);
+        let job = &mut self.desk.jobs[id];
+        let bytes = std::mem::take(&mut job.answer_bytes);
+        let share = self.lanes[job.lane].share;
+        self.answer_is_gone(share, bytes);
         if self.desk.jobs[id].death.take().is_some() {
             self.return_to_chains(&[id]);
             self.hold_for_good(id);
@@ -292,6 +297,9 @@ impl Core {
         let Some(backend) = self.lanes[lane].backend.filter(|_| !job.aside) else {
             return;
         };
+        // For how long, nobody knows: the rest of its request, or of its run, does not wait with it.
+        let job = &mut self.desk.jobs[id];
+        job.packet = Arc::new(job.packet.owned());
         let aside = &mut self.backends[backend].aside;
         let fits = aside.packets < self.settings.lane_packets
             && aside.bytes + size <= self.settings.lane_bytes;
@@ -300,7 +308,8 @@ impl Core {
         }
         aside.packets += 1;
         aside.bytes += size;
-        self.bytes -= size + PACKET_COST;
+        let share = self.lanes[lane].share;
+        self.shares.release(share, size);
         self.lanes[lane].release(holder, size);
         self.lanes[lane].aside += 1;
         self.desk.jobs[id].aside = true;
@@ -316,7 +325,8 @@ impl Core {
         let (size, lane) = (job.packet.size, job.lane);
         job.holder = self.lanes[lane].hold(&job.origin.principal, size);
         self.lanes[lane].aside -= 1;
-        self.bytes += size + PACKET_COST;
+        let share = self.lanes[lane].share;
+        self.shares.hold(share, size);
         if let Some(backend) = self.lanes[lane].backend {
             let aside = &mut self.backends[backend].aside;
             aside.packets -= 1;

@@ -29,6 +29,7 @@ mod queue;
 mod reload;
 mod restore;
 mod search;
+mod share;
 #[cfg(test)]
 mod sizes;
 mod snapshot;
@@ -48,6 +49,7 @@ use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
 use self::arena::{Arena, Id};
+use self::arrival::req_id_key;
 use self::backend::Backend;
 use self::chain::{Chain, KeyChain};
 use self::clear::Clears;
@@ -56,6 +58,7 @@ use self::job::{Desk, Job, Slot, State};
 use self::lane::{Lane, LaneKey, Next};
 use self::queue::Queue;
 use self::search::Search;
+use self::share::Shares;
 use self::snapshot::Gone;
 use self::taken::Resume;
 use super::lanes::Selection;
@@ -84,9 +87,6 @@ pub(crate) use self::verdict::{GivenUp, reason};
 pub(crate) type CallId = Id<job::Call>;
 /// Names a batch in flight.
 pub(crate) type BatchId = Id<InFlight>;
-
-/// What a packet takes here besides its own bytes, about: without it, a million empty ones would count as nothing.
-const PACKET_COST: usize = 512;
 
 /// The state machine.
 #[derive(Debug)]
@@ -132,8 +132,7 @@ pub(crate) struct Core {
     clears: Clears,
     /// Batches that are ready whatever their lane does: answers on their way to the disk.
     outgoing: VecDeque<Run>,
-    /// Of all packets that are here, with what each takes besides its own.
-    bytes: usize,
+    shares: Shares,
     last_request: u64,
     last_item: u64,
     /// In the ids of items that are kept nowhere: another one in each start.
@@ -199,7 +198,7 @@ impl Core {
             resuming: BTreeSet::new(),
             clears: Clears::default(),
             outgoing: VecDeque::new(),
-            bytes: 0,
+            shares: Shares::default(),
             last_request: 0,
             last_item: 0,
             draining: false,
@@ -327,7 +326,8 @@ impl Core {
         let Some(backend) = lane.backend else {
             return (chains, Next::Rest);
         };
-        if lane.calls >= lane.limits.calls || self.yields_probe(id) {
+        let full = lane.calls >= lane.limits.calls || self.has_too_many_answers(lane.share);
+        if full || self.yields_probe(id) {
             return (Next::Rest, Next::Rest);
         }
         let chains = self.backends[backend].gate_chains(now, chains);
@@ -405,13 +405,19 @@ impl Core {
             && due <= now
         {
             self.expiring.pop_first();
-            // One with a place in the store waits on: its EXPIRED uses the place up, in its turn.
-            let Job { packet, lane, .. } = &self.desk.jobs[job];
-            if packet.seq == 0 || !self.lanes[*lane].settings.is_durable() {
+            if !self.is_for_the_store(&self.desk.jobs[job]) {
                 self.desk.tell(job, expired());
                 self.withdraw(job);
             }
         }
+    }
+
+    /// Whether the store says how one that is not taken ends, in its turn: a place is used up by that, and what a place or a
+    /// req_id makes known may have its outcome already.
+    fn is_for_the_store(&self, job: &Job) -> bool {
+        let durable = self.lanes[job.lane].settings.is_durable();
+        let kept = durable && job.letter.is_none() && !job.packet.action.is_read();
+        kept && (job.packet.seq != 0 || req_id_key(&job.origin, &job.packet).is_some())
     }
 
     fn notice(&mut self, lane: Id<Lane>) {
@@ -463,6 +469,7 @@ impl Core {
         self.arm(id, None);
         let lane = self.lanes.remove(id);
         self.lane_index.remove(&lane.key);
+        self.shares.leave(lane.share);
         self.gone.add(&lane.key, &lane.meter);
     }
 

@@ -15,11 +15,11 @@ use super::chain::KeyChain;
 use super::job::{Call, Job, RequestNo, Slot, State, Waiter};
 use super::lane::{Class, Holder, Lane, LaneKey};
 use super::verdict::Tries;
-use super::{CallId, Core, PACKET_COST};
+use super::{CallId, Core};
 use crate::broker::{Ack, Request, SettledPart};
 use crate::handler::ItemId;
 use crate::store::{Origin, QueueKey, Settle};
-use crate::types::{Answer, HandlerName, Packet, Reason, limits};
+use crate::types::{Answer, Packet, Reason, limits};
 
 /// About how long it takes until it is known which of two packets has a place.
 const STORE_PAUSE: Duration = Duration::from_millis(100);
@@ -309,7 +309,9 @@ impl Core {
             return Err(answer);
         }
         let held = &self.lanes[lane];
-        let fits = self.has_room(&part.settings.name, packet.size);
+        let fits = self
+            .shares
+            .has_room(held.share, packet.size, self.settings.bytes);
         if fits && held.admits(&arrival.principal, packet.size, &self.settings) {
             return Ok((lane, holder));
         }
@@ -321,25 +323,6 @@ impl Core {
         let mut answer = Answer::retry(Reason::Overloaded, message);
         answer.retry_after = Some(self.later(backlog));
         Err(answer)
-    }
-
-    /// Whether so large a packet to this handler fits in what the broker holds. Above half of that, a handler may hold as much
-    /// as is free: so however many hang, there is always room for others.
-    fn has_room(&self, handler: &HandlerName, size: usize) -> bool {
-        let cost = size + PACKET_COST;
-        let free = self.settings.bytes.saturating_sub(self.bytes);
-        if cost > free {
-            return false;
-        }
-        if free - cost >= self.settings.bytes / 2 {
-            return true;
-        }
-        let lanes = self.lanes.iter();
-        let its_own = lanes.filter(|lane| lane.settings.name == *handler);
-        let held: usize = its_own
-            .map(|lane| lane.bytes + lane.packets * PACKET_COST)
-            .sum();
-        held + cost <= free - cost
     }
 
     pub(super) fn lane_of(
@@ -399,7 +382,8 @@ impl Core {
             self.lanes[first].passing += 1;
             self.lanes[first].idle_until = None;
         }
-        self.bytes += packet.size + PACKET_COST;
+        let share = self.lanes[lane].share;
+        self.shares.hold(share, packet.size);
         self.queues[part.queue].jobs += 1;
         self.last_item += 1;
         let expires = packet.ttl.and_then(|ttl| arrival.now.checked_add(ttl));
@@ -427,6 +411,7 @@ impl Core {
             awaited: false,
             answer: None,
             messages: Vec::new(),
+            answer_bytes: 0,
             death: None,
             held: false,
             deciding: None,

@@ -7,13 +7,13 @@ use std::time::Duration;
 use smallvec::smallvec;
 use tokio::time::Instant;
 
+use super::Core;
 use super::arena::Id;
 use super::arrival::req_id_key;
 use super::job::{Job, RequestNo, State};
 use super::lane::{Class, LaneKey};
 use super::queue::Queue;
 use super::verdict::Tries;
-use super::{Core, PACKET_COST};
 use crate::handler::{HandlerSettings, ItemId};
 use crate::store::{LetterId, Origin, TakenId};
 use crate::types::Packet;
@@ -84,7 +84,8 @@ impl Core {
             settings,
         );
         let holder = self.lanes[lane].hold(&origin.principal, packet.size);
-        self.bytes += packet.size + PACKET_COST;
+        let share = self.lanes[lane].share;
+        self.shares.hold(share, packet.size);
         self.queues[queue].jobs += 1;
         let turn = self.queues[queue].next_turn();
         let job = self.desk.jobs.insert(Job {
@@ -112,6 +113,7 @@ impl Core {
             awaited: false,
             answer: None,
             messages: Vec::new(),
+            answer_bytes: 0,
             death: None,
             held,
             deciding: None,

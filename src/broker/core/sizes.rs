@@ -7,6 +7,8 @@ use super::Core;
 pub(crate) struct Sizes {
     pub(crate) packets: usize,
     pub(crate) bytes: usize,
+    /// Bytes of answers that are on their way to the disk.
+    pub(crate) answers: usize,
     pub(crate) calls: usize,
     pub(crate) lanes: usize,
     /// Of the lane that has most packets.
@@ -27,7 +29,8 @@ impl Core {
         let names = self.req_ids.len() + self.expiring.len() + self.resuming.len();
         Sizes {
             packets: self.desk.jobs.len(),
-            bytes: self.bytes,
+            bytes: self.shares.held.packets,
+            answers: self.shares.held.answers,
             calls: self.desk.calls.len(),
             lanes: self.lanes.len(),
             lane_packets: packets,

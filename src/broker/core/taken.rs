@@ -13,9 +13,11 @@ use super::fill::{InFlight, Run, RunFinish, RunKind};
 use super::job::{Job, State};
 use super::lane::Lane;
 use super::search::Search;
+use super::share::Share;
 use super::{BatchId, Core};
+use crate::broker::Settings;
 use crate::handler::ItemId;
-use crate::store::TakenId;
+use crate::store::{Draft, TakenId};
 use crate::types::Retry;
 
 /// What goes on after a pause.
@@ -183,8 +185,42 @@ impl Core {
 
     /// Commits the answers that these have got, or that they are held, or not any more.
     pub(super) fn finish(&mut self, lane: Id<Lane>, jobs: Vec<Id<Job>>, now: Instant) {
+        let share = self.lanes[lane].share;
+        for &id in &jobs {
+            let job = &mut self.desk.jobs[id];
+            let messages: usize = job.messages.iter().map(Draft::size).sum();
+            job.answer_bytes = job.answer.as_ref().map_or(0, |answer| answer.size()) + messages;
+            self.shares.hold_answer(share, job.answer_bytes);
+        }
         let batch = self.finishing(lane, jobs, 0, now);
         self.send_answers(batch);
+    }
+
+    /// Whether its handler, or all of them, have so much waiting for the disk that no further call is made: what was taken would
+    /// bring more, however little comes in.
+    pub(super) fn has_too_many_answers(&self, share: Id<Share>) -> bool {
+        let (its_own, all) = self.shares.answers(share);
+        its_own >= self.settings.lane_bytes || all >= self.settings.bytes
+    }
+
+    /// An answer is on disk, and goes.
+    pub(super) fn answer_is_gone(&mut self, share: Id<Share>, bytes: usize) {
+        let (its_own, all) = self.shares.answers(share);
+        self.shares.release_answer(share, bytes);
+        let fell_below = |before: usize, bound: usize| before >= bound && before - bytes < bound;
+        let Settings {
+            lane_bytes,
+            bytes: most,
+            ..
+        } = self.settings;
+        if !fell_below(its_own, lane_bytes) && !fell_below(all, most) {
+            return;
+        }
+        for lane in self.lanes.ids() {
+            if self.lanes[lane].backend.is_some() {
+                self.notice(lane);
+            }
+        }
     }
 
     /// The store did not take them: the answers are here, and the packets stay open.

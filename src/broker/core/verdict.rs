@@ -111,7 +111,7 @@ impl Core {
             cause,
             message: message.clone(),
             attempts: job.tries.count,
-            packet: job.packet.raw.clone(),
+            packet: job.packet.kept(),
         }));
         self.notes.push_back(Step::Dead(GivenUp {
             packet: job.packet.clone(),

@@ -185,7 +185,7 @@ impl Started {
 
     /// Of each: its text, its state, and the text of why.
     async fn letters(&self) -> Vec<(String, LetterState, ByteString)> {
-        let page = self.broker.dead_letters(None, LetterId(0), 100).await;
+        let page = self.broker.dead_letters(None, LetterId(0), AT_ONCE).await;
         let letters = page.unwrap().items.into_iter().map(|one| {
             let text = String::from_utf8_lossy(&one.packet.content.items[0]).into_owned();
             (text, one.letter.state, one.letter.death.message)
@@ -280,8 +280,14 @@ async fn what_is_given_up_is_sent_anew_after_a_restart() {
     }
     assert_eq!(second.letters().await, expected);
     picky.mend();
-    let page = second.broker.dead_letters(None, LetterId(0), 1).await;
-    let one = page.unwrap().items.remove(0);
+    let little = ScanLimit {
+        bytes: 1,
+        ..AT_ONCE
+    };
+    let page = second.broker.dead_letters(None, LetterId(0), little).await;
+    let mut page = page.unwrap();
+    assert_eq!((page.items.len(), page.more), (1, true), "as it was asked");
+    let one = page.items.remove(0);
     assert_eq!(one.letter.origin.principal, principal());
     let ids = Letters::Ids(vec![one.letter.id, LetterId(1)]);
     let decided = second.broker.retry_dead_letters(&ids).await.unwrap();
@@ -316,7 +322,7 @@ async fn what_is_held_is_held_after_a_restart_until_a_person_decides() {
     let expected = [letter("b", LetterState::Held)];
     assert_eq!(first.letters().await, expected);
     let item = {
-        let page = first.broker.dead_letters(None, LetterId(0), 1).await;
+        let page = first.broker.dead_letters(None, LetterId(0), AT_ONCE).await;
         page.unwrap().items.remove(0).item
     };
     first.stop().await;

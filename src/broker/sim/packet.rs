@@ -96,8 +96,8 @@ impl Odds {
         if is(self.refused) {
             return Kind::Refused;
         }
-        // Without a place an EXPIRED is not recorded, and a repeat is another packet.
-        if is(self.brief) && manner.is_placed() {
+        // Where nothing makes a repeat known, it is another packet.
+        if is(self.brief) && !manner.is_flood() {
             return Kind::Brief;
         }
         let is_given_up = [
@@ -163,6 +163,7 @@ pub(super) fn packet(
         fingerprint: (queue as u64) << 32 | index as u64,
         size: rng.random_range(20..200),
         raw: Bytes::new(),
+        carried: None,
         refusal: None,
     };
     match kind {
@@ -214,6 +215,7 @@ pub(super) fn read(target: Target, index: u64) -> Arc<Packet> {
         fingerprint: 0,
         size: 20,
         raw: Bytes::new(),
+        carried: None,
         refusal: None,
     })
 }

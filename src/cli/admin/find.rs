@@ -1,5 +1,6 @@
 //! Which gateway a command is for, and its token.
 
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,13 +8,13 @@ use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{self, Channel, Endpoint};
 use tonic::{Request, Status};
 
 use super::super::serve::{address, environment};
 use super::Error;
 use crate::cli::Failure;
-use crate::config::{Config, Place};
+use crate::config::{Config, Findings, Found, Place};
 use crate::types::Token;
 use crate::wire::admin::admin_client::AdminClient;
 
@@ -36,7 +37,7 @@ pub(super) struct Where {
     /// The gateway that has this configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The gateway that has its Admin there; its token is to be said too
+    /// The gateway whose Admin listens there; its token is looked for where gateways leave theirs, unless it is said
     #[arg(long, value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
     /// A file with the token; else TIDEGATE_ADMIN__TOKEN says it, or the gateway has left it in its directory
@@ -59,82 +60,132 @@ impl Interceptor for Bearer {
     }
 }
 
-/// A gateway, and what opens it.
+/// Where a gateway may be, and what opens it.
 #[derive(Debug)]
 struct Target {
     address: SocketAddr,
-    token: Token,
+    /// The error is for a person.
+    token: Result<Token, String>,
+}
+
+impl Target {
+    fn at(address: SocketAddr, token: Result<Token, String>) -> Self {
+        let address = reachable(address);
+        Self { address, token }
+    }
 }
 
 impl Where {
+    /// To the first that is there: one that was killed leaves its files behind.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
-        let Target { address, token } = self.find()?;
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| Error::Away(address, error.to_string()))?
-            .connect_timeout(CONNECTING)
-            .timeout(ANSWERING);
-        let channel = endpoint.connect().await;
-        let channel = channel.map_err(|error| Error::Away(address, why(&error)))?;
-        let mut bearer: MetadataValue<Ascii> = format!("Bearer {}", token.as_str())
-            .parse()
-            .map_err(|_| Error::NoToken("the token is no header".into()))?;
-        bearer.set_sensitive(true);
-        let client = AdminClient::with_interceptor(channel, Bearer(bearer));
-        Ok(client.max_decoding_message_size(ANSWER_BYTES))
+        let mut away = Vec::new();
+        for Target { address, token } in self.targets()? {
+            match channel(address).await {
+                Ok(channel) => return Ok(client(channel, &token.map_err(Error::NoToken)?)?),
+                Err(error) => away.push(format!("{address} ({})", why(&error))),
+            }
+        }
+        Err(Error::Away(away.join(", nor on ")).into())
     }
 
-    fn find(&self) -> Result<Target, Failure> {
+    /// At least one, the likeliest first.
+    fn targets(&self) -> Result<Vec<Target>, Failure> {
         let mut config = Config::load(self.config.as_deref(), environment())?;
-        let place = match &self.data {
-            Some(data) => {
-                config.store.path.clone_from(data);
-                Some(Place::in_data(data))
-            }
-            None => Place::find(&config),
+        if let Some(address) = self.admin {
+            config.admin.listen = address;
+        }
+        let said = self.said(&config)?;
+        let places = match (&self.data, self.admin, &said) {
+            (Some(data), _, _) => vec![Place::named(data)],
+            // All is said, and nothing is looked for.
+            (None, Some(_), Some(_)) => Vec::new(),
+            (None, _, _) => Place::all(&config).into(),
         };
-        let left = match (&place, &self.data) {
-            (Some(place), Some(_)) => Some(place.address().map_err(Error::Nowhere)?),
-            (Some(place), None) => place.address().ok(),
-            (None, _) => None,
-        };
-        let address = match (self.admin, left) {
-            (Some(address), _) | (None, Some(address)) => address,
-            (None, None) if config.admin.token.is_some() && config.admin.listen.port() != 0 => {
-                config.admin.listen
+        let Findings { gateways, aside } = Findings::in_places(&places);
+        let mut targets: Vec<Target> = Vec::new();
+        for Found { address, token, .. } in gateways {
+            let token = said.clone().map_or(token, Ok);
+            match self.admin {
+                None => targets.push(Target::at(address, token)),
+                // The token of another gateway would be told to a stranger.
+                Some(admin) if listens_there(address, admin) => {
+                    targets.push(Target::at(admin, token));
+                }
+                Some(_) => {}
             }
-            (None, None) => {
-                let file = Place::in_data(&config.store.path).address_file();
-                let why = format!(
-                    "{} is not there: say which one it is by --data DIR, or by --admin ADDR and --token-file FILE",
-                    file.display()
-                );
-                return Err(Error::Nowhere(why).into());
-            }
-        };
-        // Of another gateway it would be told to a stranger.
-        let place = place.filter(|_| left == Some(address));
-        let token = self.token(&config, place.as_ref())?;
-        let address = reachable(address);
-        Ok(Target { address, token })
+        }
+        if let Some(said) = self.said_target(&config, said)
+            && targets.iter().all(|found| found.address != said.address)
+        {
+            targets.push(said);
+        }
+        if targets.is_empty() {
+            return Err(Error::Nowhere(self.why_nowhere(&config, aside)).into());
+        }
+        for aside in aside {
+            // Not into what a program may read; who closed it does not want to know.
+            let _ = writeln!(io::stderr(), "tidegate: {aside}");
+        }
+        Ok(targets)
     }
 
-    fn token(&self, config: &Config, place: Option<&Place>) -> Result<Token, Error> {
-        let file = match (&self.token_file, &config.admin.token, place) {
-            (Some(file), _, _) => file.clone(),
-            (None, Some(token), _) => return Ok(token.clone()),
-            (None, None, Some(place)) => place.token_file(),
-            (None, None, None) => {
-                let why = "say the token by --token-file FILE or TIDEGATE_ADMIN__TOKEN";
-                return Err(Error::NoToken(why.into()));
-            }
+    /// Where it is by what was typed and by the configuration alone.
+    fn said_target(&self, config: &Config, said: Option<Token>) -> Option<Target> {
+        let listen = config.admin.listen;
+        let token = match (self.admin, said) {
+            (_, Some(token)) => Ok(token),
+            (Some(_), None) => Err("say it by --token-file FILE or TIDEGATE_ADMIN__TOKEN".into()),
+            (None, None) => return None,
         };
-        let text = std::fs::read_to_string(&file);
+        let is_said = self.admin.is_some() || self.data.is_none() && listen.port() != 0;
+        is_said.then(|| Target::at(listen, token))
+    }
+
+    fn said(&self, config: &Config) -> Result<Option<Token>, Error> {
+        let Some(file) = &self.token_file else {
+            return Ok(config.admin.token.clone());
+        };
+        let text = std::fs::read_to_string(file);
         let text = text.map_err(|error| {
             Error::NoToken(format!("{} cannot be read: {error}", file.display()))
         })?;
-        Token::new(text.trim_end())
-            .ok_or_else(|| Error::NoToken(format!("{} has no token", file.display())))
+        let token = Token::new(text.trim_end());
+        let none = || Error::NoToken(format!("{} has no token", file.display()));
+        token.map(Some).ok_or_else(none)
     }
+
+    fn why_nowhere(&self, config: &Config, aside: Vec<String>) -> String {
+        if !aside.is_empty() {
+            return aside.join("; ");
+        }
+        let data = self.data.as_ref().unwrap_or(&config.store.path);
+        format!(
+            "{} is not there: say which one it is by --data DIR, or by --admin ADDR and --token-file FILE",
+            Place::named(data).address_file().display()
+        )
+    }
+}
+
+async fn channel(address: SocketAddr) -> Result<Channel, transport::Error> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(CONNECTING)
+        .timeout(ANSWERING);
+    endpoint.connect().await
+}
+
+fn client(channel: Channel, token: &Token) -> Result<Client, Error> {
+    let mut bearer: MetadataValue<Ascii> = format!("Bearer {}", token.as_str())
+        .parse()
+        .map_err(|_| Error::NoToken("the token is no header".into()))?;
+    bearer.set_sensitive(true);
+    let client = AdminClient::with_interceptor(channel, Bearer(bearer));
+    Ok(client.max_decoding_message_size(ANSWER_BYTES))
+}
+
+/// Whether a gateway that listens on `address` is the one at `admin`: on every address, also on the loopback.
+fn listens_there(address: SocketAddr, admin: SocketAddr) -> bool {
+    let everywhere = address.ip().is_unspecified() && address.port() == admin.port();
+    address == admin || everywhere && admin.ip().is_loopback()
 }
 
 /// One that listens on every address of its machine is reached on the loopback of this one.
@@ -149,7 +200,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 /// The last of its causes: that is what happened.
-fn why(error: &tonic::transport::Error) -> String {
+fn why(error: &transport::Error) -> String {
     let mut why: &dyn std::error::Error = error;
     while let Some(cause) = why.source() {
         why = cause;

@@ -1,13 +1,11 @@
 //! `tidegate dead-letters`.
 
 use std::io::{self, Write};
-use std::time::SystemTime;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
 
-use super::super::text::{Side, age, counted, shown, size, table};
-use super::{Error, Options, calling, calling_with, confirm, json as value, show};
+use super::super::text::{counted, shown};
+use super::{Error, Options, calling, calling_with, confirm, json, show};
 use crate::cli::Failure;
 use crate::wire::proto;
 
@@ -20,11 +18,11 @@ const LIMIT: usize = 1000;
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  tidegate dead-letters                        the first thousand, the oldest first
+  tidegate dead-letters                     # the first thousand, the oldest first
   tidegate dead-letters list --handler orders --content --json
-  tidegate dead-letters retry 17 18            these again
-  tidegate dead-letters retry --all orders     all of a handler again
-  tidegate dead-letters discard 17 --yes       never again
+  tidegate dead-letters retry 17 18         # these again
+  tidegate dead-letters retry --all orders  # all of a handler again
+  tidegate dead-letters discard 17 --yes    # never again
 
 A retry of one that its chain waits for (held) calls it again where it stands. Of any other a new packet is made, at the end of its
 chain. Where nobody can be asked, discard needs --yes."
@@ -54,7 +52,7 @@ struct List {
     /// So many at most
     #[arg(long, value_name = "N", default_value_t = LIMIT)]
     limit: usize,
-    /// With what they carry; with --json as base64 where it is not text
+    /// With what they carry: text, data, headers and files; with --json bytes are base64
     #[arg(long)]
     content: bool,
     #[command(flatten)]
@@ -123,10 +121,13 @@ impl List {
                 }
             }
         })?;
-        let shown: Vec<Value> = letters.iter().map(letter).collect();
-        let shown = json!({ "letters": shown, "more": more });
-        self.options
-            .write(&shown, |out| write(&letters, more, self.content, out))
+        self.options.write(&json::letters(&letters, more), |out| {
+            show::letters(&letters, more, out)?;
+            match self.content {
+                true => show::contents(&letters, out),
+                false => Ok(()),
+            }
+        })
     }
 }
 
@@ -140,10 +141,10 @@ impl Retry {
         let response = calling(&self.options, async |client| {
             client.retry_dead_letters(request).await
         })?;
-        let shown = json!({
+        let shown = serde_json::json!({
             "retried": response.retried,
             "left": response.left,
-            "reasons": reasons(&response.reasons),
+            "reasons": json::reasons(&response.reasons),
         });
         self.options.write(&shown, |out| {
             let (one, more) = ("dead letter is tried again", "dead letters are tried again");
@@ -174,10 +175,10 @@ impl Discard {
         let response = calling(&self.options, async |client| {
             client.discard_dead_letters(request).await
         })?;
-        let shown = json!({
+        let shown = serde_json::json!({
             "discarded": response.discarded,
             "left": response.left,
-            "reasons": reasons(&response.reasons),
+            "reasons": json::reasons(&response.reasons),
         });
         self.options.write(&shown, |out| {
             let (one, more) = ("dead letter is discarded", "dead letters are discarded");
@@ -201,142 +202,10 @@ fn told(
     Ok(())
 }
 
-fn reasons(left: &[proto::LetterLeft]) -> Value {
-    let reason = |left: &proto::LetterLeft| json!({ "id": left.id, "message": left.message });
-    left.iter().map(reason).collect()
-}
-
 /// What was left is a failure, for a script.
 fn whole(left: u64) -> Result<(), Failure> {
     match left {
         0 => Ok(()),
         left => Err(Error::Left(left).into()),
     }
-}
-
-fn write(
-    letters: &[proto::DeadLetter],
-    more: bool,
-    content: bool,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    if letters.is_empty() {
-        return writeln!(out, "no dead letters");
-    }
-    const COLUMNS: [Side; 10] = [
-        Side::Right,
-        Side::Left,
-        Side::Left,
-        Side::Left,
-        Side::Left,
-        Side::Right,
-        Side::Right,
-        Side::Right,
-        Side::Left,
-        Side::Left,
-    ];
-    let head = [
-        "ID",
-        "HANDLER",
-        "ACTION",
-        "KEY",
-        "CLIENT",
-        "SEQ",
-        "SIZE",
-        "DEAD FOR",
-        "CAUSE",
-        "HANDLER SAID",
-    ];
-    let mut lines = vec![head.map(str::to_owned)];
-    lines.extend(letters.iter().map(line));
-    table(&lines, &COLUMNS, out)?;
-    if content {
-        for letter in letters {
-            let packet = letter.packet.clone().unwrap_or_default();
-            for text in &packet.text {
-                writeln!(out, "{}: {}", letter.id, shown(text))?;
-            }
-            for data in &packet.data {
-                writeln!(out, "{}: {}", letter.id, data.escape_ascii())?;
-            }
-        }
-    }
-    match more {
-        true => writeln!(out, "and more: --limit N shows them"),
-        false => Ok(()),
-    }
-}
-
-fn line(letter: &proto::DeadLetter) -> [String; 10] {
-    let packet = letter.packet.clone().unwrap_or_default();
-    let action = match packet.method.as_str() {
-        "" => show::action(packet.action()),
-        method => format!("{} {method}", show::action(packet.action())),
-    };
-    let seq = match packet.seq {
-        0 => String::new(),
-        seq => seq.to_string(),
-    };
-    let cause = value::word(letter.cause().as_str_name(), "DEATH_CAUSE_");
-    let cause = match letter.held {
-        true => format!("{cause}, held"),
-        false => cause,
-    };
-    [
-        letter.id.to_string(),
-        packet.handler,
-        action,
-        packet.key,
-        letter.client_id.clone(),
-        seq,
-        size(letter.bytes),
-        time(letter.given_up_at.as_ref()).map_or_else(String::new, |time| {
-            age(SystemTime::now().duration_since(time).unwrap_or_default())
-        }),
-        cause,
-        letter.message.clone(),
-    ]
-}
-
-fn letter(letter: &proto::DeadLetter) -> Value {
-    let packet = letter.packet.clone().unwrap_or_default();
-    let data = packet.data.iter();
-    let data: Vec<String> = data.map(|data| base64(data)).collect();
-    json!({
-        "id": letter.id,
-        "handler": packet.handler,
-        "action": value::named(packet.action()),
-        "method": packet.method,
-        "key": packet.key,
-        "req_id": packet.req_id,
-        "seq": packet.seq,
-        "text": packet.text,
-        "data": data,
-        "client_id": letter.client_id,
-        "subject": letter.subject,
-        "tenant": letter.tenant,
-        "bytes": letter.bytes,
-        "attempts": letter.attempts,
-        "cause": value::word(letter.cause().as_str_name(), "DEATH_CAUSE_"),
-        "message": letter.message,
-        "taken_at": moment(letter.taken_at.as_ref()),
-        "given_up_at": moment(letter.given_up_at.as_ref()),
-        "held": letter.held,
-    })
-}
-
-fn base64(data: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(data)
-}
-
-fn time(stamp: Option<&prost_types::Timestamp>) -> Option<SystemTime> {
-    SystemTime::try_from(*stamp?).ok()
-}
-
-/// As RFC 3339 writes it.
-fn moment(stamp: Option<&prost_types::Timestamp>) -> Value {
-    time(stamp).map_or(Value::Null, |time| {
-        Value::String(humantime::format_rfc3339_millis(time).to_string())
-    })
 }

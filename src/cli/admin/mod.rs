@@ -6,16 +6,14 @@ mod letters;
 mod show;
 
 use std::io::{self, IsTerminal as _, Write};
-use std::net::SocketAddr;
 
-use clap::ValueEnum;
 use serde_json::Value;
 use tonic::{Code, Status};
 
 use super::Failure;
+use super::action::ActionName;
 use super::text::{counted, size};
-use crate::types::Action;
-use crate::wire::{handling, proto};
+use crate::wire::proto;
 use find::{Client, Where};
 pub(super) use letters::DeadLetters;
 
@@ -24,8 +22,8 @@ pub(super) use letters::DeadLetters;
 pub enum Error {
     #[error("no running gateway is found: {0}")]
     Nowhere(String),
-    #[error("no gateway answers on {0}: {1}")]
-    Away(SocketAddr, String),
+    #[error("no gateway answers on {0}")]
+    Away(String),
     #[error("there is no token: {0}")]
     NoToken(String),
     #[error("{0}")]
@@ -47,7 +45,7 @@ impl Error {
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Wrong(_) | Self::Unasked(_) => super::USAGE,
-            Self::Nowhere(_) | Self::Away(..) => 69,
+            Self::Nowhere(_) | Self::Away(_) => 69,
             Self::NoToken(_) | Self::Denied(_) => 77,
             Self::Refused(_) | Self::Declined | Self::Left(_) => 1,
         }
@@ -75,8 +73,8 @@ impl From<Status> for Failure {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate lanes                 every lane of the gateway that was begun in this directory
-  tidegate lanes orders          those of one handler
+  tidegate lanes         # every lane of the gateway that was begun in this directory
+  tidegate lanes orders  # those of one handler
   tidegate lanes --json | jq '.lanes[] | select(.waiting.packets > 1000) | .handler'
 
 A lane goes a minute after its last packet, and what is counted of it too. It ends with 0, with 69 where no gateway answers, and with
@@ -92,8 +90,8 @@ pub(super) struct Lanes {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate flush                 all lanes
-  tidegate flush orders create   those with CREATEs for orders
+  tidegate flush                # all lanes
+  tidegate flush orders create  # those with CREATEs for orders
 
 What waits for a pause after a failure, or for a handler that is away, goes on waiting for that.")]
 pub(super) struct Flush {
@@ -113,9 +111,9 @@ pub(super) struct Flush {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate clear orders            everything that waits for orders
-  tidegate clear orders update     only its UPDATEs
-  tidegate clear orders --yes      without a question, as in a script
+  tidegate clear orders         # everything that waits for orders
+  tidegate clear orders update  # only its UPDATEs
+  tidegate clear orders --yes   # without a question, as in a script
 
 What is in flight goes on. When it ends with 0, all of it is on disk. Where nobody can be asked it needs --yes, and ends with 64
 without.")]
@@ -168,35 +166,6 @@ pub(super) struct Options {
     place: Where,
 }
 
-/// As it is typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ActionName {
-    Create,
-    Read,
-    Update,
-    Delete,
-    Put,
-    List,
-    Call,
-}
-
-impl ActionName {
-    fn number(action: Option<Self>) -> i32 {
-        let action = action.map(|action| match action {
-            Self::Create => Action::Create,
-            Self::Read => Action::Read,
-            Self::Update => Action::Update,
-            Self::Delete => Action::Delete,
-            Self::Put => Action::Put,
-            Self::List => Action::List,
-            Self::Call => Action::Call,
-        });
-        action
-            .map_or(proto::Action::Unspecified, handling::action)
-            .into()
-    }
-}
-
 impl Lanes {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let request = proto::LanesRequest {
@@ -213,7 +182,7 @@ impl Flush {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let request = proto::FlushRequest {
             handler: self.handler.clone().unwrap_or_default(),
-            action: ActionName::number(self.action),
+            action: self.action.map_or(0, ActionName::number),
             method: self.method.clone().unwrap_or_default(),
         };
         let response = calling(&self.options, async |client| client.flush(request).await)?;
@@ -232,7 +201,7 @@ impl Clear {
         confirm(self.yes, "clear", &question)?;
         let request = proto::ClearRequest {
             handler: self.handler.clone(),
-            action: ActionName::number(self.action),
+            action: self.action.map_or(0, ActionName::number),
             method: self.method.clone().unwrap_or_default(),
         };
         let response = calling(&self.options, async |client| client.clear(request).await)?;

@@ -1,10 +1,12 @@
 //! What `Admin` tells, for people.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use super::super::text::{Side, age, counted, size, table};
+use super::super::text::{Side, age, counted, headed, shown, size};
+use super::json::word;
 use crate::wire::proto;
+use crate::wire::proto::file::Source;
 
 /// Patterns of a stream that are shown; the others are only counted.
 const PATTERNS: usize = 3;
@@ -13,35 +15,20 @@ pub(super) fn lanes(lanes: &[proto::Lane], out: &mut dyn Write) -> io::Result<()
     if lanes.is_empty() {
         return writeln!(out, "no lanes: nothing came in the last minute");
     }
-    const COLUMNS: [Side; 11] = [
-        Side::Left,
-        Side::Left,
-        Side::Right,
-        Side::Right,
-        Side::Right,
-        Side::Right,
-        Side::Right,
-        Side::Right,
-        Side::Right,
-        Side::Right,
-        Side::Left,
+    let columns = [
+        ("HANDLER", Side::Left),
+        ("LANE", Side::Left),
+        ("WAITING", Side::Right),
+        ("SIZE", Side::Right),
+        ("IN FLIGHT", Side::Right),
+        ("OLDEST", Side::Right),
+        ("BATCHES", Side::Right),
+        ("FILL", Side::Right),
+        ("FAILED", Side::Right),
+        ("BACKLOG", Side::Right),
+        ("CIRCUIT", Side::Left),
     ];
-    let head = [
-        "HANDLER",
-        "LANE",
-        "WAITING",
-        "SIZE",
-        "IN FLIGHT",
-        "OLDEST",
-        "BATCHES",
-        "FILL",
-        "FAILED",
-        "BACKLOG",
-        "CIRCUIT",
-    ];
-    let mut lines = vec![head.map(str::to_owned)];
-    lines.extend(lanes.iter().map(lane));
-    table(&lines, &COLUMNS, out)
+    headed(columns, lanes.iter().map(lane), out)
 }
 
 fn lane(lane: &proto::Lane) -> [String; 11] {
@@ -51,10 +38,7 @@ fn lane(lane: &proto::Lane) -> [String; 11] {
         0 => String::new(),
         batches => format!("{:.1}", lane.packets as f64 / batches as f64),
     };
-    let shown = |span: Option<&prost_types::Duration>| {
-        let span = super::show::span(span);
-        span.map_or_else(String::new, age)
-    };
+    let aged = |time: Option<&prost_types::Duration>| span(time).map_or_else(String::new, age);
     // What is not there will not take any time either.
     let backlog = lane.backlog.as_ref().filter(|_| lane.oldest.is_some());
     [
@@ -63,11 +47,11 @@ fn lane(lane: &proto::Lane) -> [String; 11] {
         waiting.packets.to_string(),
         size(waiting.bytes),
         in_flight.packets.to_string(),
-        shown(lane.oldest.as_ref()),
+        aged(lane.oldest.as_ref()),
         lane.batches.to_string(),
         fill,
         lane.calls_failed.to_string(),
-        shown(backlog),
+        aged(backlog),
         circuit(lane),
     ]
 }
@@ -117,23 +101,18 @@ pub(super) fn streams(
     if streams.is_empty() {
         return writeln!(out, "no stream is open");
     }
-    const COLUMNS: [Side; 9] = [
-        Side::Right,
-        Side::Left,
-        Side::Left,
-        Side::Left,
-        Side::Right,
-        Side::Right,
-        Side::Right,
-        Side::Right,
-        Side::Left,
+    let columns = [
+        ("NUMBER", Side::Right),
+        ("SUBJECT", Side::Left),
+        ("CLIENT", Side::Left),
+        ("FROM", Side::Left),
+        ("AGE", Side::Right),
+        ("BEHIND", Side::Right),
+        ("EVENTS", Side::Right),
+        ("SIZE", Side::Right),
+        ("TOPICS", Side::Left),
     ];
-    let head = [
-        "NUMBER", "SUBJECT", "CLIENT", "FROM", "AGE", "BEHIND", "EVENTS", "SIZE", "TOPICS",
-    ];
-    let mut lines = vec![head.map(str::to_owned)];
-    lines.extend(streams.iter().map(stream));
-    table(&lines, &COLUMNS, out)?;
+    headed(columns, streams.iter().map(stream), out)?;
     match open.saturating_sub(streams.len() as u64) {
         0 => Ok(()),
         more => writeln!(out, "and {more} more"),
@@ -142,10 +121,10 @@ pub(super) fn streams(
 
 fn stream(stream: &proto::StreamInfo) -> [String; 9] {
     let mut topics = stream.patterns.iter();
-    let mut shown: Vec<String> = topics.by_ref().take(PATTERNS).cloned().collect();
+    let mut first: Vec<String> = topics.by_ref().take(PATTERNS).cloned().collect();
     let more = topics.count();
     if more > 0 {
-        shown.push(format!("and {more} more"));
+        first.push(format!("and {more} more"));
     }
     let subject = match stream.tenant.as_str() {
         "" => stream.subject.clone(),
@@ -160,10 +139,99 @@ fn stream(stream: &proto::StreamInfo) -> [String; 9] {
         stream.lag.to_string(),
         stream.events.to_string(),
         size(stream.bytes),
-        shown.join(", "),
+        first.join(", "),
     ]
+}
+
+pub(super) fn letters(
+    letters: &[proto::DeadLetter],
+    more: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if letters.is_empty() {
+        return writeln!(out, "no dead letters");
+    }
+    let columns = [
+        ("ID", Side::Right),
+        ("HANDLER", Side::Left),
+        ("ACTION", Side::Left),
+        ("KEY", Side::Left),
+        ("CLIENT", Side::Left),
+        ("SEQ", Side::Right),
+        ("SIZE", Side::Right),
+        ("DEAD FOR", Side::Right),
+        ("CAUSE", Side::Left),
+        ("HANDLER SAID", Side::Left),
+    ];
+    headed(columns, letters.iter().map(letter), out)?;
+    match more {
+        true => writeln!(out, "and more: --limit N shows them"),
+        false => Ok(()),
+    }
+}
+
+fn letter(letter: &proto::DeadLetter) -> [String; 10] {
+    let packet = letter.packet.clone().unwrap_or_default();
+    let action = match packet.method.as_str() {
+        "" => action(packet.action()),
+        method => format!("{} {method}", action(packet.action())),
+    };
+    let seq = match packet.seq {
+        0 => String::new(),
+        seq => seq.to_string(),
+    };
+    let cause = word(letter.cause().as_str_name(), "DEATH_CAUSE_");
+    let cause = match letter.held {
+        true => format!("{cause}, held"),
+        false => cause,
+    };
+    let dead_for = moment(letter.given_up_at.as_ref()).map_or_else(String::new, |time| {
+        age(SystemTime::now().duration_since(time).unwrap_or_default())
+    });
+    [
+        letter.id.to_string(),
+        packet.handler,
+        action,
+        packet.key,
+        letter.client_id.clone(),
+        seq,
+        size(letter.bytes),
+        dead_for,
+        cause,
+        letter.message.clone(),
+    ]
+}
+
+/// What dead letters carry, each line under the number of its letter.
+pub(super) fn contents(letters: &[proto::DeadLetter], out: &mut dyn Write) -> io::Result<()> {
+    for letter in letters {
+        let (id, packet) = (letter.id, letter.packet.clone().unwrap_or_default());
+        for text in &packet.text {
+            writeln!(out, "{id}: {}", shown(text))?;
+        }
+        for data in &packet.data {
+            writeln!(out, "{id}: {}", data.escape_ascii())?;
+        }
+        for (name, value) in &packet.headers {
+            writeln!(out, "{id}: header {}: {}", shown(name), shown(value))?;
+        }
+        for (field, file) in &packet.files {
+            let (field, name) = (shown(field), shown(&file.name));
+            let (kind, size) = (shown(&file.content_type), size(file.size));
+            write!(out, "{id}: file {field}: {name:?} {kind}, {size}")?;
+            match &file.source {
+                Some(Source::UploadId(upload)) => writeln!(out, ", upload {}", shown(upload))?,
+                Some(Source::Content(_)) | None => writeln!(out)?,
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn span(span: Option<&prost_types::Duration>) -> Option<Duration> {
     Duration::try_from(*span?).ok()
+}
+
+pub(super) fn moment(stamp: Option<&prost_types::Timestamp>) -> Option<SystemTime> {
+    SystemTime::try_from(*stamp?).ok()
 }

@@ -6,7 +6,8 @@ use prost_types::Timestamp;
 use super::{Admin, convert};
 use crate::broker::{DeadLetter, LETTERS_AT_ONCE, Letters};
 use crate::rpc::Refusal;
-use crate::store::{Cause, Error, LetterId, LetterState, PageOf};
+use crate::store::{Cause, Error, LetterId, LetterState, PageOf, ScanLimit};
+use crate::types::limits;
 use crate::wire::proto;
 
 /// So many are told with the reason why nothing was done about them.
@@ -36,7 +37,8 @@ impl Admin {
         let handler = self.handler(&asked.handler)?;
         let limit = convert::page_size(asked.page_size)?;
         let after = LetterId(convert::number(&asked.page_token)?);
-        let page = self.broker.dead_letters(handler.as_ref(), after, limit);
+        let most = read_for(limit, asked.content);
+        let page = self.broker.dead_letters(handler.as_ref(), after, most);
         let PageOf { items, more } = page.await.map_err(|error| unread(&error))?;
         let letters = items.iter().map(|item| letter(item, asked.content));
         let (letters, cut) = convert::page(letters, limit);
@@ -99,10 +101,24 @@ impl Admin {
     }
 }
 
+/// What is read for a page of so many: with their content, about as much as is told. What is told without it is a small part of
+/// what has to be read for it: then only the broker's own bound holds.
+fn read_for(letters: usize, content: bool) -> ScanLimit {
+    ScanLimit {
+        items: letters,
+        bytes: match content {
+            true => limits::PAGE_BYTES,
+            false => usize::MAX,
+        },
+    }
+}
+
 fn letter(dead: &DeadLetter, content: bool) -> proto::DeadLetter {
     let (letter, death) = (&dead.letter, &dead.letter.death);
-    // It could be read when it was taken.
+    // It could be read when it was taken, and is empty where damage took it: then its letter knows whose it was.
     let mut packet = proto::Packet::decode(death.packet.clone()).unwrap_or_default();
+    packet.handler = letter.origin.handler.as_str().to_owned();
+    packet.req_id = letter.req_id.to_string();
     if !content {
         packet.data.clear();
         packet.text.clear();
@@ -133,4 +149,16 @@ fn letter(dead: &DeadLetter, content: bool) -> proto::DeadLetter {
 
 fn unread(error: &Error) -> Refusal {
     Refusal::Unavailable(format!("the store does not say: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_for_a_page_is_about_what_it_tells() {
+        let with = read_for(100, true);
+        assert_eq!((with.items, with.bytes), (100, limits::PAGE_BYTES));
+        assert!(read_for(100, false).bytes > with.bytes);
+    }
 }

@@ -20,9 +20,10 @@ use super::{Refusal, reflection};
 use crate::broker::{Broker, Selection};
 use crate::events::Hub;
 use crate::handler::Registry;
+use crate::layers::Reach;
 use crate::metrics;
 use crate::store::Store;
-use crate::types::HandlerName;
+use crate::types::{Action, HandlerName};
 use crate::wire::admin::admin_server::{self, AdminServer, SERVICE_NAME};
 use crate::wire::answer::duration;
 use crate::wire::proto;
@@ -40,6 +41,8 @@ pub struct Admin {
     pub metrics: Arc<metrics::Registry>,
     /// Why the gateway does not serve; `None` while it does.
     pub trouble: watch::Receiver<Option<String>>,
+    /// From where those come who ask whether it serves: only to those of this machine it says why not.
+    pub reach: Reach,
     /// Once it is cancelled, the gateway stops as it does on SIGTERM.
     pub stop: CancellationToken,
     /// How long that may take.
@@ -180,7 +183,7 @@ impl Admin {
     /// Empty is any.
     fn selection(&self, handler: &str, action: i32, method: &str) -> Result<Selection, Refusal> {
         let action = convert::action(action)?;
-        if !method.is_empty() && action != Some(crate::types::Action::Call) {
+        if !method.is_empty() && action != Some(Action::Call) {
             return Err(Refusal::Invalid(
                 "method is of ACTION_CALL: say that as the action".into(),
             ));

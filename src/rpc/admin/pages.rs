@@ -7,12 +7,13 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use super::Admin;
+use crate::layers::Reach;
 use crate::metrics::CONTENT_TYPE;
 
 const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 
-/// For those who watch over processes, who have no token, and learn nothing else. The figures of `/metrics` are for those who
+/// For those who watch over processes, who have no token, and learn nothing else; why it does not serve only on loopback. The figures of `/metrics` are for those who
 /// have it.
 pub const OPEN_PAGES: &[&str] = &[HEALTHZ, READYZ];
 
@@ -31,13 +32,14 @@ async fn healthz() -> &'static str {
 
 /// A packet of the gateway's own went through the broker, and a commit through the store, a few seconds ago.
 async fn readyz(State(admin): State<Admin>) -> (StatusCode, String) {
-    match &*admin.trouble.borrow() {
-        None => (StatusCode::OK, "serving\n".into()),
-        Some(why) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("not serving: {why}\n"),
-        ),
-    }
+    let why = match (&*admin.trouble.borrow(), admin.reach) {
+        (None, _) => return (StatusCode::OK, "serving\n".into()),
+        (Some(why), Reach::Loopback) => format!(": {why}"),
+        // It names what is inside. The log has it.
+        (Some(_), Reach::Anywhere) => String::new(),
+    };
+    let text = format!("not serving{why}\n");
+    (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 /// For Prometheus.

@@ -242,4 +242,20 @@ pub(crate) async fn the_oldest_go_at_the_bound_and_none_that_is_held(bench: &Ben
     give_up(9, "x".repeat(large)).await;
     assert_eq!(names(&letters(bench).await), ["1", "8", "9"]);
     assert_eq!(bench.store.letter_counts().dropped, 6);
+    // What they say of whose they are takes room as well.
+    let principal = Principal {
+        roles: vec!["x".repeat(large).into()],
+        ..Principal::default()
+    };
+    let owned = Unit {
+        origin: Arc::new(Origin {
+            principal: Arc::new(principal),
+            client: None,
+            handler: HandlerName::new("todos").unwrap(),
+        }),
+        ..take(Place::None, "10")
+    };
+    let open = taken(&bench.one(owned).await);
+    bench.finish(vec![dead(open, "10")]).await;
+    assert_eq!(names(&letters(bench).await), ["1", "9", "10"]);
 }

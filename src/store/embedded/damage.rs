@@ -1,6 +1,7 @@
 //! What was found to be damaged: told in the log as it is found, and kept for whoever asks.
 
 use std::io;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use parking_lot::Mutex;
 use super::disk::Disk;
 use super::keeper::Wake;
 use super::rows::{Space, shown};
-use super::table::Table;
+use super::table::{Direction, Limit, Op, Table};
 use super::{parts, table};
 use crate::store::Error;
 
@@ -20,6 +21,12 @@ pub(super) const QUARANTINE: &str = "quarantine";
 
 /// How many findings are kept; more are only counted.
 const KEPT: usize = 1_000;
+
+/// Rows that are read at once.
+const SOME: Limit = Limit {
+    rows: 256,
+    bytes: 4 << 20,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Damages {
@@ -104,7 +111,10 @@ impl Damages {
 /// Puts a damaged table aside, goes on with what can be read of it, and tells what is missing.
 pub(super) fn mend(table: &Table, damages: &Damages) -> Result<(), table::Error> {
     let aside = format!("{QUARANTINE}/rows-{:08x}.table", rand::random::<u32>());
-    let again = |new: &Table| super::meta::restore(new);
+    let again = |new: &Table| {
+        super::meta::restore(new)?;
+        delete_orphans(new)
+    };
     let missing = table.mend(Path::new(&aside), &again)?;
     damages.is_table_damaged.store(false, Ordering::Release);
     damages.unsettled.store(true, Ordering::Release);
@@ -112,6 +122,32 @@ pub(super) fn mend(table: &Table, damages: &Damages) -> Result<(), table::Error>
         damages.tell(of_table(missing));
     }
     Ok(())
+}
+
+/// The packets of dead letters whose own rows are missing: nothing would ever find them, nor have them go. Both rows of a
+/// letter are written together, so what is not in the table is nowhere.
+fn delete_orphans(table: &Table) -> Result<(), table::Error> {
+    let mut after = Bound::Unbounded;
+    loop {
+        let from = after.as_ref().map(Vec::as_slice);
+        let packets = Space::DeadPacket as u8;
+        let rows = table.range(packets, from, Bound::Unbounded, Direction::Forward, SOME)?;
+        let Some((last, _)) = rows.last() else {
+            return Ok(());
+        };
+        let mut orphans = Vec::new();
+        for (key, _) in &rows {
+            if table.get(Space::Dead as u8, key)?.is_none() {
+                orphans.push(Op {
+                    space: packets,
+                    key,
+                    value: None,
+                });
+            }
+        }
+        table.apply(&orphans)?;
+        after = Bound::Excluded(last.clone());
+    }
 }
 
 /// A copy of what is damaged, for whoever wants to look at it. That it cannot be made changes nothing.

@@ -7,7 +7,9 @@ mod unheard;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::vec::IntoIter;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -19,11 +21,48 @@ pub(super) use unheard::unheard;
 use super::levels::Shared;
 use super::rows::{Key, Space, collection_prefix, end_of, split_record};
 use crate::store::coding::Reader;
+use crate::store::read::Room;
 use crate::store::{Error, PageOf, ScanLimit};
 use crate::types::Record;
 
-/// Rows of a list that are read at once.
+/// Rows of a page that are read at once.
 const TOGETHER: usize = 256;
+
+/// Rows between two keys, one after the other.
+struct Walk<'a> {
+    shared: &'a Shared,
+    /// Those that were read together, and not given yet.
+    rows: IntoIter<(Key, Bytes)>,
+    /// Where the next ones begin.
+    from: Key,
+    end: Key,
+    more: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn new(shared: &'a Shared, from: Key, end: Key) -> Self {
+        Self {
+            shared,
+            rows: Vec::new().into_iter(),
+            from,
+            end,
+            more: true,
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<(Key, Bytes)>, Error> {
+        if self.rows.len() == 0 && self.more {
+            let (from, end) = (&self.from, &self.end);
+            let (rows, more) = self.shared.range(&BTreeMap::new(), from, end, TOGETHER)?;
+            self.more = more;
+            if let Some((last, _)) = rows.last() {
+                self.from = last.next();
+            }
+            self.rows = rows.into_iter();
+        }
+        Ok(self.rows.next())
+    }
+}
 
 /// What may wait for the disk runs where it holds up nobody.
 pub(super) fn blocking<T: Send + 'static>(
@@ -59,35 +98,25 @@ pub(super) fn list(
 ) -> Result<PageOf<Record>, Error> {
     let first = Key::record(Space::Record, collection, prefix);
     let end = end_of(&first);
-    let mut from = match after {
+    let from = match after {
         Some(after) if after >= prefix => Key::record(Space::Record, collection, after).next(),
         _ => first,
     };
+    let mut rows = Walk::new(shared, from, end);
+    let mut room = Room::new(limit);
     let mut page = PageOf {
         items: Vec::new(),
         more: false,
     };
-    let mut bytes = 0;
-    loop {
-        let (rows, more) = shared.range(&BTreeMap::new(), &from, &end, TOGETHER)?;
-        let Some((last, _)) = rows.last() else {
-            return Ok(page);
-        };
-        from = last.next();
-        for (_, row) in rows {
-            let record = Reader(row).record();
-            bytes += record.size();
-            let full = page.items.len() >= limit.items || bytes > limit.bytes;
-            if full && !page.items.is_empty() {
-                page.more = true;
-                return Ok(page);
-            }
-            page.items.push(record);
+    while let Some((_, row)) = rows.next()? {
+        let record = Reader(row).record();
+        if !room.takes(record.size()) {
+            page.more = true;
+            break;
         }
-        if !more {
-            return Ok(page);
-        }
+        page.items.push(record);
     }
+    Ok(page)
 }
 
 /// One look for each of them: what they hold is passed over.

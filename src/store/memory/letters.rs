@@ -7,10 +7,9 @@ use bytestring::ByteString;
 use hashbrown::HashMap;
 
 use super::super::judge::Burial;
-use super::{Bounds, Room};
-use crate::store::{
-    DeadLetter, Death, LetterCounts, LetterId, LetterState, PageOf, ScanLimit, TakenId,
-};
+use super::Bounds;
+use crate::store::read::Room;
+use crate::store::{DeadLetter, LetterCounts, LetterId, LetterState, PageOf, ScanLimit, TakenId};
 use crate::types::HandlerName;
 
 #[derive(Debug, Default)]
@@ -28,23 +27,9 @@ impl Letters {
     pub(super) fn bury(&mut self, burial: Burial) {
         self.last += 1;
         let id = LetterId(self.last);
-        let Burial { packet, death, .. } = burial;
-        let letter = DeadLetter {
-            id,
-            taken: burial.taken,
-            state: burial.state,
-            origin: packet.origin,
-            place: packet.place,
-            fingerprint: packet.fingerprint,
-            req_id: packet.req_id,
-            taken_at: packet.taken_at,
-            given_up_at: burial.given_up_at,
-            death: Death {
-                message: ByteString::from(&*death.message),
-                packet: Bytes::copy_from_slice(&death.packet),
-                ..*death
-            },
-        };
+        let mut letter = burial.letter(id);
+        letter.death.message = ByteString::from(&*letter.death.message);
+        letter.death.packet = Bytes::copy_from_slice(&letter.death.packet);
         match letter.state {
             LetterState::Held => drop(self.held.insert(letter.taken, id)),
             LetterState::Final => self.bytes += letter.size(),

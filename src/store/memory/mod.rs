@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use self::state::State;
 use super::clock::{Clock, Wall};
 use super::packed::PackedMessage;
+use super::read::Room;
 use super::{
     Commit, Committing, DeadLetter, Domain, Entry, EntryKind, Epoch, Error, Figures, Filter,
     KeptResult, LetterCounts, LetterId, OpenRun, Page, PageOf, Placed, Position, ResultsPage,
@@ -207,31 +208,6 @@ impl Memory {
             page.items.push(result.unpack());
         }
         page
-    }
-}
-
-/// What is left of a page. The first item always fits.
-struct Room {
-    limit: ScanLimit,
-    items: usize,
-    bytes: usize,
-}
-
-impl Room {
-    fn new(limit: ScanLimit) -> Self {
-        Self {
-            limit,
-            items: 0,
-            bytes: 0,
-        }
-    }
-
-    fn takes(&mut self, bytes: usize) -> bool {
-        self.bytes += bytes;
-        let full = self.items >= self.limit.items || self.bytes > self.limit.bytes;
-        let takes = !full || self.items == 0;
-        self.items += usize::from(takes);
-        takes
     }
 }
 

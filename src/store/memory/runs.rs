@@ -9,7 +9,6 @@ use bytestring::ByteString;
 
 use super::super::judge::{Opened, Take};
 use crate::store::{LetterId, OpenPacket, OpenRun, Origin, Place, TakenId};
-use crate::types::{ClientKey, Principal};
 
 #[derive(Debug)]
 pub(super) struct Runs {
@@ -43,7 +42,7 @@ impl Runs {
             self.last += 1;
             let run = OpenRun {
                 id: self.last,
-                origin: Arc::new(copy(take.origin)),
+                origin: Arc::new(take.origin.owned()),
                 taken_at: now,
                 packets: Vec::new(),
             };
@@ -117,25 +116,6 @@ fn find(run: &OpenRun, taken: TakenId) -> Option<usize> {
     packets
         .binary_search_by_key(&taken.at, |packet| packet.at)
         .ok()
-}
-
-fn copy(origin: &Origin) -> Origin {
-    let name = |name: &ByteString| ByteString::from(&**name);
-    let principal = &origin.principal;
-    let client = |client: &Arc<ClientKey>| ClientKey {
-        tenant: name(&client.tenant),
-        subject: name(&client.subject),
-        client_id: name(&client.client_id),
-    };
-    Origin {
-        principal: Arc::new(Principal {
-            subject: name(&principal.subject),
-            tenant: name(&principal.tenant),
-            roles: principal.roles.iter().map(name).collect(),
-        }),
-        client: origin.client.as_ref().map(client).map(Arc::new),
-        handler: origin.handler.clone(),
-    }
 }
 
 /// In one buffer.

@@ -36,7 +36,7 @@ async fn lanes(gateway: &Gateway, token: Option<&str>) -> Result<usize, Status> 
 }
 
 #[tokio::test]
-async fn only_health_is_answered_without_the_token() {
+async fn only_a_question_for_health_is_answered_without_the_token() {
     let gateway = gateway().start().await;
     assert!(lanes(&gateway, Some(ADMIN_TOKEN)).await.is_ok());
     for wrong in [None, Some("another-token-of-others")] {
@@ -53,6 +53,8 @@ async fn only_health_is_answered_without_the_token() {
         let answer = health.check(HealthCheckRequest { service }).await.unwrap();
         assert_eq!(answer.into_inner().status, 1);
     }
+    let refused = health.watch(HealthCheckRequest::default()).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
     // Clients have another port, where Admin is not.
     let mut there = AdminClient::new(gateway.channel().await);
     let request = with(Some(ADMIN_TOKEN), LanesRequest::default());

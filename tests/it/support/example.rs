@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate::wire::handler::handler_client::HandlerClient;
-use tidegate::wire::proto::{Action, HandleItem, HandleRequest, HandleResult, Outcome};
+use tidegate::wire::proto::{
+    Action, HandleItem, HandleRequest, HandleResponse, HandleResult, Outcome,
+};
 use tokio::process::Command;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -16,6 +20,12 @@ use super::process::free_address;
 use super::{Postgres, Process};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Less than an example waits for what it needs.
+const A_MOMENT: Duration = Duration::from_millis(500);
+
+/// As long as the gateway waits for an answer.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An example to be, as often as it is started: on one file or database, and always at one address.
 pub struct Example {
@@ -149,20 +159,8 @@ impl Example {
 
     /// The answers to one batch, which are for those that were asked, and for each one.
     pub async fn handle(&self, items: impl IntoIterator<Item = HandleItem>) -> Vec<HandleResult> {
-        let items: Vec<_> = items.into_iter().collect();
-        let action = items[0].action;
-        let one = items.iter().all(|item| item.action == action);
-        let asked: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
-        let request = HandleRequest {
-            handler: "example".into(),
-            action: if one {
-                action
-            } else {
-                Action::Unspecified.into()
-            },
-            items,
-            ..HandleRequest::default()
-        };
+        let request = batch(items);
+        let asked: Vec<_> = request.items.iter().map(|item| item.id.clone()).collect();
         let answer = self.calls().handle(request).await.unwrap();
         let results = answer.into_inner().results;
         let answered: Vec<_> = results.iter().map(|result| result.id.clone()).collect();
@@ -173,5 +171,43 @@ impl Example {
     pub async fn outcomes(&self, items: impl IntoIterator<Item = HandleItem>) -> Vec<Outcome> {
         let results = self.handle(items).await;
         results.iter().map(HandleResult::outcome).collect()
+    }
+
+    /// Of a call that cannot be done before its caller no longer waits.
+    pub async fn in_vain(&self, item: HandleItem) {
+        let error = self.within(A_MOMENT, item).await.unwrap_err();
+        let given_up = matches!(error.code(), Code::Cancelled | Code::DeadlineExceeded);
+        assert!(given_up, "{error}");
+    }
+
+    /// Of one that cannot be done, as the gateway makes it.
+    pub async fn refusal(&self, item: HandleItem) -> Status {
+        self.within(CALL_TIMEOUT, item).await.unwrap_err()
+    }
+
+    async fn within(
+        &self,
+        time: Duration,
+        item: HandleItem,
+    ) -> Result<Response<HandleResponse>, Status> {
+        let mut request = Request::new(batch([item]));
+        request.set_timeout(time);
+        self.calls().handle(request).await
+    }
+}
+
+fn batch(items: impl IntoIterator<Item = HandleItem>) -> HandleRequest {
+    let items: Vec<_> = items.into_iter().collect();
+    let action = items[0].action;
+    let one = items.iter().all(|item| item.action == action);
+    HandleRequest {
+        handler: "example".into(),
+        action: if one {
+            action
+        } else {
+            Action::Unspecified.into()
+        },
+        items,
+        ..HandleRequest::default()
     }
 }

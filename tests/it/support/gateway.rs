@@ -125,6 +125,7 @@ pub fn small(handler: &str, text: &str) -> Packet {
         fingerprint: 0,
         size: text.len(),
         raw: Bytes::new(),
+        carried: None,
         refusal: None,
     }
 }

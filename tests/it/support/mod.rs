@@ -2,9 +2,11 @@
 //! it calls, a browser by hand, and real input.
 
 mod backend;
+mod browser;
 mod example;
 mod faults;
 mod figures;
+mod files;
 mod gateway;
 mod notes;
 mod postgres;
@@ -17,9 +19,11 @@ mod watch;
 mod web;
 
 pub use backend::{Backend, Call, Conduct};
+pub use browser::{Browser, Tab};
 pub use example::Example;
 pub use faults::{Faults, Ids};
 pub use figures::{median, quantile};
+pub use files::serve_files;
 pub use gateway::{ADMIN_TOKEN, Gateway, custom, gateway, small};
 pub use notes::{Notes, echo, text};
 pub use postgres::Postgres;

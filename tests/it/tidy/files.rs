@@ -58,7 +58,7 @@ pub(super) fn text_files() -> Vec<Text> {
 }
 
 /// As in .gitignore, and git's own.
-const IGNORED: [&str; 7] = [
+const IGNORED: [&str; 8] = [
     ".git",
     "target",
     "node_modules",
@@ -66,6 +66,7 @@ const IGNORED: [&str; 7] = [
     "__pycache__",
     ".venv",
     "build",
+    "dist",
 ];
 
 /// The files that a `#[cfg(test)] mod name;` of this file may stand for.

@@ -32,7 +32,7 @@ class AdminStub(object):
 
     | status           | what it says                                                                             |
     |------------------|------------------------------------------------------------------------------------------|
-    | UNAUTHENTICATED  | the token is missing or another one; `message` says where the right one is              |
+    | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
     | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
     | NOT_FOUND        | there is no handler of that name                                                         |
     | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
@@ -93,7 +93,7 @@ class AdminServicer(object):
 
     | status           | what it says                                                                             |
     |------------------|------------------------------------------------------------------------------------------|
-    | UNAUTHENTICATED  | the token is missing or another one; `message` says where the right one is              |
+    | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
     | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
     | NOT_FOUND        | there is no handler of that name                                                         |
     | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
@@ -133,8 +133,9 @@ class AdminServicer(object):
 
     def RetryDeadLetters(self, request, context):
         """Tries dead letters once more: one that its chain waits for (`held`) is called again where it stands, under the same
-        id; of any other a new packet is made, at the end of its chain, and its letter goes. No client gets the result of
-        that: what it was told stands. What fails once more is a dead letter once more.
+        id (`HandleItem.id`). Of any other a new packet is made, at the end of its chain and with another id, and its
+        letter goes: what its handler may have applied of it before is not known by its id any more. No client gets the
+        result of that: what it was told stands. What fails once more is a dead letter once more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -221,7 +222,7 @@ class Admin(object):
 
     | status           | what it says                                                                             |
     |------------------|------------------------------------------------------------------------------------------|
-    | UNAUTHENTICATED  | the token is missing or another one; `message` says where the right one is              |
+    | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
     | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
     | NOT_FOUND        | there is no handler of that name                                                         |
     | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |

@@ -22,7 +22,9 @@ pub struct HandleRequest {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HandleItem {
     /// Unique across all clients and the same for every attempt, after any restart. Answer under it; a handler that must
-    /// apply once keeps it in the transaction of the effect.
+    /// apply once keeps it in the transaction of the effect. A dead letter that a person has retried is a new packet and
+    /// has another id, unless its chain waited for it: what was applied of it before, with its answer lost, is then not
+    /// known by its id.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
     /// Items with the same number are one order: apply them as listed, and at the first that is neither OK nor REJECTED

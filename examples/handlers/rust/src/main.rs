@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::error::Error;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Parser;
 use deadpool_postgres::{Manager, Pool, PoolError, Transaction};
@@ -20,7 +21,7 @@ use tonic::{Request, Response, Status};
 
 /// A column each, so it is the same statement for any number of rows.
 const WRITE: &str = "
-    INSERT INTO readings
+    INSERT INTO readings (id, tenant, sensor, at, value)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::float8[])
     ON CONFLICT (id) DO NOTHING";
 
@@ -120,6 +121,10 @@ fn reading(item: &HandleItem) -> Result<Reading, (Reason, &'static str)> {
         let message = "a reading is created, and nothing else";
         return Err((Reason::UnsupportedAction, message));
     }
+    if item.key.contains('\0') {
+        // PostgreSQL's texts have none, and it would refuse the whole batch.
+        return Err((Reason::InvalidData, "a sensor's name has no NUL"));
+    }
     let reading = match &*item.data {
         [content] => serde_json::from_slice(content).ok(),
         _ => None,
@@ -158,7 +163,10 @@ struct Options {
 #[allow(clippy::print_stdout)]
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let options = Options::parse();
+    let mut options = Options::parse();
+    // Nothing is waited for as long as the gateway waits for an answer.
+    let database = options.database.options("-c statement_timeout=4s");
+    database.connect_timeout(Duration::from_secs(4));
     let pool = Pool::builder(Manager::new(options.database, NoTls)).build()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

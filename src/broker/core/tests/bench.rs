@@ -103,6 +103,7 @@ pub(super) fn packet(handler: &str, req_id: impl Into<String>) -> Draft {
         fingerprint: 1,
         size: 100,
         raw: bytes::Bytes::new(),
+        carried: None,
         refusal: None,
     })
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, called, packet, planned};
+use super::bench::{Bench, called, durable, packet, planned};
 use crate::broker::Settings;
-use crate::broker::core::PACKET_COST;
+use crate::broker::core::share::PACKET_COST;
+use crate::broker::core::{Done, RunKind};
 use crate::handler::{BatchLimits, HandlerSettings, Ordering};
-use crate::types::{Answer, Outcome, Reason};
+use crate::types::{Answer, Content, Outcome, Reason};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -94,6 +95,63 @@ fn an_earlier_place_that_comes_later_does_not_extend_the_window() {
     bench.offer("a", vec![packet("h", "1").seq(1)]);
     bench.advance(10 * MS);
     assert_eq!(bench.run_ok(), ["1", "2"]);
+}
+
+#[test]
+fn answers_that_wait_for_the_disk_are_bounded() {
+    let of_lanes = Settings {
+        lane_bytes: 10_000,
+        ..Settings::default()
+    };
+    let of_all = Settings {
+        bytes: 10_000,
+        ..Settings::default()
+    };
+    for (settings, others_wait) in [(of_lanes, false), (of_all, true)] {
+        let handler = |name| {
+            let mut handler = one_call(durable(name));
+            handler.batch.max_packets = 1;
+            handler
+        };
+        let mut bench = Bench::with(vec![handler("h"), handler("g")], settings);
+        for (name, client) in [("h", "a"), ("h", "b"), ("g", "c"), ("g", "d")] {
+            bench.offer(client, vec![packet(name, client).seq(1)]);
+        }
+        let mut calls = Vec::new();
+        while let Some(run) = (!bench.runs.is_empty()).then(|| bench.run()) {
+            match run.kind {
+                RunKind::Take => drop(bench.take(run)),
+                _ => calls.push(run.batch),
+            }
+        }
+        let large = Answer {
+            content: Content::bytes(vec![0; 20_000]),
+            ..Answer::ok()
+        };
+        bench.complete(calls[0], vec![large]);
+        let finish = bench.run();
+        assert_eq!(finish.kind, RunKind::Finish);
+        bench.complete_with(finish.batch, Done::Finished(vec![false]));
+        assert!(bench.runs.is_empty(), "b's answer would come on top");
+        bench.complete(calls[1], vec![Answer::ok()]);
+        bench.run_finish();
+        if !others_wait {
+            assert_eq!(bench.run_ok(), ["d"], "another handler's go on");
+            bench.run_finish();
+        }
+        assert!(bench.runs.is_empty());
+        bench.advance(Duration::from_secs(1));
+        assert_eq!(bench.run_finish().len(), 1, "the store takes it again");
+        let rest: &[&str] = if others_wait { &["b", "d"] } else { &["b"] };
+        for id in rest {
+            assert_eq!(bench.run_ok(), [*id]);
+        }
+        while !bench.runs.is_empty() {
+            bench.run_finish();
+        }
+        let left = bench.core.sizes();
+        assert_eq!((left.bytes, left.answers), (0, 0));
+    }
 }
 
 #[test]

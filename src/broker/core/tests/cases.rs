@@ -394,14 +394,21 @@ fn a_ttl_ends_the_wait_in_a_lane() {
 }
 
 #[test]
-fn a_ttl_with_a_place_uses_the_place_up() {
-    let mut bench = Bench::new(vec![one_call(planned("h"))]);
-    bench.offer("b", vec![packet("h", "1")]);
-    bench.offer("a", vec![packet("h", "2").seq(1).ttl(5 * MS)]);
-    bench.advance(5 * MS);
-    bench.run_ok();
-    let refusal = bench.run().items[0].packet.refusal.clone();
-    assert_eq!(refusal.expect("told in its turn").outcome, Outcome::Expired);
+fn a_ttl_with_a_place_uses_the_place_up_and_a_repeat_may_have_its_outcome() {
+    let placed = packet("h", "2").seq(1);
+    for packet_with in [placed, packet("h", "2")] {
+        let mut bench = Bench::new(vec![one_call(planned("h"))]);
+        bench.offer("b", vec![packet("h", "1")]);
+        let call = bench.offer("a", vec![packet_with.ttl(5 * MS)]);
+        bench.advance(5 * MS);
+        assert!(bench.answers.is_empty(), "it is for the store to say");
+        bench.run_ok();
+        let run = bench.run();
+        let refusal = run.items[0].packet.refusal.clone();
+        assert_eq!(refusal.expect("told in its turn").outcome, Outcome::Expired);
+        bench.complete(run.batch, vec![Answer::ok().replay()]);
+        assert_eq!(bench.answers_to(call)[0].outcome, Outcome::Ok);
+    }
 }
 
 #[test]

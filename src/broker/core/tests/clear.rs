@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::bench::{Bench, called, durable, ids, packet, planned};
 use super::letters::strict;
 use super::service::{batch_of, fail, wait};
-use crate::broker::core::{Class, Decision, Done, RunKind};
+use crate::broker::core::{Class, Decision, Done, RunItem, RunKind, Took};
 use crate::broker::lanes::{Amount, CircuitView, Cleared, Flushed};
 use crate::broker::{Ack, Selection};
 use crate::handler::{BatchLimits, Failure, HandlerSettings, Ordering};
@@ -61,22 +61,54 @@ impl Bench {
 
 #[test]
 fn what_was_not_handed_over_is_told_at_once_and_what_is_in_flight_goes_on() {
-    for handler in [called("h"), planned("h")] {
+    // Where something is kept, without a req_id: no repeat of these is known.
+    for (handler, req_ids) in [
+        (called("h"), ["1", "2", "3"]),
+        (planned("h"), ["1", "", ""]),
+    ] {
         let mut bench = Bench::new(vec![one_by_one(handler)]);
-        let packets = ["1", "2", "3"].map(|id| packet("h", id));
-        let call = bench.offer("a", packets.into());
+        let call = bench.offer("a", req_ids.map(|id| packet("h", id)).into());
         let read = bench.offer("a", vec![packet("h", "read").action(Action::Read)]);
-        let joined = bench.offer("a", vec![packet("h", "3")]);
         assert_eq!(bench.clear(&of("h")), (3, 1), "2, 3 and the READ");
         assert_eq!(bench.cleared.len(), 1, "nothing is waited for");
         assert_eq!(told(&bench.answers_to(read)[0]), CLEARED);
-        assert_eq!(told(&bench.answers_to(joined)[0]), CLEARED);
         assert_eq!(bench.run_ok(), ["1"]);
         let answers = bench.answers_to(call);
         assert_eq!(answers[0].outcome, Outcome::Ok);
         assert_eq!(told(&answers[1]), CLEARED);
         assert_eq!(told(&answers[2]), CLEARED);
         assert!(bench.runs.is_empty() && bench.core.is_idle());
+    }
+}
+
+#[test]
+fn what_may_be_a_repeat_has_the_store_say_how_it_ended() {
+    for handler in [durable("h"), planned("h")] {
+        let mut bench = Bench::new(vec![one_by_one(handler)]);
+        bench.offer("a", vec![packet("h", "1")]);
+        let call = bench.offer("a", vec![packet("h", "2"), packet("h", "3")]);
+        let joined = bench.offer("a", vec![packet("h", "2")]);
+        assert_eq!(bench.clear(&of("h")), (2, 1));
+        assert!(bench.answers.is_empty(), "they may have their outcome");
+        while let Some(at) = bench.runs.iter().position(|run| run.kind != RunKind::Call) {
+            let run = bench.runs.remove(at);
+            let judge = |item: &RunItem| match (&*item.packet.req_id, &item.packet.refusal) {
+                ("2", _) => Answer::ok().replay(),
+                (_, Some(refusal)) => (**refusal).clone(),
+                _ => Answer::ok(),
+            };
+            let answers = run.items.iter().map(judge);
+            let done = match run.kind {
+                RunKind::Take => Done::Took(answers.map(Took::Answered).collect()),
+                _ => Done::Answered(answers.collect()),
+            };
+            bench.complete_with(run.batch, done);
+        }
+        assert_eq!(bench.answers_to(joined)[0].outcome, Outcome::Ok);
+        let answers = bench.answers_to(call);
+        assert_eq!(answers[0].outcome, Outcome::Ok, "that is what was told");
+        assert_eq!(told(&answers[1]), CLEARED);
+        assert!(bench.cleared.len() == 1 && bench.core.is_idle());
     }
 }
 
@@ -223,7 +255,7 @@ fn what_is_behind_a_dead_letter_that_is_held_can_be_cleared_without_it() {
         // Nothing is left of the pause that the one behind it had.
         bench.advance(Duration::from_secs(60));
         assert!(bench.core.is_idle() && bench.core.chains.is_empty());
-        assert_eq!(bench.core.bytes, 0);
+        assert_eq!(bench.core.shares.held.both(), 0);
     }
 }
 

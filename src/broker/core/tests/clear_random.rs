@@ -159,7 +159,7 @@ fn one_run(seed: u64, figures: &mut Figures) {
     assert!(bench.core.chains.is_empty(), "seed {seed}: chains");
     assert!(bench.core.queues.is_empty(), "seed {seed}: queues");
     assert!(bench.core.searches.is_empty(), "seed {seed}: searches");
-    assert_eq!(bench.core.bytes, 0, "seed {seed}: bytes");
+    assert_eq!(bench.core.shares.held.both(), 0, "seed {seed}: bytes");
     figures.packets += sent.len();
     figures.cleared += counted;
     figures.calls += service.calls.len();

@@ -1,17 +1,17 @@
-//! Dead letters that are here: what is held, and what is sent anew.
+//! Dead letters that are here and held.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bench::{Bench, called, durable, ids, packet};
-use crate::broker::core::{
-    Anew, Decision, Restored, RestoredPacket, RunFinish, RunKind, Undecided,
-};
+use bytes::Bytes;
+
+use super::bench::{Bench, durable, ids, packet};
+use crate::broker::core::{Decision, Restored, RestoredPacket, RunFinish, RunKind, Undecided};
 use crate::broker::{Ack, Selection, Settings};
 use crate::handler::{HandlerSettings, ItemId, Ordering};
-use crate::store::{Cause, LetterId, Origin, TakenId};
+use crate::store::{Cause, Origin, TakenId};
 use crate::types::{
-    Action, Answer, ClientKey, HandlerName, OnDead, Outcome, Principal, Reason, Retry,
+    Action, Answer, ClientKey, Content, HandlerName, OnDead, Outcome, Principal, Reason, Retry,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ pub(super) fn strict(name: &str, on_dead: OnDead) -> HandlerSettings {
     }
 }
 
-fn no() -> Answer {
+pub(super) fn no() -> Answer {
     Answer::retry(Reason::Application, "not this")
 }
 
@@ -60,7 +60,7 @@ fn hold_first(
     (call, finish.taken)
 }
 
-fn outcome(finish: &RunFinish) -> Option<Outcome> {
+pub(super) fn outcome(finish: &RunFinish) -> Option<Outcome> {
     finish.answer.as_ref().map(|answer| answer.outcome)
 }
 
@@ -349,7 +349,7 @@ fn restored(taken: TakenId, draft: super::bench::Draft, held: bool) -> RestoredP
     }
 }
 
-fn origin(client: &str, handler: &str) -> Arc<Origin> {
+pub(super) fn origin(client: &str, handler: &str) -> Arc<Origin> {
     let key = ClientKey {
         tenant: "".into(),
         subject: client.into(),
@@ -365,119 +365,29 @@ fn origin(client: &str, handler: &str) -> Arc<Origin> {
     })
 }
 
-fn anew(letter: u64, client: &str, handler: &str) -> Anew {
-    Anew {
-        letter: LetterId(letter),
-        origin: origin(client, handler),
-        packet: Arc::new(packet(handler, format!("letter {letter}")).0),
-    }
-}
-
 #[test]
-fn what_is_sent_anew_is_a_new_packet_at_the_end_of_its_chain() {
-    let mut bench = Bench::new(vec![strict("h", OnDead::Continue)]);
-    let before = bench.offer(
-        "a",
-        vec![packet("h", "a1").seq(1), packet("h", "a2").seq(2)],
-    );
-    bench.run_take();
-    let first = bench.run();
-    let letters = vec![anew(5, "a", "h"), anew(6, "b", "h")];
-    let call = bench.core.send_anew(bench.now, letters, SECOND);
-    // Sent anew once more before it is taken, and with the same name as a packet of its client.
-    let again = bench
-        .core
-        .send_anew(bench.now, vec![anew(5, "a", "h")], SECOND);
-    bench.poll();
-    let take = bench.run();
-    assert_eq!(take.kind, RunKind::Take);
-    let named: Vec<_> = take.items.iter().map(|item| item.letter).collect();
-    assert_eq!(named, [Some(LetterId(5)), Some(LetterId(6))]);
-    bench.take(take);
-    for (call, count) in [(call, 2), (again, 1)] {
-        let told = bench.answers_to(call);
-        assert_eq!(told.len(), count);
-        assert!(
-            told.iter()
-                .all(|answer| answer.outcome == Outcome::Accepted)
-        );
-    }
-    bench.advance(SECOND / 10);
-    let other = bench.run();
-    assert_eq!(ids(&other), ["letter 6"], "behind nobody");
-    bench.complete(other.batch, vec![Answer::ok()]);
-    assert!(!bench.run_finish()[0].awaited);
-    let late = bench
-        .core
-        .send_anew(bench.now, vec![anew(5, "a", "h")], SECOND);
-    bench.poll();
-    assert_eq!(bench.answers_to(late)[0].outcome, Outcome::Accepted);
-    bench.complete(first.batch, vec![Answer::ok(); 2]);
-    bench.run_finish();
-    assert_eq!(bench.answers_to(before)[1].outcome, Outcome::Ok);
-    assert_eq!(bench.run_ok(), ["letter 5"]);
-    bench.run_finish();
-    let finished: Vec<_> = bench.finished.iter().map(|one| one.letter.0).collect();
-    assert_eq!(finished, [6, 5]);
-    assert!(bench.core.is_idle());
-}
-
-#[test]
-fn what_cannot_be_sent_anew_says_why() {
-    let settings = Settings {
-        lane_packets: 1,
-        ..Settings::default()
-    };
-    let handlers = vec![strict("h", OnDead::Continue), called("passing")];
-    let mut bench = Bench::with(handlers, settings);
-    let letters = vec![
-        anew(1, "a", "gone"),
-        anew(2, "a", "passing"),
-        anew(3, "a", "h"),
-        anew(4, "b", "h"),
-    ];
-    let call = bench.core.send_anew(bench.now, letters, SECOND);
-    bench.poll();
-    bench.run_take();
-    let told = bench.answers_to(call);
-    let told: Vec<_> = told
-        .iter()
-        .map(|answer| (answer.outcome, answer.reason))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            (Outcome::Rejected, Reason::UnknownHandler),
-            (Outcome::Rejected, Reason::UnsupportedAction),
-            (Outcome::Accepted, Reason::Unspecified),
-            (Outcome::Retry, Reason::Overloaded),
-        ]
-    );
-    assert_eq!(bench.run_ok(), ["letter 3"]);
-}
-
-#[test]
-fn what_is_sent_anew_and_fails_again_is_a_dead_letter_again() {
-    let mut bench = Bench::new(vec![strict("h", OnDead::Continue)]);
-    bench
-        .core
-        .send_anew(bench.now, vec![anew(5, "a", "h")], SECOND);
-    bench.poll();
-    bench.run_take();
-    let run = bench.run();
-    assert_eq!(ids(&run), ["letter 5"]);
+fn what_waits_for_a_person_keeps_no_request() {
+    let mut bench = Bench::new(vec![strict("h", OnDead::Stop)]);
+    let request = Bytes::from(vec![b'x'; 10_000]);
+    let packets = (1..=4).map(|seq| {
+        let mut draft = packet("h", seq.to_string()).seq(seq);
+        draft.0.raw = request.slice(1_000..2_000);
+        draft.0.content = Content::bytes(request.slice(1_100..1_200));
+        draft
+    });
+    bench.offer_as("a", "a", Ack::Accepted, packets.collect());
     bench.answers.clear();
-    // A packet of the client with the same req_id is another one.
-    let same = bench.offer("a", vec![packet("h", "letter 5")]);
     bench.run_take();
-    bench.complete(run.batch, vec![no()]);
-    let finishes = bench.run_finish();
-    assert_eq!(outcome(&finishes[0]), Some(Outcome::Rejected));
-    assert!(finishes[0].death.is_some() && !finishes[0].awaited);
-    assert_eq!(bench.run_ok(), ["letter 5"]);
-    assert!(bench.run_finish()[0].awaited);
-    assert_eq!(bench.answers_to(same)[0].outcome, Outcome::Ok);
-    assert!(bench.core.is_idle());
+    bench.answers.clear();
+    let run = bench.run();
+    bench.complete(run.batch, vec![Answer::ok(), no(), no(), no()]);
+    drop(run.items);
+    for _ in 0..2 {
+        bench.run_finish();
+    }
+    assert!(bench.dead.pop().is_some_and(|dead| dead.held));
+    assert_eq!(bench.core.sizes().packets, 3, "one is held, two wait");
+    assert!(request.is_unique(), "and nothing else of their request");
 }
 
 #[test]

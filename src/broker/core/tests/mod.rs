@@ -1,5 +1,6 @@
 //! The state machine by hand and at random, without a handler, a store or a clock.
 
+mod anew;
 mod bench;
 mod bounds;
 mod cases;

@@ -149,7 +149,7 @@ fn one_run(seed: u64) {
     );
     assert!(bench.core.queues.ids().is_empty(), "seed {seed}: queues");
     assert!(bench.core.chains.ids().is_empty(), "seed {seed}: chains");
-    assert_eq!(bench.core.bytes, 0, "seed {seed}: bytes");
+    assert_eq!(bench.core.shares.held.both(), 0, "seed {seed}: bytes");
     assert!(
         bench.core.req_ids.is_empty() && bench.core.key_chains.is_empty(),
         "seed {seed}"

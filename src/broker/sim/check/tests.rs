@@ -32,6 +32,7 @@ fn sizes() -> Sizes {
     Sizes {
         packets: 0,
         bytes: 0,
+        answers: 0,
         calls: 0,
         lanes: 1,
         lane_packets: 0,

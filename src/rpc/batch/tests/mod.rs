@@ -5,6 +5,7 @@ use super::*;
 use crate::types::{Outcome, Reason};
 
 mod random;
+mod trace;
 
 fn read(bytes: Vec<u8>) -> Result<Batch, Refusal> {
     check(&RawBatch(Bytes::from(bytes)), &Arc::default(), None, None)

@@ -123,7 +123,6 @@ fn agrees(packet: &Packet, expected: &proto::Packet) {
     assert_eq!(packet.page_token(), expected.page_token);
     let headers = packet
         .headers()
-        .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()));
     assert_eq!(
         headers.collect::<std::collections::HashMap<_, _>>(),

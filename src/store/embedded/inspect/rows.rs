@@ -223,7 +223,7 @@ impl Rows {
                 same(!row.packets.is_empty(), "it has no packets")
             }
             Space::Dead => {
-                let row = LetterRow::read(&mut from);
+                let row = LetterRow::read(key.last_number(), &mut from);
                 self.number = self.number.max(key.last_number());
                 self.letter_bytes += row.packet_bytes;
                 ends(&from)

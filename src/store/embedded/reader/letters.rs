@@ -1,15 +1,14 @@
 //! Dead letters, with their packets.
 
-use std::collections::BTreeMap;
+use bytes::Bytes;
 
+use super::Walk;
 use crate::store::coding::Reader;
 use crate::store::embedded::levels::Shared;
 use crate::store::embedded::rows::{Key, LetterRow, Space, end_of};
+use crate::store::read::Room;
 use crate::store::{DeadLetter, Error, LetterId, PageOf, ScanLimit};
 use crate::types::HandlerName;
-
-/// Rows that are read at once.
-const TOGETHER: usize = 256;
 
 /// Of one handler or of all, after this one.
 pub(in super::super) fn dead_letters(
@@ -18,38 +17,35 @@ pub(in super::super) fn dead_letters(
     after: LetterId,
     limit: ScanLimit,
 ) -> Result<PageOf<DeadLetter>, Error> {
-    let end = end_of(&Key::named(Space::Dead, ""));
-    let mut from = Key::number(Space::Dead, after.0).next();
+    let from = Key::number(Space::Dead, after.0).next();
+    let mut rows = Walk::new(shared, from, end_of(&Key::named(Space::Dead, "")));
+    let mut room = Room::new(limit);
     let mut page = PageOf {
         items: Vec::new(),
         more: false,
     };
-    let mut bytes = 0;
-    loop {
-        let (rows, more) = shared.range(&BTreeMap::new(), &from, &end, TOGETHER)?;
-        let Some((last, _)) = rows.last() else {
-            return Ok(page);
-        };
-        from = last.next();
-        for (key, row) in rows {
-            let row = LetterRow::read(&mut Reader(row));
-            if handler.is_some_and(|handler| row.origin.handler != *handler) {
-                continue;
-            }
-            bytes += row.weight() as usize;
-            let full = page.items.len() >= limit.items || bytes > limit.bytes;
-            if full && !page.items.is_empty() {
-                page.more = true;
-                return Ok(page);
-            }
-            let number = key.last_number();
-            // It may have gone since its row was read.
-            if let Some(packet) = shared.get(&Key::number(Space::DeadPacket, number))? {
-                page.items.push(row.letter(LetterId(number), packet));
-            }
+    while let Some((key, row)) = rows.next()? {
+        let row = LetterRow::read(key.last_number(), &mut Reader(row));
+        if handler.is_some_and(|handler| row.letter.origin.handler != *handler) {
+            continue;
         }
-        if !more {
-            return Ok(page);
+        if !room.takes(row.weight() as usize) {
+            page.more = true;
+            break;
+        }
+        if let Some(packet) = packet(shared, &key)? {
+            page.items.push(row.with(packet));
         }
     }
+    Ok(page)
+}
+
+/// `None`: the letter has gone since its row was read. Where the row is still there, its packet was lost with damage: there is
+/// nothing left of it, but whoever looks is to know of it, and to be able to discard it.
+fn packet(shared: &Shared, letter: &Key) -> Result<Option<Bytes>, Error> {
+    let packet = shared.get(&Key::number(Space::DeadPacket, letter.last_number()))?;
+    if packet.is_some() {
+        return Ok(packet);
+    }
+    Ok(shared.get(letter)?.map(|_| Bytes::new()))
 }

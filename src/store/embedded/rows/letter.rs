@@ -2,105 +2,80 @@
 //! listed without them.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::run::{read_origin, read_place, write_origin, write_place};
 use crate::store::coding::{Reader, Writer};
-use crate::store::judge::Burial;
-use crate::store::{Cause, DeadLetter, Death, LetterId, LetterState, Origin, Place, TakenId};
-
-/// What a dead letter takes beside what it is made of.
-const FRAMING: u64 = 256;
+use crate::store::{Cause, DeadLetter, Death, LetterId, LetterState, TakenId};
 
 #[derive(Debug)]
 pub(in super::super) struct LetterRow {
-    pub(in super::super) taken: TakenId,
-    pub(in super::super) state: LetterState,
-    pub(in super::super) origin: Arc<Origin>,
-    place: Place,
-    fingerprint: u64,
-    req_id: ByteString,
-    taken_at: SystemTime,
-    given_up_at: SystemTime,
-    cause: Cause,
-    message: ByteString,
-    attempts: u32,
+    /// Without the bytes of its packet.
+    pub(in super::super) letter: DeadLetter,
     pub(in super::super) packet_bytes: u64,
 }
 
 impl LetterRow {
     /// And the bytes of its packet.
-    pub(in super::super) fn of(burial: Burial) -> (Self, Bytes) {
-        let Burial { packet, death, .. } = burial;
+    pub(in super::super) fn of(mut letter: DeadLetter) -> (Self, Bytes) {
+        let packet = std::mem::take(&mut letter.death.packet);
+        let packet_bytes = packet.len() as u64;
         let row = Self {
-            taken: burial.taken,
-            state: burial.state,
-            origin: packet.origin,
-            place: packet.place,
-            fingerprint: packet.fingerprint,
-            req_id: packet.req_id,
-            taken_at: packet.taken_at,
-            given_up_at: burial.given_up_at,
-            cause: death.cause,
-            message: death.message,
-            attempts: death.attempts,
-            packet_bytes: death.packet.len() as u64,
+            letter,
+            packet_bytes,
         };
-        (row, death.packet)
+        (row, packet)
     }
 
-    pub(in super::super) fn letter(self, id: LetterId, packet: Bytes) -> DeadLetter {
-        DeadLetter {
-            id,
-            taken: self.taken,
-            state: self.state,
-            origin: self.origin,
-            place: self.place,
-            fingerprint: self.fingerprint,
-            req_id: self.req_id,
-            taken_at: self.taken_at,
-            given_up_at: self.given_up_at,
-            death: Death {
-                cause: self.cause,
-                message: self.message,
-                attempts: self.attempts,
-                packet,
-            },
-        }
+    pub(in super::super) fn with(mut self, packet: Bytes) -> DeadLetter {
+        self.letter.death.packet = packet;
+        self.letter
     }
 
     /// What it counts for, with its packet.
     pub(in super::super) fn weight(&self) -> u64 {
-        FRAMING + self.packet_bytes + (self.req_id.len() + self.message.len()) as u64
+        self.letter.size() as u64 + self.packet_bytes
     }
 
     pub(in super::super) fn write(&self, out: &mut Writer) {
-        out.number(self.taken.run);
-        out.number(u64::from(self.taken.at));
-        out.byte(match self.state {
+        let DeadLetter {
+            taken,
+            state,
+            origin,
+            place,
+            fingerprint,
+            req_id,
+            taken_at,
+            given_up_at,
+            death,
+            ..
+        } = &self.letter;
+        out.number(taken.run);
+        out.number(u64::from(taken.at));
+        out.byte(match state {
             LetterState::Final => 0,
             LetterState::Held => 1,
         });
-        write_origin(&self.origin, out);
-        write_place(&self.place, out);
-        out.fixed(self.fingerprint);
-        out.str(&self.req_id);
-        out.time(self.taken_at);
-        out.time(self.given_up_at);
-        out.byte(match self.cause {
+        write_origin(origin, out);
+        write_place(place, out);
+        out.fixed(*fingerprint);
+        out.str(req_id);
+        out.time(*taken_at);
+        out.time(*given_up_at);
+        out.byte(match death.cause {
             Cause::Poison => 0,
             Cause::Spent => 1,
         });
-        out.str(&self.message);
-        out.number(u64::from(self.attempts));
+        out.str(&death.message);
+        out.number(u64::from(death.attempts));
         out.number(self.packet_bytes);
     }
 
-    pub(in super::super) fn read(from: &mut Reader) -> Self {
-        Self {
+    /// The row of this number.
+    pub(in super::super) fn read(number: u64, from: &mut Reader) -> Self {
+        let letter = DeadLetter {
+            id: LetterId(number),
             taken: TakenId {
                 run: from.number(),
                 at: from.number() as u32,
@@ -115,12 +90,18 @@ impl LetterRow {
             req_id: from.str(),
             taken_at: from.time(),
             given_up_at: from.time(),
-            cause: match from.byte() {
-                0 => Cause::Poison,
-                _ => Cause::Spent,
+            death: Death {
+                cause: match from.byte() {
+                    0 => Cause::Poison,
+                    _ => Cause::Spent,
+                },
+                message: from.str(),
+                attempts: from.number() as u32,
+                packet: Bytes::new(),
             },
-            message: from.str(),
-            attempts: from.number() as u32,
+        };
+        Self {
+            letter,
             packet_bytes: from.number(),
         }
     }

@@ -20,12 +20,12 @@ pub(in super::super) struct RunRow {
 }
 
 /// One packet of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in super::super) struct RunPacket {
     pub(in super::super) place: Place,
     pub(in super::super) fingerprint: u64,
     pub(in super::super) req_id: ByteString,
-    /// As it was received.
+    /// As it was received; empty once it is finished and the row was written again.
     pub(in super::super) packet: Bytes,
 }
 

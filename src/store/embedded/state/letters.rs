@@ -24,8 +24,9 @@ pub(super) struct Letters {
 
 impl Letters {
     fn insert(&mut self, number: u64, row: &LetterRow) {
-        match row.state {
-            LetterState::Held => drop(self.held.insert(row.taken, number)),
+        let letter = &row.letter;
+        match letter.state {
+            LetterState::Held => drop(self.held.insert(letter.taken, number)),
             LetterState::Final => {
                 self.bytes += row.weight();
                 self.kept.insert(number, row.weight());
@@ -37,8 +38,12 @@ impl Letters {
 impl State {
     pub(super) fn load_letters(&mut self) -> Result<(), Error> {
         self.for_each_row(Space::Dead, TOGETHER, |state, key, row| {
-            let row = LetterRow::read(&mut Reader(row));
-            state.letters.insert(key.last_number(), &row);
+            let number = key.last_number();
+            let row = LetterRow::read(number, &mut Reader(row));
+            state.letters.insert(number, &row);
+            if row.letter.state == LetterState::Held {
+                state.holds_run(row.letter.taken.run);
+            }
             Ok(())
         })?;
         self.tell_letters();
@@ -47,12 +52,17 @@ impl State {
 
     pub(super) fn bury_packet(&mut self, burial: Burial) {
         let number = self.next_number();
-        let (row, packet) = LetterRow::of(burial);
+        let (row, packet) = LetterRow::of(burial.letter(LetterId(number)));
         self.put(Key::number(Space::Dead, number), |out| row.write(out));
         self.put(Key::number(Space::DeadPacket, number), |out| {
             out.0.extend_from_slice(&packet);
         });
         self.letters.insert(number, &row);
+        let LetterRow { letter, .. } = &row;
+        if letter.state == LetterState::Held {
+            self.holds_run(letter.taken.run);
+            self.look_at_run(letter.taken.run);
+        }
         self.trim_letters();
     }
 

@@ -204,7 +204,7 @@ impl State {
     pub(super) fn complete(&mut self, number: u64) -> Result<Frame, Error> {
         self.write_queues()?;
         self.write_once()?;
-        self.write_runs();
+        self.write_runs()?;
         self.trim()?;
         self.write_holders();
         let (req_ids, results) = (self.once.len() as u64, self.holders.bytes);

@@ -1,5 +1,7 @@
 //! What was taken and is not finished.
 
+mod sparse;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,7 +16,7 @@ use crate::store::embedded::reader::{Looked, open_result};
 use crate::store::embedded::rows::{Key, Owner, QueueHash, RunPacket, RunRow, Space};
 use crate::store::judge::{Opened, Take};
 use crate::store::{Error, LetterId, OpenPacket, OpenRun, Origin, Place, TakenId, Which};
-use crate::types::{ClientKey, HandlerName, Principal};
+use crate::types::{ClientKey, HandlerName};
 
 /// Rows that are read at once.
 const TOGETHER: usize = 16;
@@ -38,6 +40,13 @@ struct Run {
     open: usize,
     /// Some are finished since the row that says so was written.
     changed: bool,
+    /// One of them is held, or was.
+    holds: bool,
+    /// Its row is written again with the frame that is being made.
+    shrinks: bool,
+    /// Of the packets in its row, and of those among them that are open.
+    row_bytes: usize,
+    open_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -45,6 +54,8 @@ struct Packet {
     place: Place,
     fingerprint: u64,
     req_id: ByteString,
+    /// What it takes in the row, about.
+    bytes: u32,
     done: bool,
     /// Its client was done with it before it was finished: its answer is kept for nobody. Only of one without a place, as
     /// the queue's row knows it of the others.
@@ -141,7 +152,8 @@ impl Runs {
             });
             open.push(OpenRun {
                 id,
-                origin: row.origin,
+                // Its own names, where the row's would keep the row.
+                origin: run.origin.clone(),
                 taken_at: row.taken_at,
                 packets: packets.collect(),
             });
@@ -166,16 +178,24 @@ impl Runs {
             packets: Vec::new(),
             open: 0,
             changed: false,
+            holds: false,
+            shrinks: false,
+            row_bytes: 0,
+            open_bytes: 0,
         };
         self.runs.insert(id, run);
     }
 
-    fn push(&mut self, id: u64, place: Place, fingerprint: u64, req_id: ByteString) -> TakenId {
+    fn push(&mut self, id: u64, packet: RunPacket) -> TakenId {
         let run = self.runs.get_mut(&id).expect("it was put in when it began");
+        let bytes = packet.packet.len() + packet.req_id.len();
+        run.row_bytes += bytes;
+        run.open_bytes += bytes;
         run.packets.push(Packet {
-            place,
-            fingerprint,
-            req_id,
+            place: packet.place,
+            fingerprint: packet.fingerprint,
+            req_id: packet.req_id,
+            bytes: bytes as u32,
             done: false,
             settled: false,
         });
@@ -198,7 +218,9 @@ impl Runs {
         let Some(run) = self.runs.get_mut(&taken.run) else {
             return false;
         };
-        run.packets[taken.at as usize].done = true;
+        let packet = &mut run.packets[taken.at as usize];
+        packet.done = true;
+        run.open_bytes -= packet.bytes as usize;
         run.open -= 1;
         run.changed = true;
         if run.open > 0 {
@@ -223,7 +245,7 @@ impl Runs {
 impl Run {
     /// From here on its names are its own, the req_ids in one buffer, and hold no request's buffer.
     fn own_names(&mut self) {
-        self.origin = Arc::new(owned(&self.origin));
+        self.origin = Arc::new(self.origin.owned());
         let names: String = self.packets.iter().map(|packet| &*packet.req_id).collect();
         let names = ByteString::from(names);
         let mut at = 0;
@@ -251,25 +273,6 @@ impl Run {
     }
 }
 
-fn owned(origin: &Origin) -> Origin {
-    let copy = |name: &ByteString| ByteString::from(&**name);
-    Origin {
-        principal: Arc::new(Principal {
-            subject: copy(&origin.principal.subject),
-            tenant: copy(&origin.principal.tenant),
-            roles: origin.principal.roles.iter().map(copy).collect(),
-        }),
-        client: origin.client.as_ref().map(|client| {
-            Arc::new(ClientKey {
-                tenant: copy(&client.tenant),
-                subject: copy(&client.subject),
-                client_id: copy(&client.client_id),
-            })
-        }),
-        handler: origin.handler.clone(),
-    }
-}
-
 impl State {
     pub(super) fn load_runs(&mut self) -> Result<(), Error> {
         self.for_each_row(Space::Run, TOGETHER, |state, key, row| {
@@ -285,14 +288,10 @@ impl State {
         self.runs.insert(id, row.origin, row.taken_at, queue);
         let mut taken = Vec::with_capacity(row.packets.len());
         for packet in row.packets {
-            taken.push((packet.place.clone(), packet.req_id.clone()));
-            let RunPacket {
-                place,
-                fingerprint,
-                req_id,
-                ..
-            } = packet;
-            self.runs.push(id, place, fingerprint, req_id);
+            // It was finished, and left out when the row was written again.
+            let gone = packet.packet.is_empty();
+            taken.push((packet.place.clone(), packet.req_id.clone(), gone));
+            self.runs.push(id, packet);
         }
         if let Some(run) = self.runs.runs.get_mut(&id) {
             run.own_names();
@@ -308,12 +307,12 @@ impl State {
                 }
             }
         }
-        for (at, (place, req_id)) in taken.into_iter().enumerate() {
+        for (at, (place, req_id, gone)) in taken.into_iter().enumerate() {
             let taken = TakenId {
                 run: id,
                 at: at as u32,
             };
-            if done.contains(&taken.at) {
+            if gone || done.contains(&taken.at) {
                 self.runs.finish(taken);
             } else if let Place::ReqId(scope) = place {
                 let origin = self.runs.runs[&id].origin.clone();
@@ -347,16 +346,14 @@ impl State {
         }
         self.staged.held += take.packet.len() + take.req_id.len();
         let (id, run) = self.staged.runs.last_mut().expect("one is open");
-        run.packets.push(RunPacket {
+        let packet = RunPacket {
             place: take.place.clone(),
             fingerprint: take.fingerprint,
             req_id: take.req_id.clone(),
             packet: take.packet,
-        });
-        let id = *id;
-        let req_id = take.req_id.clone();
-        self.runs
-            .push(id, take.place.clone(), take.fingerprint, req_id)
+        };
+        run.packets.push(packet.clone());
+        self.runs.push(*id, packet)
     }
 
     /// What only is known here of kept results: which packets have none yet.
@@ -421,6 +418,10 @@ impl State {
 
     /// Whether a run may be told of.
     pub(super) fn has_durable(&self, run: u64) -> bool {
+        // Only what is durable is held; its row may be on its way once more.
+        if self.runs.runs.get(&run).is_some_and(|run| run.holds) {
+            return true;
+        }
         let staged = self.staged.runs.iter().any(|(id, _)| *id == run);
         !staged && !self.pending.contains_key(&Key::number(Space::Run, run))
     }
@@ -438,6 +439,7 @@ impl State {
             self.delete(Key::number(Space::Done, taken.run));
         } else {
             self.staged.finished.push(taken.run);
+            self.look_at_run(taken.run);
         }
     }
 
@@ -447,7 +449,7 @@ impl State {
         self.staged.finished.push(taken.run);
     }
 
-    pub(super) fn write_runs(&mut self) {
+    pub(super) fn write_runs(&mut self) -> Result<(), Error> {
         for (id, run) in std::mem::take(&mut self.staged.runs) {
             self.put(Key::number(Space::Run, id), |out| run.write(out));
             if let Some(run) = self.runs.runs.get_mut(&id) {
@@ -468,7 +470,9 @@ impl State {
                     marks.iter().for_each(|mark| out.number(*mark));
                 });
             }
+            self.shrink_run(id)?;
         }
+        Ok(())
     }
 
     /// Those of an origin that have a place: none without a client.

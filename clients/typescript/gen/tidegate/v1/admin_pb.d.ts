@@ -522,7 +522,8 @@ export declare type DeadLetter = Message<"tidegate.v1.DeadLetter"> & {
   tenant: string;
 
   /**
-   * The packet's bytes as it was sent.
+   * The packet's bytes as it was sent. 0: they were lost with damage to the store, and where it is not `held` it can
+   * only be discarded.
    *
    * @generated from field: uint64 bytes = 6;
    */
@@ -1033,7 +1034,7 @@ export declare const DeathCauseSchema: GenEnum<DeathCause>;
  *
  * | status           | what it says                                                                             |
  * |------------------|------------------------------------------------------------------------------------------|
- * | UNAUTHENTICATED  | the token is missing or another one; `message` says where the right one is              |
+ * | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
  * | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
  * | NOT_FOUND        | there is no handler of that name                                                         |
  * | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
@@ -1087,8 +1088,9 @@ export declare const Admin: GenService<{
   },
   /**
    * Tries dead letters once more: one that its chain waits for (`held`) is called again where it stands, under the same
-   * id; of any other a new packet is made, at the end of its chain, and its letter goes. No client gets the result of
-   * that: what it was told stands. What fails once more is a dead letter once more.
+   * id (`HandleItem.id`). Of any other a new packet is made, at the end of its chain and with another id, and its
+   * letter goes: what its handler may have applied of it before is not known by its id any more. No client gets the
+   * result of that: what it was told stands. What fails once more is a dead letter once more.
    *
    * @generated from rpc tidegate.v1.Admin.RetryDeadLetters
    */

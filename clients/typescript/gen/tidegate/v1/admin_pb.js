@@ -215,7 +215,7 @@ export const DeathCause = /*@__PURE__*/
  *
  * | status           | what it says                                                                             |
  * |------------------|------------------------------------------------------------------------------------------|
- * | UNAUTHENTICATED  | the token is missing or another one; `message` says where the right one is              |
+ * | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
  * | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
  * | NOT_FOUND        | there is no handler of that name                                                         |
  * | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |

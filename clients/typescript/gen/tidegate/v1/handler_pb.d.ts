@@ -69,7 +69,9 @@ export declare const HandleRequestSchema: GenMessage<HandleRequest>;
 export declare type HandleItem = Message<"tidegate.v1.HandleItem"> & {
   /**
    * Unique across all clients and the same for every attempt, after any restart. Answer under it; a handler that must
-   * apply once keeps it in the transaction of the effect.
+   * apply once keeps it in the transaction of the effect. A dead letter that a person has retried is a new packet and
+   * has another id, unless its chain waited for it: what was applied of it before, with its answer lost, is then not
+   * known by its id.
    *
    * @generated from field: string id = 1;
    */

@@ -1,0 +1,230 @@
+//! What those type who use a gateway: commands over the Rust client.
+
+mod answer;
+mod content;
+mod info;
+mod json;
+mod publish;
+mod records;
+mod send;
+mod show;
+mod watch;
+
+use std::time::Duration;
+
+use rand::Rng as _;
+use tidegate_client::proto::{BatchRequest, Outcome, Packet, PacketResult, Reason};
+use tidegate_client::{Client, Error as CallError};
+use tokio::time::{Instant, sleep};
+use tonic::Code;
+
+use super::{Failure, USAGE};
+pub(super) use info::Info;
+pub(super) use publish::Publish;
+pub(super) use records::{Delete, Get, List, Put};
+pub(super) use send::Send;
+pub(super) use watch::Watch;
+
+/// Pauses between tries are drawn from nothing to this, doubled with each failure up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// For one packet.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// An answer has this long at least, however little time is left for trying.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
+
+/// Why a command of these failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody was there from the beginning.
+    #[error(
+        "no gateway answers: {0}; `tidegate serve` starts one, --gateway says where another is"
+    )]
+    Away(CallError),
+    #[error("{0}")]
+    Address(CallError),
+    #[error("{0}")]
+    Call(#[from] CallError),
+    #[error("{0}")]
+    Refused(String),
+    /// What became of it is open.
+    #[error("{0}")]
+    Open(String),
+    #[error("{0}")]
+    Usage(String),
+    /// Lines that cannot be read as what they are to be.
+    #[error("{0}")]
+    Input(String),
+    #[error("stopped by a signal: {0}")]
+    Interrupted(String),
+}
+
+impl Error {
+    /// As sysexits names them: 64 wrong usage, 65 wrong input, 69 not there, 75 try again later, 77 not allowed.
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::Address(_) | Self::Usage(_) => USAGE,
+            Self::Input(_) => 65,
+            Self::Away(_) => 69,
+            Self::Refused(_) => 1,
+            Self::Open(_) => 75,
+            Self::Interrupted(_) => 130,
+            Self::Call(error) => match error.code() {
+                Some(Code::Unauthenticated | Code::PermissionDenied) => 77,
+                Some(Code::InvalidArgument | Code::Unimplemented | Code::ResourceExhausted) => 1,
+                _ => 75,
+            },
+        }
+    }
+}
+
+// What all of them take. No doc comment, which would be told as what the command does.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Where the gateway is
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TIDEGATE_GATEWAY",
+        default_value = "http://127.0.0.1:50051"
+    )]
+    gateway: String,
+    /// Who calls; believed only by a gateway that runs without identity
+    #[arg(long, value_name = "NAME", env = "TIDEGATE_SUBJECT")]
+    subject: Option<String>,
+    /// For programs: a JSON object on each line
+    #[arg(long)]
+    json: bool,
+}
+
+// For commands that end with an answer.
+#[derive(Debug, clap::Args)]
+pub(super) struct Patience {
+    /// For how long it is tried where the gateway cannot answer now [default: 30s; with lines 5m without progress]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+impl Patience {
+    fn of_one(&self) -> Duration {
+        self.timeout.unwrap_or(PATIENCE)
+    }
+}
+
+impl Options {
+    /// `client_id`: empty for none.
+    async fn connect(&self, client_id: &str) -> Result<Client, Error> {
+        let uri = match self.gateway.contains("://") {
+            true => self.gateway.clone(),
+            false => format!("http://{}", self.gateway),
+        };
+        let mut builder = Client::builder(uri).client_id(client_id);
+        if let Some(subject) = &self.subject {
+            builder = builder.subject(subject);
+        }
+        builder.connect().await.map_err(|error| match error {
+            CallError::Connect { .. } => Error::Away(error),
+            _ => Error::Address(error),
+        })
+    }
+
+    /// The final result of one packet; of a READ or LIST, what it brought. What may pass is tried again in the packet's own name, so
+    /// that it is applied once.
+    async fn one(&self, patience: &Patience, packet: Packet) -> Result<PacketResult, Error> {
+        let client = self.connect(&random_name()).await?;
+        once(&client, packet, patience.of_one()).await
+    }
+}
+
+/// Runs a command to its end.
+fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(command)
+}
+
+/// A name that nobody else has.
+fn random_name() -> String {
+    format!("cli-{:032x}", rand::rng().random::<u128>())
+}
+
+/// Sends a packet until it is final, or refused for now for longer than this.
+async fn once(client: &Client, packet: Packet, limit: Duration) -> Result<PacketResult, Error> {
+    let deadline = Instant::now() + limit;
+    let packet = packet.req_id("1");
+    let mut tries = 0;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let request = BatchRequest::from(packet.clone()).wait(left.max(LEAST_WAIT));
+        let (result, mut pause) = match client.sync(request).await {
+            Ok(answer) => {
+                let Some(result) = answer.results.into_iter().next() else {
+                    return Err(Error::Open("the gateway answered with no result".into()));
+                };
+                if !may_repeat(&result) {
+                    return Ok(result);
+                }
+                let pause = pause_of(&result, tries);
+                (Ok(result), pause)
+            }
+            Err(error) if may_pass(&error) => (Err(error), backoff(tries)),
+            Err(error) => return Err(error.into()),
+        };
+        tries += 1;
+        let now = Instant::now();
+        if now >= deadline {
+            return Ok(result?);
+        }
+        pause = pause.min(deadline - now);
+        sleep(pause).await;
+    }
+}
+
+/// Whether the same packet is to be sent again: a place or a name makes that safe, but for a handler that keeps nothing.
+fn may_repeat(result: &PacketResult) -> bool {
+    match result.outcome() {
+        Outcome::Ok | Outcome::Rejected | Outcome::Expired | Outcome::Forgotten => false,
+        Outcome::Accepted | Outcome::Retry => true,
+        // Otherwise it is a handler's that is not durable: that one could apply it twice.
+        Outcome::InDoubt | Outcome::Unspecified => result.reason() == Reason::StoreUnavailable,
+    }
+}
+
+/// Whether the same call may go through later.
+fn may_pass(error: &CallError) -> bool {
+    match error.code() {
+        Some(code) => !matches!(
+            code,
+            Code::Unauthenticated
+                | Code::PermissionDenied
+                | Code::InvalidArgument
+                | Code::ResourceExhausted
+                | Code::Unimplemented
+        ),
+        None => matches!(error, CallError::Connect { .. }),
+    }
+}
+
+/// How long the gateway wants to be left alone, else a backoff.
+fn pause_of(result: &PacketResult, tries: u32) -> Duration {
+    let asked = result
+        .retry_after
+        .and_then(|after| Duration::try_from(after).ok());
+    asked.unwrap_or_else(|| backoff(tries))
+}
+
+/// With full jitter.
+fn backoff(tries: u32) -> Duration {
+    let most = FIRST_PAUSE * 2_u32.saturating_pow(tries.min(16));
+    rand::rng().random_range(Duration::ZERO..=most.min(LONGEST_PAUSE))
+}
+
+/// OK, or why not.
+fn judged(result: PacketResult) -> Result<PacketResult, Error> {
+    match result.outcome() {
+        Outcome::Ok => Ok(result),
+        outcome if outcome.is_final() => Err(Error::Refused(show::why(&result))),
+        _ => Err(Error::Open(show::why(&result))),
+    }
+}
