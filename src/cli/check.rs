@@ -12,6 +12,11 @@ use crate::config::{Config, DEFAULT, Engine};
 /// It reads the file and the environment as `serve` does, and opens no port and no data directory. The exit code is 64 where
 /// something is wrong.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tidegate check --config tidegate.toml
+  tidegate check --config tidegate.toml --ephemeral --listen 127.0.0.1:50061
+  tidegate check --default                         # every key, as a file to begin with")]
 pub(super) struct Check {
     /// Print every key with its default and what it means, as a file to begin with
     #[arg(long, exclusive = true)]
