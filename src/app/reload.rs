@@ -100,3 +100,6 @@ impl Reload {
         Ok(keys)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ pub(super) struct Opened {
 
 /// Says for how long messages are kept.
 #[derive(Debug)]
-pub(super) struct MessageRules(Keeping);
+pub(super) struct MessageRules(pub(super) Keeping);
 
 impl MessageRules {
     pub(super) fn set(&self, config: &Config) {

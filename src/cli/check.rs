@@ -13,8 +13,9 @@ use crate::config::{Config, DEFAULT, Engine};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate check --default > tidegate.toml
+  tidegate check --default > tidegate.toml  # every key, as a file to begin with
   tidegate check --config tidegate.toml
+  tidegate check --config tidegate.toml --ephemeral --listen 127.0.0.1:50061
 
 It ends with 0, and with 64 where something is wrong: each mistake has a line, with its place.")]
 pub(super) struct Check {

@@ -44,7 +44,7 @@ Examples:
   tidegate serve --config tidegate.toml --log tidegate=debug
 
 SIGTERM and Ctrl-C stop it: it ends with 0 when everything that was taken is done, and with 1 when `server.drain` was over before; a
-second signal ends it at once, with 130. It ends with 64 for what is wrong in the configuration and 69 for a port or a store that it
+second signal ends it at once, with 130. At SIGHUP it reads its configuration again; the log says what became of that. It ends with 64 for what is wrong in the configuration and 69 for a port or a store that it
 cannot have.")]
     Serve(Serve),
     Send(client::Send),

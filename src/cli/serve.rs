@@ -153,8 +153,8 @@ async fn reload(serve: &Serve, reloads: &Reloads) {
         }
         Ok(changes) => {
             for change in changes {
-                let (key, old, new) = (&change.key, change.old(), change.new());
-                tracing::info!("reloaded: {key} is {new}, and was {old}");
+                let (key, was, is) = (&change.key, change.was(), change.is());
+                tracing::info!("reloaded: {key} is {is}, and was {was}");
             }
         }
         Err(NotReloaded(causes)) => {

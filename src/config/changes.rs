@@ -86,12 +86,12 @@ impl Change {
     }
 
     /// As a file would say it.
-    pub fn old(&self) -> &str {
+    pub fn was(&self) -> &str {
         self.old.as_deref().unwrap_or(NOT_SET)
     }
 
     /// The same.
-    pub fn new(&self) -> &str {
+    pub fn is(&self) -> &str {
         self.new.as_deref().unwrap_or(NOT_SET)
     }
 }
@@ -103,7 +103,7 @@ impl Display for Refusal {
         match self {
             Self::Needs(change) => {
                 let Change { key, .. } = change;
-                let (old, new) = (change.old(), change.new());
+                let (old, new) = (change.was(), change.is());
                 write!(f, "{key} needs a restart: it is {old}, and would be {new}")
             }
             Self::Comes(handler) => {

@@ -25,6 +25,7 @@ mod tests {
             ("mac", Some("max")),
             ("kin", Some("kind")),
             ("port", None),
+            ("mark", None),
             ("", None),
             ("drängen", None),
         ] {

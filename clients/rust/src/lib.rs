@@ -42,6 +42,7 @@ pub use builder::{Builder, Windows};
 pub use client::Client;
 pub use error::Error;
 pub use events::EventStream;
+pub use tonic::Code;
 
 /// The messages of the contract, and the bare client under [`Client`]: generated from `proto/` and committed. With the feature
 /// `handler` also those of `Handler`, and the trait that a service implements which the gateway calls.

@@ -14,9 +14,8 @@ use std::time::Duration;
 
 use rand::Rng as _;
 use tidegate_client::proto::{BatchRequest, Outcome, Packet, PacketResult, Reason};
-use tidegate_client::{Client, Error as CallError};
+use tidegate_client::{Client, Code, Error as CallError};
 use tokio::time::{Instant, sleep};
-use tonic::Code;
 
 use super::{Failure, USAGE};
 pub(super) use info::Info;

@@ -27,7 +27,7 @@ fn between(that: &str, this: &str) -> Result<Vec<Change>, Vec<String>> {
 }
 
 fn told(changes: &[Change]) -> Vec<String> {
-    let told = |change: &Change| format!("{}: {} -> {}", change.key, change.old(), change.new());
+    let told = |change: &Change| format!("{}: {} -> {}", change.key, change.was(), change.is());
     changes.iter().map(told).collect()
 }
 

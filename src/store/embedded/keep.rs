@@ -122,7 +122,8 @@ impl Keeping {
         *keep = Arc::new(other);
     }
 
-    pub(super) fn get(&self) -> Arc<Keep> {
+    /// What holds now.
+    pub fn get(&self) -> Arc<Keep> {
         self.0.read().clone()
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -182,63 +184,60 @@ async fn story(running: &mut Running) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_reordered_by_reloads_under_load() {
     const CLIENTS: usize = 4;
-    const CALLS: u64 = 30;
+    const RELOADS: usize = 20;
     const EACH: u64 = 10;
 
     let service = Service::echo();
     let _there = service.begin();
     let folder = Folder::with(&file(&service, 500, false, ""));
     let mut process = Process::spawn(&mut serve(&folder)).await;
-    let uri = process.uri();
-    let load = async {
-        let mut sending = Vec::new();
-        for client in 0..CLIENTS {
-            let gateway = Client::connect(&uri).await.unwrap();
-            sending.push(tokio::spawn(async move {
-                for call in 0..CALLS {
-                    let seqs = call * EACH + 1..=(call + 1) * EACH;
-                    let packets = seqs.map(|seq| Packet::create("orders").text("x").seq(seq));
-                    let request = BatchRequest::of(packets).client_id(format!("c{client}"));
-                    let answer = gateway.sync(request).await.unwrap();
-                    assert!(
-                        answer
-                            .results
-                            .iter()
-                            .all(|result| result.outcome() == Outcome::Ok)
-                    );
-                }
-            }));
-        }
-        for sending in sending {
-            sending.await.unwrap();
-        }
-    };
+    let reloaded = Arc::new(AtomicUsize::new(0));
+    let sending = (0..CLIENTS).map(|client| {
+        let (uri, reloaded) = (process.uri(), reloaded.clone());
+        tokio::spawn(async move {
+            let gateway = Client::connect(uri).await.unwrap();
+            let mut sent = 0;
+            while reloaded.load(Ordering::Relaxed) < RELOADS {
+                let packets = (sent + 1..=sent + EACH).map(|seq| {
+                    let packet = Packet::create("orders").text("x");
+                    packet.seq(seq)
+                });
+                let request = BatchRequest::of(packets).client_id(format!("c{client}"));
+                let answer = gateway.sync(request).await.unwrap();
+                let mut results = answer.results.iter();
+                assert!(results.all(|result| result.outcome() == Outcome::Ok));
+                sent += EACH;
+            }
+            sent
+        })
+    });
+    let sending: Vec<_> = sending.collect();
     let reloads = async {
-        for round in 1.. {
+        for round in 1..=RELOADS {
             // Other connections each time, too.
             let timeout = format!("call_timeout = \"{}s\"\n[topics", 10 + round % 2);
-            let text =
-                file(&service, 1 + round % 7, round % 2 == 0, "").replace("[topics", &timeout);
-            folder.write(&text);
+            let text = file(&service, 1 + round % 7, round % 2 == 0, "");
+            folder.write(&text.replace("[topics", &timeout));
             process.signal(Signal::HUP);
-            process.says("reloaded: topics.").await;
+            process
+                .says("reloaded: handlers.orders.call_timeout is")
+                .await;
+            reloaded.store(round, Ordering::Relaxed);
         }
     };
-    let both = async {
-        tokio::select! {
-            () = load => {}
-            () = reloads => unreachable!("it goes on"),
-        }
-    };
-    timeout(PATIENCE, both).await.expect("it is done in time");
-    let items = service.items();
-    assert_eq!(items.len() as u64, CLIENTS as u64 * CALLS * EACH);
-    for client in 0..CLIENTS {
+    timeout(PATIENCE, reloads).await.expect("in time");
+    let mut all = 0;
+    for (client, sending) in sending.into_iter().enumerate() {
+        let sent = timeout(PATIENCE, sending).await.expect("in time").unwrap();
         let client = format!("c{client}");
+        let items = service.items();
         let of = items.iter().filter(|item| item.client_id == client);
         let seqs: Vec<u64> = of.map(|item| item.seq).collect();
-        assert_eq!(seqs, (1..=CALLS * EACH).collect::<Vec<_>>(), "{client}");
+        assert_eq!(seqs, (1..=sent).collect::<Vec<_>>(), "{client}");
+        all += sent as usize;
     }
+    assert_eq!(service.items().len(), all);
+    assert!(all >= RELOADS, "{all} packets came meanwhile");
 }
 
 /// What comes then is SIGHUP as well, and nobody sees the gateway any more.
