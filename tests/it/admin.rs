@@ -242,11 +242,17 @@ async fn who_stops_is_not_ready_and_says_why() {
     let (data, gateway, admin) = slow_to_stop("127.0.0.1:0", &service).await;
     let said = done(&["drain"], data.path()).await;
     assert_eq!(said, "the gateway stops; that takes 30s at most\n");
-    let (status, why) = get(admin, "/readyz", &[]).await;
-    assert_eq!(
-        (status, why.as_str()),
-        (503, "not serving: the gateway is stopping\n")
-    );
+    // The call is answered when the gateway begins to stop, which the page may not know yet.
+    let not_ready = async {
+        loop {
+            match get(admin, "/readyz", &[]).await {
+                (200, _) => tokio::task::yield_now().await,
+                told => return told,
+            }
+        }
+    };
+    let told = timeout(PATIENCE, not_ready).await.expect("it is told");
+    assert_eq!(told, (503, "not serving: the gateway is stopping\n".into()));
     let lanes = json(&["lanes", "orders"], data.path()).await;
     assert!(
         lanes["lanes"].to_string().contains("\"packets\":1"),

@@ -54,7 +54,7 @@ pub(super) fn open(
         None => stdin_file()?,
     };
     let metadata = file.metadata()?;
-    let bytes = metadata.is_file().then(|| metadata.len());
+    let bytes = metadata.is_file().then_some(metadata.len());
     Ok((Box::new(file), bytes))
 }
 

@@ -83,7 +83,10 @@ pub(super) async fn send(send: &Send) -> Result<(), Failure> {
     let info = client.info().await.map_err(Error::from)?;
     let (input, bytes) = lines::open(send.many.input.as_deref()).map_err(|error| {
         let name = send.many.input.as_deref();
-        let name = name.map_or("standard input".into(), |path| path.display().to_string());
+        let name = name.map_or_else(
+            || "standard input".into(),
+            |path| path.display().to_string(),
+        );
         Error::Usage(format!("{name}: {error}"))
     })?;
     let (into, chunks) = mpsc::channel(AHEAD);
@@ -240,11 +243,11 @@ impl Sending<'_> {
                 sent.push(index);
             }
         }
-        request.settled = self.to_settle();
+        request.settled = self.newly_settled();
         (request, sent)
     }
 
-    fn to_settle(&mut self) -> Vec<Settled> {
+    fn newly_settled(&mut self) -> Vec<Settled> {
         let mut settled = Vec::new();
         for (handler, &through) in &self.settle {
             if self.settled.get(handler) != Some(&through) {
@@ -345,7 +348,7 @@ impl Sending<'_> {
     ) -> Result<(), Failure> {
         self.progress.end();
         self.save()?;
-        let settled = self.to_settle();
+        let settled = self.newly_settled();
         if ended.is_ok() && !settled.is_empty() {
             let request = BatchRequest {
                 settled,
