@@ -1,16 +1,18 @@
 //! A real Chromium, and what a person does in it: by its DevTools protocol, over a pipe, so that neither a port nor a library is
 //! needed.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::Mutex;
 
 /// Chromium reads from 3 and writes to 4, which are the pipes that a child has anyway. Its own words are of no use here.
@@ -29,13 +31,14 @@ const OPTIONS: [&str; 8] = [
 /// In ms, and more than anything needs on a busy machine.
 const PATIENCE: u32 = 60_000;
 
-/// A browser of somebody who has never been anywhere. Its process ends when this is dropped.
+/// A browser of somebody who has never been anywhere. Its processes end when this is dropped.
 #[derive(Debug)]
 pub struct Browser {
-    _child: Child,
+    /// The first of a group of its own.
+    child: Child,
     pipe: Arc<Mutex<Pipe>>,
-    /// Removed after the process is gone.
-    _profile: TempDir,
+    /// All that it writes. Removed after it has ended.
+    _directory: TempDir,
 }
 
 /// A page in a browser. It stays open when this is dropped.
@@ -61,26 +64,29 @@ impl Browser {
 
     /// With more of Chromium's options.
     pub fn with(options: &[String]) -> Self {
-        let profile = TempDir::new().unwrap();
-        let mut command = Command::new("sh");
-        command.args(["-c", OVER_PIPES, "sh", "chromium"]);
-        command.args(OPTIONS).args(options);
-        command.arg(format!("--user-data-dir={}", profile.path().display()));
-        let mut child = command
+        let directory = TempDir::new().unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", OVER_PIPES, "sh", "chromium"])
+            .args(OPTIONS)
+            .args(options)
+            .arg(format!("--user-data-dir={}", directory.path().display()))
+            .env("TMPDIR", directory.path())
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .expect("sh is there");
+        let to = child.stdin.take().expect("it is piped");
+        let from = child.stdout.take().expect("it is piped");
         let pipe = Pipe {
-            to: child.stdin.take().expect("it is piped"),
-            from: BufReader::new(child.stdout.take().expect("it is piped")),
+            to: ChildStdin::from_std(to).unwrap(),
+            from: BufReader::new(ChildStdout::from_std(from).unwrap()),
             last: 0,
         };
         Self {
-            _child: child,
+            child,
             pipe: Arc::new(Mutex::new(pipe)),
-            _profile: profile,
+            _directory: directory,
         }
     }
 
@@ -131,6 +137,15 @@ impl Browser {
             target,
             session,
         }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Its children write where it does: all of them, and not only the first.
+        let group = Pid::from_child(&self.child);
+        kill_process_group(group, Signal::KILL).expect("it was not waited for");
+        self.child.wait().expect("it was not waited for");
     }
 }
 
