@@ -9,7 +9,7 @@ use std::sync::mpsc::SyncSender;
 
 use parking_lot::Mutex;
 
-use super::disk::Disk;
+use super::disk::{self, Disk};
 use super::keeper::Wake;
 use super::rows::{Space, shown};
 use super::table::{Direction, Limit, Op, Table};
@@ -159,16 +159,8 @@ pub(super) fn put_aside(disk: &dyn Disk, path: &Path, aside: &Path) {
             return Ok(());
         }
         let to = disk.create(aside)?;
-        let len = from.len()?;
-        let mut at = 0;
-        let mut buffer = vec![0; 1 << 20];
-        while at < len {
-            let some = buffer.len().min((len - at) as usize);
-            from.read_at(at, &mut buffer[..some])?;
-            to.write_at(at, &buffer[..some])?;
-            at += some as u64;
-        }
-        to.sync()
+        disk::copy(&*from, &*to, &mut || Ok(()))?;
+        Ok(())
     };
     if let Err(error) = copy() {
         tracing::warn!(path = %path.display(), %error, "what is damaged could not be put aside");

@@ -12,7 +12,7 @@ pub(super) const FORMAT: &str = "FORMAT";
 pub(super) const FORMAT_TEXT: &str = "tidegate store, format 2\n";
 
 /// The same, before it is whole.
-const UNFINISHED: &str = "FORMAT.new";
+pub(super) const UNFINISHED: &str = "FORMAT.new";
 
 /// Locked by the process that has the directory.
 const LOCK: &str = "LOCK";
@@ -119,14 +119,18 @@ pub(super) fn format(path: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
     if check_format(path, disk)? {
         return Ok(());
     }
-    let failed = |error: io::Error| OpenError::Io(path.to_owned(), error.to_string());
+    sign(disk).map_err(|error| OpenError::Io(path.to_owned(), error.to_string()))
+}
+
+/// Makes a store of what is there: durable when this returns, and before a directory that no gateway takes for one.
+pub(super) fn sign(disk: &dyn Disk) -> io::Result<()> {
     let (new, name) = (Path::new(UNFINISHED), Path::new(FORMAT));
-    if disk.exists(new).map_err(failed)? {
-        disk.remove(new).map_err(failed)?;
+    if disk.exists(new)? {
+        disk.remove(new)?;
     }
-    let file = disk.create(new).map_err(failed)?;
-    file.write_at(0, FORMAT_TEXT.as_bytes()).map_err(failed)?;
-    file.sync().map_err(failed)?;
-    disk.rename(new, name).map_err(failed)?;
-    disk.sync_dir(Path::new("")).map_err(failed)
+    let file = disk.create(new)?;
+    file.write_at(0, FORMAT_TEXT.as_bytes())?;
+    file.sync()?;
+    disk.rename(new, name)?;
+    disk.sync_dir(Path::new(""))
 }

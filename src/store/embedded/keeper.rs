@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use hashbrown::HashMap;
 use tokio::time::Instant;
 
+use super::backup::{Ask, BackupError, Moment};
 use super::damage::mend;
 use super::disk::Disk;
 use super::keep::Keeping;
@@ -56,6 +57,8 @@ pub(super) struct Keeper {
     pub(super) blocks: Arc<Blocks>,
     pub(super) shared: Arc<Shared>,
     pub(super) keep: Keeping,
+    /// Those who wait for what a backup is made of.
+    pub(super) asked: Receiver<Ask>,
     pub(super) unsure: Unsure,
 }
 
@@ -104,6 +107,11 @@ impl Keeper {
                     }
                 }
             }
+            while let Ok(ask) = self.asked.try_recv() {
+                let moment = self.moment();
+                // Whoever asked may be gone.
+                let _ = ask.send(moment.map_err(|error| BackupError::Failed(error.to_string())));
+            }
             if let Err(error) = self.trim() {
                 tracing::warn!(%error, "old messages could not be removed yet");
             }
@@ -135,6 +143,21 @@ impl Keeper {
         {
             tracing::error!(%error, "the damaged table of rows could not be replaced yet");
         }
+    }
+
+    /// Everything that was told, in parts and table. Nobody else changes either.
+    fn moment(&mut self) -> Result<Moment, Failure> {
+        let is_frozen = self.shared.levels.read().frozen.is_some();
+        if is_frozen {
+            // Of a checkpoint that failed: what came after it is not among what is moved first.
+            self.checkpoint(false)?;
+        }
+        self.checkpoint(false)?;
+        Ok(Moment {
+            shared: self.shared.clone(),
+            rows: self.shared.table.snapshot()?,
+            parts: self.shared.levels.read().parts.clone(),
+        })
     }
 
     fn move_down(&mut self, force: bool) -> Result<(), Failure> {

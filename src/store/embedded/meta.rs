@@ -18,6 +18,8 @@ pub(super) const EPOCHS: &str = "epochs";
 pub(super) const FRAME: &str = "frame";
 pub(super) const HEADER: &str = "header";
 pub(super) const FLOORS: &str = "floors";
+/// It is a copy of a store that went on, and was not opened yet.
+pub(super) const COPY: &str = "copy";
 
 /// How many starts are remembered; a cursor of an earlier one is of another history.
 const EPOCHS_KEPT: usize = 1_000;
@@ -75,6 +77,14 @@ pub(super) fn op<'a>(name: &'a str, value: &'a [u8]) -> Op<'a> {
         space: Space::Meta as u8,
         key: name.as_bytes(),
         value: Some(value),
+    }
+}
+
+pub(super) fn gone(name: &str) -> Op<'_> {
+    Op {
+        space: Space::Meta as u8,
+        key: name.as_bytes(),
+        value: None,
     }
 }
 

@@ -15,6 +15,7 @@
 //! What is read was verified: frames, blocks of parts and pages of the table have checksums. What is damaged is told
 //! ([`damage`]), and everything else goes on.
 
+mod backup;
 mod damage;
 mod directory;
 mod disk;
@@ -50,6 +51,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+pub use backup::{BackupError, Backups, Copied};
 pub use keep::{Keep, Keeping, MessageBounds, TopicRule};
 pub use open::OpenError;
 
@@ -109,6 +111,7 @@ pub struct Embedded {
     /// Nobody has it any more: a message that found no room need not come.
     is_closed: Arc<AtomicBool>,
     keeping: Keeping,
+    backups: Backups,
     /// In the order in which they end.
     threads: Mutex<Vec<JoinHandle<()>>>,
     _directory: Option<directory::Directory>,
@@ -144,6 +147,11 @@ impl Embedded {
     /// Says for how long messages are kept, and does not keep the store open.
     pub fn keeping(&self) -> Keeping {
         self.keeping.clone()
+    }
+
+    /// Copies it while it works, and does not keep it open.
+    pub fn backups(&self) -> Backups {
+        self.backups.clone()
     }
 
     /// Everything that was found to be damaged since it was opened, for a person.
@@ -203,6 +211,7 @@ impl Drop for Embedded {
     /// Without [`Store::close`] the threads end by themselves, and what was accepted may not be durable: as after a crash.
     fn drop(&mut self) {
         self.is_closed.store(true, Ordering::Release);
+        self.backups.stop();
         // A mailbox that is full is looked into, and so is this.
         let _ = self.commits.try_send(Input::Close);
         let _ = self.wake.try_send(Wake::Close);
@@ -396,8 +405,14 @@ impl Store for Embedded {
         self.in_line.close();
         let (commits, wake) = (self.commits.clone(), self.wake.clone());
         let threads = std::mem::take(&mut *self.threads.lock());
-        async {
-            let stopped = tokio::task::spawn_blocking(|| stop(commits, wake, threads));
+        let backups = self.backups.clone();
+        backups.stop();
+        async move {
+            let stopped = tokio::task::spawn_blocking(move || {
+                stop(commits, wake, threads);
+                // It reads files that may be another process's from now on.
+                backups.wait();
+            });
             if stopped.await.is_err() {
                 tracing::error!("stopping the store has panicked");
             }

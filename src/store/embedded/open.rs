@@ -1,5 +1,6 @@
 //! Opening a directory: what is there is read, what cannot be read is told, and the threads start.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -11,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
+use super::backup::Backups;
 use super::damage::{self, Damages, QUARANTINE, mend, put_aside};
 use super::directory::{Directory, format};
 use super::disk::{Disk, RealDisk};
@@ -19,7 +21,7 @@ use super::keep::{Floors, Keeping};
 use super::keeper::{Keeper, PARTS, Unsure, Wake};
 use super::levels::{Levels, Mem, Shared};
 use super::log::{self, Log};
-use super::meta::{self, EPOCHS, FLOORS, FRAME, HEADER, SEED};
+use super::meta::{self, COPY, EPOCHS, FLOORS, FRAME, HEADER, SEED};
 use super::parts::{Blocks, Part};
 use super::rows::{Seed, Space};
 use super::state::State;
@@ -35,6 +37,10 @@ pub(super) const LOG: &str = "log";
 
 /// How far the names of runs leap over those that may have been in frames that are lost.
 const LEAP: u64 = 1 << 32;
+
+/// How far those of a copy leap, at random: over those that the store gave on, or another gateway on the same copy. Handlers
+/// know packets by them.
+const FAR: Range<u64> = LEAP..1 << 48;
 
 /// Commits in line at most.
 const IN_LINE: usize = 4_096;
@@ -62,6 +68,8 @@ pub(super) struct Found {
     pub(super) log_options: log::Options,
     /// The next start's row.
     epochs: Vec<crate::store::Epoch>,
+    /// It is a copy that was not opened before.
+    is_copy: bool,
 }
 
 pub(super) fn open(
@@ -103,9 +111,15 @@ pub(super) fn start(
     let _ = found.log.reserve(0);
     let failed = |error: &dyn std::fmt::Display| OpenError::Io(path.to_owned(), error.to_string());
     let row = meta::epochs_row(&found.epochs);
-    meta::apply(&found.shared.table, &[meta::op(EPOCHS, &row)]).map_err(|error| failed(&error))?;
-    let reached = found.shared.levels.read().active.header.time;
-    let reached = (reached > SystemTime::UNIX_EPOCH).then_some(reached);
+    let header = found.shared.levels.read().active.header;
+    let header_row = header.to_bytes();
+    let mut ops = vec![meta::op(EPOCHS, &row)];
+    if found.is_copy {
+        // Its log has nothing yet, so this is the header behind what the table has.
+        ops.extend([meta::op(HEADER, &header_row), meta::gone(COPY)]);
+    }
+    meta::apply(&found.shared.table, &ops).map_err(|error| failed(&error))?;
+    let reached = (header.time > SystemTime::UNIX_EPOCH).then_some(header.time);
     let clock = Clock::start(wall, reached, Instant::now());
     let load = || {
         let (shared, keep) = (found.shared.clone(), options.keep.clone());
@@ -120,7 +134,6 @@ pub(super) fn start(
         false => Err(failed(&error)),
     })?;
 
-    let header = found.shared.levels.read().active.header;
     let last = found.log.next() - 1;
     let position = Arc::new(AtomicU64::new(header.tail));
     let (commits, inbox) = mpsc::channel(IN_LINE);
@@ -128,6 +141,7 @@ pub(super) fn start(
     let (synced, done) = std::sync::mpsc::channel();
     let (wake, woken) = std::sync::mpsc::sync_channel(1);
     let is_closed = Arc::new(AtomicBool::new(false));
+    let (asks, asked) = std::sync::mpsc::channel();
     found.shared.damages.wake(wake.clone());
     let writer = Writer::new(inbox, jobs.clone(), done, state, last, is_closed.clone());
     let syncer = Syncer {
@@ -157,6 +171,7 @@ pub(super) fn start(
         blocks: found.blocks,
         shared: found.shared.clone(),
         keep: keeping.clone(),
+        asked,
         unsure: Unsure::default(),
     };
     if !keeper.shared.damages.all().is_empty() {
@@ -182,6 +197,7 @@ pub(super) fn start(
         in_line: Arc::new(Semaphore::new(super::IN_LINE_PERMITS)),
         // Above those that were given and never used, too: they were no later than now.
         terms: Mutex::new(Terms::from(header.term.max(super::millis_now()))),
+        backups: Backups::new(path, asks, wake.clone()),
         wake,
         is_closed,
         keeping,
@@ -226,6 +242,7 @@ pub(super) fn find(
     let header = row(HEADER)?.map_or_else(Header::default, Header::read);
     let mut floors = row(FLOORS)?.map_or_else(Floors::default, Floors::read);
     let epochs = row(EPOCHS)?;
+    let is_copy = row(COPY)?.is_some();
     let blocks = Blocks::new(options.cache_bytes);
     let parts = open_parts(&disk, &table, &blocks, &damages, &mut floors)
         .map_err(|error| failed(&error))?;
@@ -293,6 +310,9 @@ pub(super) fn find(
     if log.next() - 1 > active.frame {
         active.header.number += LEAP;
     }
+    if is_copy {
+        active.header.number += rand::random_range(FAR);
+    }
     // Numbers of frames that are missing at the end are not used again.
     active.frame = active.frame.max(log.next() - 1);
     let epochs = meta::next_epochs(epochs, active.header.tail);
@@ -316,6 +336,7 @@ pub(super) fn find(
         log,
         log_options,
         epochs,
+        is_copy,
     })
 }
 

@@ -13,6 +13,12 @@ use std::sync::Arc;
 
 pub(super) use real::RealDisk;
 
+/// What is copied of a file at once.
+const COPIED: usize = 1 << 20;
+
+/// How much of a copy may not be on the disk yet.
+const UNSYNCED: u64 = 8 << 20;
+
 /// The files of one store. Paths are relative to its directory.
 pub(super) trait Disk: Debug + Send + Sync {
     /// Opens a file that is there.
@@ -54,4 +60,29 @@ pub(super) trait DiskFile: Debug + Send + Sync {
 
     /// What was written before is there after a crash, and so is the length.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// Copies a whole file into an empty one, and syncs it. `gate` is asked before each piece: its error ends the copy.
+pub(super) fn copy(
+    from: &dyn DiskFile,
+    to: &dyn DiskFile,
+    gate: &mut dyn FnMut() -> io::Result<()>,
+) -> io::Result<u64> {
+    let len = from.len()?;
+    let mut buffer = vec![0; COPIED.min(len as usize)];
+    let (mut at, mut synced) = (0, 0);
+    while at < len {
+        gate()?;
+        let piece = buffer.len().min((len - at) as usize);
+        from.read_at(at, &mut buffer[..piece])?;
+        to.write_at(at, &buffer[..piece])?;
+        at += piece as u64;
+        // A sync of another file may wait for all that is not written yet, as that of the commit log does on ext4.
+        if at - synced >= UNSYNCED {
+            to.sync()?;
+            synced = at;
+        }
+    }
+    to.sync()?;
+    Ok(len)
 }

@@ -414,6 +414,16 @@ impl Log {
     }
 }
 
+/// A log of its own that has nothing, and whose first frame follows the one that is `durable` elsewhere.
+pub(super) fn begin(disk: &dyn Disk, directory: &Path, durable: u64) -> io::Result<()> {
+    make_dir(disk, directory)?;
+    let id = rand::random();
+    let marker = disk.create(&directory.join(MARKER_NAME))?;
+    marker.write_at(0, &Marker { id, durable }.encode())?;
+    marker.sync()?;
+    disk.sync_dir(directory)
+}
+
 /// The same walk for a check: changes nothing, and says what [`Log::open`] would.
 pub(super) fn verify(
     disk: &dyn Disk,

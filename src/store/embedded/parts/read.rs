@@ -80,6 +80,11 @@ impl Part {
         &self.name
     }
 
+    /// Itself, which is open and never changes: also where its name is gone.
+    pub(in super::super) fn file(&self) -> &dyn DiskFile {
+        &*self.file
+    }
+
     /// As it was written. Of a part whose footer is damaged: as far as its blocks tell.
     pub(in super::super) fn info(&self) -> &PartInfo {
         &self.layout.info

@@ -9,6 +9,7 @@
 
 mod pages;
 mod salvage;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -22,12 +23,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use redb::{Database, Durability, ReadableDatabase, StorageBackend, TableDefinition, TableError};
+use redb::{
+    Database, Durability, ReadTransaction, ReadableDatabase, StorageBackend, TableDefinition,
+    TableError,
+};
 
 use super::damage::put_aside;
 use super::disk::Disk;
 use pages::Pages;
 pub(super) use salvage::{Looked, Missing, look, salvage};
+pub(super) use snapshot::Snapshot;
 
 /// A row to write: `None` deletes it.
 #[derive(Debug, Clone, Copy)]
@@ -162,26 +167,13 @@ impl Table {
         if is_empty(from, to) {
             return Ok(Vec::new());
         }
-        self.run(&mut |db| {
-            let mut rows = Vec::new();
-            let read = db.begin_read()?;
-            let Some(table) = opened(read.open_table(definition(&name(space))))? else {
-                return Ok(rows);
-            };
-            let mut range = table.range::<&[u8]>((from, to))?;
-            let mut bytes = 0;
-            while rows.len() < limit.rows && bytes < limit.bytes {
-                let next = match direction {
-                    Direction::Forward => range.next(),
-                    Direction::Backward => range.next_back(),
-                };
-                let Some(row) = next else { break };
-                let (key, value) = row?;
-                bytes += key.value().len() + value.value().len();
-                rows.push((key.value().to_vec(), value.value().to_vec()));
-            }
-            Ok(rows)
-        })
+        self.run(&mut |db| rows(&db.begin_read()?, space, (from, to), direction, limit))
+    }
+
+    /// All rows as they are now, whatever is written later.
+    pub(super) fn snapshot(&self) -> Result<Snapshot, Error> {
+        let read = self.run(&mut |db| Ok(db.begin_read()?))?;
+        Ok(Snapshot::new(read))
     }
 
     /// Writes rows, all or none. They are durable when this returns. Of two that write one key, the later one counts.
@@ -426,6 +418,32 @@ fn commit(mut write: redb::WriteTransaction, ops: &[Op<'_>]) -> Result<(), redb:
         }
     }
     Ok(write.commit()?)
+}
+
+fn rows(
+    read: &ReadTransaction,
+    space: u8,
+    range: (Bound<&[u8]>, Bound<&[u8]>),
+    direction: Direction,
+    limit: Limit,
+) -> Result<Vec<Row>, redb::Error> {
+    let mut rows = Vec::new();
+    let Some(table) = opened(read.open_table(definition(&name(space))))? else {
+        return Ok(rows);
+    };
+    let mut range = table.range::<&[u8]>(range)?;
+    let mut bytes = 0;
+    while rows.len() < limit.rows && bytes < limit.bytes {
+        let next = match direction {
+            Direction::Forward => range.next(),
+            Direction::Backward => range.next_back(),
+        };
+        let Some(row) = next else { break };
+        let (key, value) = row?;
+        bytes += key.value().len() + value.value().len();
+        rows.push((key.value().to_vec(), value.value().to_vec()));
+    }
+    Ok(rows)
 }
 
 /// A table that nothing was written to is not there, which is the same as empty.
