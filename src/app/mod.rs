@@ -34,7 +34,7 @@ use crate::layers::{self, Reach};
 use crate::metrics;
 use crate::rpc::{self, Admin, Gateway, Refused};
 use crate::store::StoreSource;
-use crate::store::embedded::OpenError;
+use crate::store::embedded::{Backups, OpenError};
 use crate::telemetry::{TelemetrySettings, Traces};
 
 /// Streams that are told to go reconnect within this time, each at its own moment.
@@ -53,6 +53,7 @@ pub struct App {
     gateway: Gateway,
     admin: Port,
     key: Key,
+    backups: Option<Backups>,
     metrics: Arc<metrics::Registry>,
     worker: Worker,
     drain: Duration,
@@ -109,7 +110,11 @@ impl App {
         let registry = registry.map_err(BuildError::Handler)?;
         let node = format!("{:08x}", rand::random::<u32>());
         let hub = Hub::new(streams(node.clone()));
-        let Opened { store, messages } = store::open(&config, Arc::new(hub.clone())).await?;
+        let Opened {
+            store,
+            messages,
+            backups,
+        } = store::open(&config, Arc::new(hub.clone())).await?;
         let key = Key::new(&config, &admin)?;
         let registry = Arc::new(registry);
         if config.handlers.is_some() {
@@ -157,6 +162,7 @@ impl App {
             gateway,
             admin,
             key,
+            backups,
             metrics: Arc::new(metrics),
             worker,
             drain,
@@ -193,10 +199,12 @@ impl App {
         let traces = self.gateway.traces.clone();
         // Those who run it may ask for the stop too.
         let asked = CancellationToken::new();
+        let backups = self.backups;
         let admin = Admin {
             broker: broker.clone(),
             hub: hub.clone(),
             store: store.clone(),
+            backups: backups.clone(),
             registry: self.gateway.registry.clone(),
             metrics: self.metrics,
             trouble: health.trouble(),
@@ -236,6 +244,8 @@ impl App {
             tasks.join_canary().await?;
             health.set(Some("the gateway is stopping".into())).await;
             stopping.cancel();
+            // Nobody waits for one: it can be made anew.
+            backups.inspect(Backups::stop);
             hub.drain(SPREAD);
             broker.drain().await;
             // The worker ends with the last handle; the server has the other one.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Engine, TopicConfig};
 use crate::store::embedded::{
-    Embedded, Keep, Keeping, MessageBounds, OpenError, Options, TopicRule,
+    Backups, Embedded, Keep, Keeping, MessageBounds, OpenError, Options, TopicRule,
 };
 use crate::store::memory::{self, Memory};
 use crate::store::{Store, Tail};
@@ -21,6 +21,8 @@ pub(super) struct Opened {
     pub(super) store: Arc<dyn Store>,
     /// Where its engine has some that can change.
     pub(super) messages: Option<MessageRules>,
+    /// Where it can be copied.
+    pub(super) backups: Option<Backups>,
 }
 
 /// Says for how long messages are kept.
@@ -44,6 +46,7 @@ pub(super) async fn open(config: &Config, tail: Arc<dyn Tail>) -> Result<Opened,
             Ok(Opened {
                 store: Arc::new(Memory::new(keep, tail)),
                 messages: None,
+                backups: None,
             })
         }
         Engine::Embedded => {
@@ -59,6 +62,7 @@ pub(super) async fn open(config: &Config, tail: Arc<dyn Tail>) -> Result<Opened,
                 opened.unwrap_or_else(|error| Err(OpenError::Io(path, error.to_string())))?;
             Ok(Opened {
                 messages: Some(MessageRules(store.keeping())),
+                backups: Some(store.backups()),
                 store: Arc::new(store),
             })
         }

@@ -20,7 +20,10 @@ pub(super) enum Refusal {
     /// What it names is not there.
     #[error("{0}")]
     Missing(String),
-    /// What was told stands, and cannot be read now.
+    /// It cannot be done as this gateway is now.
+    #[error("{0}")]
+    Unfit(String),
+    /// What was told stands, and cannot be read now; or what was asked for could not be done.
     #[error("{0}")]
     Unavailable(String),
     /// The gateway is stopping: another try, elsewhere or later, is right.
@@ -36,6 +39,7 @@ impl Refusal {
             Self::TooMuch(_) => "limit",
             Self::Forbidden(_) => "forbidden",
             Self::Missing(_) => "missing",
+            Self::Unfit(_) => "unfit",
             Self::Unavailable(_) => "unavailable",
             Self::Stopping(_) => "stopping",
         }
@@ -50,6 +54,7 @@ impl From<Refusal> for Status {
             Refusal::TooMuch(_) => Self::resource_exhausted(text),
             Refusal::Forbidden(_) => Self::permission_denied(text),
             Refusal::Missing(_) => Self::not_found(text),
+            Refusal::Unfit(_) => Self::failed_precondition(text),
             Refusal::Unavailable(_) | Refusal::Stopping(_) => Self::unavailable(text),
         }
     }

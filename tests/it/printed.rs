@@ -62,7 +62,7 @@ async fn shows_5_1_what_readme_and_help_print_runs_as_printed() {
 
 /// In an order in which each finds what it is about.
 fn subcommands() -> Vec<Vec<&'static str>> {
-    let names = "info|put|get|send|publish|list|watch|delete|lanes|flush|clear|dead-letters|streams|drain|store|serve|check|\
+    let names = "info|put|get|send|publish|list|watch|delete|lanes|flush|clear|dead-letters|streams|backup|drain|store|serve|check|\
                  completions|man";
     names.split('|').map(|name| vec![name]).collect()
 }

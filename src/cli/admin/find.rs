@@ -22,7 +22,10 @@ use crate::wire::admin::admin_client::AdminClient;
 const CONNECTING: Duration = Duration::from_secs(5);
 
 /// How long an answer may take: what is cleared is on disk before.
-const ANSWERING: Duration = Duration::from_secs(90);
+pub(super) const ANSWERING: Duration = Duration::from_secs(90);
+
+/// How often a gateway that has not answered yet is asked whether it is there, and how long that may take.
+const PINGS: Duration = Duration::from_secs(20);
 
 /// More than the largest answer.
 const ANSWER_BYTES: usize = 64 << 20;
@@ -77,10 +80,10 @@ impl Target {
 
 impl Where {
     /// To the first that is there: one that was killed leaves its files behind.
-    pub(super) async fn connect(&self) -> Result<Client, Failure> {
+    pub(super) async fn connect(&self, answering: Duration) -> Result<Client, Failure> {
         let mut away = Vec::new();
         for Target { address, token } in self.targets()? {
-            match channel(address).await {
+            match channel(address, answering).await {
                 Ok(channel) => return Ok(client(channel, &token.map_err(Error::NoToken)?)?),
                 Err(error) => away.push(format!("{address} ({})", why(&error))),
             }
@@ -166,10 +169,13 @@ impl Where {
     }
 }
 
-async fn channel(address: SocketAddr) -> Result<Channel, transport::Error> {
+async fn channel(address: SocketAddr, answering: Duration) -> Result<Channel, transport::Error> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECTING)
-        .timeout(ANSWERING);
+        .timeout(answering)
+        // One that is gone without a word is noticed, however long an answer may take.
+        .http2_keep_alive_interval(PINGS)
+        .keep_alive_timeout(PINGS);
     endpoint.connect().await
 }
 

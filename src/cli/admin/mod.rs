@@ -1,11 +1,13 @@
 //! What those type who run a gateway: commands that call its `Admin`.
 
+mod backup;
 mod find;
 mod json;
 mod letters;
 mod show;
 
 use std::io::{self, IsTerminal as _, Write};
+use std::time::Duration;
 
 use serde_json::Value;
 use tonic::{Code, Status};
@@ -14,7 +16,8 @@ use super::Failure;
 use super::action::ActionName;
 use super::text::{counted, size};
 use crate::wire::proto;
-use find::{Client, Where};
+pub(super) use backup::Backup;
+use find::{ANSWERING, Client, Where};
 pub(super) use letters::DeadLetters;
 
 /// Why a command of these failed.
@@ -58,6 +61,7 @@ impl From<Status> for Error {
         match status.code() {
             Code::Unauthenticated | Code::PermissionDenied => Self::Denied(text),
             Code::InvalidArgument | Code::NotFound => Self::Wrong(text),
+            Code::FailedPrecondition => Self::Refused(text),
             code => Self::Refused(format!("{text} ({code:?})")),
         }
     }
@@ -295,11 +299,20 @@ fn calling_with<T>(
     options: &Options,
     calls: impl AsyncFnOnce(&mut Client) -> Result<T, Status>,
 ) -> Result<T, Failure> {
+    calling_for(ANSWERING, options, calls)
+}
+
+/// `answering`: how long an answer may take.
+fn calling_for<T>(
+    answering: Duration,
+    options: &Options,
+    calls: impl AsyncFnOnce(&mut Client) -> Result<T, Status>,
+) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut client = options.place.connect().await?;
+        let mut client = options.place.connect(answering).await?;
         Ok(calls(&mut client).await?)
     })
 }

@@ -4,6 +4,7 @@ mod convert;
 mod letters;
 mod pages;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::handler::Registry;
 use crate::layers::Reach;
 use crate::metrics;
 use crate::store::Store;
+use crate::store::embedded::{BackupError, Backups};
 use crate::types::{Action, HandlerName};
 use crate::wire::admin::admin_server::{self, AdminServer, SERVICE_NAME};
 use crate::wire::answer::duration;
@@ -37,6 +39,8 @@ pub struct Admin {
     pub broker: Broker,
     pub hub: Hub,
     pub store: Arc<dyn Store>,
+    /// Copies what is kept. `None` where that is memory.
+    pub backups: Option<Backups>,
     pub registry: Arc<Registry>,
     pub metrics: Arc<metrics::Registry>,
     /// Why the gateway does not serve; `None` while it does.
@@ -164,6 +168,34 @@ impl admin_server::Admin for Admin {
         let after = convert::number(&asked.page_token)?;
         let view = self.hub.look_at(&*self.store, after, limit + 1);
         Ok(Response::new(convert::streams(view, limit)))
+    }
+
+    async fn backup(
+        &self,
+        request: Request<proto::BackupRequest>,
+    ) -> Result<Response<proto::BackupResponse>, Status> {
+        let directory = request.into_inner().directory;
+        let Some(backups) = &self.backups else {
+            let text =
+                "everything is kept in memory and ends with the gateway: there is nothing to copy";
+            return Err(Refusal::Unfit(text.into()).into());
+        };
+        let made = backups.make(Path::new(&directory)).await;
+        let copied = made.map_err(|error| {
+            tracing::warn!(directory, %error, "a person asked for a backup, and there is none");
+            match error {
+                BackupError::Place(text) => Refusal::Invalid(format!("directory {text}")),
+                BackupError::Busy => Refusal::Unfit(error.to_string()),
+                BackupError::Failed(_) => Refusal::Unavailable(error.to_string()),
+            }
+        })?;
+        let (bytes, took) = (copied.bytes, copied.took);
+        tracing::info!(directory, bytes, ?took, "a person had a backup made");
+        Ok(Response::new(proto::BackupResponse {
+            bytes,
+            files: copied.files,
+            took: Some(duration(took)),
+        }))
     }
 
     async fn drain(

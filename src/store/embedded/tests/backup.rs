@@ -1,4 +1,5 @@
-//! A copy of the directory that is put back after more was told: the future that is lost is another history.
+//! A copy of the directory, as other programs make it, that is put back after more was told: the future that is lost is
+//! another history.
 
 use std::sync::Arc;
 

@@ -53,6 +53,7 @@ fn keeper(world: &World) -> Keeper {
         blocks: Blocks::new(1 << 20),
         shared: world.store.shared.clone(),
         keep: Keeping::new(world.options.keep.clone()),
+        asked: std::sync::mpsc::channel().1,
         unsure: Unsure::default(),
     }
 }

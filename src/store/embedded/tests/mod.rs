@@ -4,6 +4,7 @@ mod backup;
 mod bounds;
 mod checkpoints;
 mod clock;
+mod copies;
 mod damage;
 mod full;
 mod header;

@@ -14,7 +14,7 @@ use crate::types::Pattern;
 const SEEDS: u64 = 200;
 const STEPS: u64 = 60;
 
-const AGES: Ages = Ages {
+pub(super) const AGES: Ages = Ages {
     result: 100,
     once: 60,
     place: 150,
@@ -23,7 +23,7 @@ const AGES: Ages = Ages {
     letters: 5,
 };
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     let seconds = Duration::from_secs;
     let rule = |pattern: &str, keep: MessageBounds| TopicRule {
         pattern: Pattern::parse(pattern, "").unwrap(),

@@ -3,6 +3,7 @@
 mod check;
 mod choose;
 mod commit;
+mod copy;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -15,6 +16,7 @@ use rand::rngs::StdRng;
 
 pub(super) use self::check::everything;
 use self::check::same;
+pub(super) use self::copy::Before;
 use super::model::{Ages, Model};
 use super::plan::{HANDLERS, Plan, TICKS};
 use super::words::{said, text};
