@@ -45,9 +45,8 @@ async fn copied(world: &mut World, tally: &mut Tally) -> (Before, SimulatedDisk,
         let copied = backups.copy_to(&disk, &CancellationToken::new());
         copied.is_ok()
     });
-    let window = world.random.random_range(1..4);
     while !making.is_finished() {
-        assert!(world.step_beside(&mut before, window).await.is_ok());
+        assert!(world.step_beside(&mut before).await.is_ok());
         tally.meanwhile += 1;
     }
     let is_made = making.await.unwrap();
@@ -66,7 +65,7 @@ async fn shows_5_6_copies_of_a_store_that_works_agree_with_a_plain_model() {
         world.pace = 15;
         for _ in 0..COPIES {
             for _ in 0..world.random.random_range(0..20) {
-                assert!(world.step(2).await.is_ok());
+                assert!(world.step(1).await.is_ok());
             }
             let (before, image, is_made) = copied(&mut world, &mut tally).await;
             let path = Path::new("simulated");
@@ -89,7 +88,7 @@ async fn shows_5_6_copies_of_a_store_that_works_agree_with_a_plain_model() {
                 restored.reopen(image).await.unwrap();
             }
             for _ in 0..10 {
-                assert!(restored.step(2).await.is_ok());
+                assert!(restored.step(1).await.is_ok());
             }
             assert!(restored.land_all().await.is_ok());
             restored.check().await;

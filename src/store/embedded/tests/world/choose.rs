@@ -80,14 +80,18 @@ impl World {
         }
         let known = self.flight.is_empty();
         let sent = model.open.iter().filter_map(|taken| match taken.place {
-            Place::Letter(LetterId(name)) if known && random.random_bool(0.1) => Some(Dead {
-                name,
-                held: false,
-                client: taken.client,
-                handler: taken.handler,
-                fingerprint: taken.fingerprint,
-                req_id: taken.req_id.clone(),
-            }),
+            Place::Letter(LetterId(name))
+                if known && self.letters.contains_key(&name) && random.random_bool(0.1) =>
+            {
+                Some(Dead {
+                    name,
+                    held: false,
+                    client: taken.client,
+                    handler: taken.handler,
+                    fingerprint: taken.fingerprint,
+                    req_id: taken.req_id.clone(),
+                })
+            }
             _ => None,
         });
         anew.extend(sent.collect::<Vec<_>>());

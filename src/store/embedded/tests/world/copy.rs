@@ -7,17 +7,24 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::super::model::Model;
-use super::super::plan::Plan;
+use super::super::plan::{HANDLERS, Plan, TICKS};
 use super::{Flying, Heard, Stopped, World, open_on};
 use crate::store::embedded::OpenError;
 use crate::store::embedded::disk::simulated::SimulatedDisk;
-use crate::store::{Committing, Error, LetterId};
+use crate::store::{Committing, Error, LetterId, Place, Store as _};
+use crate::types::Record;
 
 /// What was told when a copy was begun, and what was sent and may be in it.
 pub(in super::super) struct Before {
     model: Model,
     letters: BTreeMap<u64, LetterId>,
-    plans: Vec<Plan>,
+    plans: Vec<Sent>,
+}
+
+/// A commit, and the numbers that dead letters had which it sends anew.
+struct Sent {
+    plan: Plan,
+    anew: Vec<(u64, LetterId)>,
 }
 
 impl World {
@@ -28,7 +35,7 @@ impl World {
             plans: self
                 .flight
                 .iter()
-                .map(|flying| flying.plan.clone())
+                .map(|flying| self.sent(&flying.plan))
                 .collect(),
         }
     }
@@ -37,14 +44,23 @@ impl World {
     pub(in super::super) async fn step_beside(
         &mut self,
         before: &mut Before,
-        window: usize,
     ) -> Result<(), Stopped> {
-        while self.flight.len() >= window {
-            self.land().await?;
-        }
+        self.land_all().await?;
         let plan = self.plan();
-        before.plans.push(plan.clone());
+        before.plans.push(self.sent(&plan));
         self.send(plan).await
+    }
+
+    fn sent(&self, plan: &Plan) -> Sent {
+        let places = plan.units.iter().map(|unit| &unit.place);
+        let anew = places.filter_map(|place| match place {
+            Place::Letter(LetterId(name)) => Some((*name, self.letters[name])),
+            _ => None,
+        });
+        Sent {
+            anew: anew.collect(),
+            plan: plan.clone(),
+        }
     }
 
     /// The copy, opened, in the place of this store, whose ids are not to be given again.
@@ -56,10 +72,17 @@ impl World {
         let (disk, heard) = (Arc::new(image), Arc::new(Heard::default()));
         let store = open_on(&disk, &self.options, heard.clone())?;
         let unknown = || Some(Error::Unavailable("it was after the copy, or not".into()));
+        let version = |record: Option<Record>| record.map_or(0, |record| record.version);
+        let there = version(store.record(HANDLERS[TICKS], "tick").await.unwrap());
+        let within = there.saturating_sub(before.model.commits()) as usize;
+        let mut letters = before.letters;
+        for sent in before.plans.iter().take(within) {
+            letters.extend(sent.anew.iter().copied());
+        }
         let plans = before.plans.into_iter();
         let flight: VecDeque<_> = plans
-            .map(|plan| Flying {
-                plan,
+            .map(|sent| Flying {
+                plan: sent.plan,
                 committing: Committing::Durable(Vec::new()),
                 failed: unknown(),
             })
@@ -75,7 +98,7 @@ impl World {
             model: before.model,
             flight,
             ids: self.ids.clone(),
-            letters: before.letters,
+            letters,
             terms: Vec::new(),
             origins: self.origins.clone(),
             next_name: self.next_name,
