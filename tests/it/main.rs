@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod backup;
 mod bad_input;
 mod bench_table;
 mod clean_clone;

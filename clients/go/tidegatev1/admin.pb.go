@@ -1705,6 +1705,117 @@ func (x *StreamInfo) GetBytes() uint64 {
 	return 0
 }
 
+// Where a copy is to be.
+type BackupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An absolute path on the gateway's machine, which the gateway may write: of an empty directory, or of one that is not
+	// there, in one that is. Not inside the data directory. It becomes its owner's alone (mode 700).
+	Directory     string `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_tidegate_v1_admin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_v1_admin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *BackupRequest) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+// The copy is there.
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What its files have together.
+	Bytes uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// How many they are.
+	Files uint64 `protobuf:"varint,2,opt,name=files,proto3" json:"files,omitempty"`
+	// How long it took.
+	Took          *durationpb.Duration `protobuf:"bytes,3,opt,name=took,proto3" json:"took,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_tidegate_v1_admin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_v1_admin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BackupResponse) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *BackupResponse) GetFiles() uint64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *BackupResponse) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
 // Asks for nothing in particular.
 type DrainRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1714,7 +1825,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_tidegate_v1_admin_proto_msgTypes[20]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1837,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_v1_admin_proto_msgTypes[20]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +1850,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 // The stop has begun.
@@ -1753,7 +1864,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_tidegate_v1_admin_proto_msgTypes[21]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1765,7 +1876,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_v1_admin_proto_msgTypes[21]
+	mi := &file_tidegate_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1778,7 +1889,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_tidegate_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DrainResponse) GetLimit() *durationpb.Duration {
@@ -1905,7 +2016,13 @@ const file_tidegate_v1_admin_proto_rawDesc = "" +
 	"\x03lag\x18\b \x01(\x04R\x03lag\x12\x16\n" +
 	"\x06events\x18\t \x01(\x04R\x06events\x12\x14\n" +
 	"\x05bytes\x18\n" +
-	" \x01(\x04R\x05bytes\"\x0e\n" +
+	" \x01(\x04R\x05bytes\"-\n" +
+	"\rBackupRequest\x12\x1c\n" +
+	"\tdirectory\x18\x01 \x01(\tR\tdirectory\"k\n" +
+	"\x0eBackupResponse\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x14\n" +
+	"\x05files\x18\x02 \x01(\x04R\x05files\x12-\n" +
+	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04took\"\x0e\n" +
 	"\fDrainRequest\"@\n" +
 	"\rDrainResponse\x12/\n" +
 	"\x05limit\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05limit*{\n" +
@@ -1924,7 +2041,7 @@ const file_tidegate_v1_admin_proto_rawDesc = "" +
 	"DeathCause\x12\x1b\n" +
 	"\x17DEATH_CAUSE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DEATH_CAUSE_POISON\x10\x01\x12\x15\n" +
-	"\x11DEATH_CAUSE_SPENT\x10\x022\xe7\x04\n" +
+	"\x11DEATH_CAUSE_SPENT\x10\x022\xaa\x05\n" +
 	"\x05Admin\x12>\n" +
 	"\x05Lanes\x12\x19.tidegate.v1.LanesRequest\x1a\x1a.tidegate.v1.LanesResponse\x12>\n" +
 	"\x05Flush\x12\x19.tidegate.v1.FlushRequest\x1a\x1a.tidegate.v1.FlushResponse\x12>\n" +
@@ -1932,7 +2049,8 @@ const file_tidegate_v1_admin_proto_rawDesc = "" +
 	"\vDeadLetters\x12\x1f.tidegate.v1.DeadLettersRequest\x1a .tidegate.v1.DeadLettersResponse\x12_\n" +
 	"\x10RetryDeadLetters\x12$.tidegate.v1.RetryDeadLettersRequest\x1a%.tidegate.v1.RetryDeadLettersResponse\x12e\n" +
 	"\x12DiscardDeadLetters\x12&.tidegate.v1.DiscardDeadLettersRequest\x1a'.tidegate.v1.DiscardDeadLettersResponse\x12D\n" +
-	"\aStreams\x12\x1b.tidegate.v1.StreamsRequest\x1a\x1c.tidegate.v1.StreamsResponse\x12>\n" +
+	"\aStreams\x12\x1b.tidegate.v1.StreamsRequest\x1a\x1c.tidegate.v1.StreamsResponse\x12A\n" +
+	"\x06Backup\x12\x1a.tidegate.v1.BackupRequest\x1a\x1b.tidegate.v1.BackupResponse\x12>\n" +
 	"\x05Drain\x12\x19.tidegate.v1.DrainRequest\x1a\x1a.tidegate.v1.DrainResponseB Z\x1etidegate/clients/go/tidegatev1b\x06proto3"
 
 var (
@@ -1948,7 +2066,7 @@ func file_tidegate_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_tidegate_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_tidegate_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_tidegate_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_tidegate_v1_admin_proto_goTypes = []any{
 	(LaneKind)(0),                      // 0: tidegate.v1.LaneKind
 	(Circuit)(0),                       // 1: tidegate.v1.Circuit
@@ -1973,61 +2091,66 @@ var file_tidegate_v1_admin_proto_goTypes = []any{
 	(*StreamsRequest)(nil),             // 20: tidegate.v1.StreamsRequest
 	(*StreamsResponse)(nil),            // 21: tidegate.v1.StreamsResponse
 	(*StreamInfo)(nil),                 // 22: tidegate.v1.StreamInfo
-	(*DrainRequest)(nil),               // 23: tidegate.v1.DrainRequest
-	(*DrainResponse)(nil),              // 24: tidegate.v1.DrainResponse
-	(Action)(0),                        // 25: tidegate.v1.Action
-	(*durationpb.Duration)(nil),        // 26: google.protobuf.Duration
-	(*Packet)(nil),                     // 27: tidegate.v1.Packet
-	(*timestamppb.Timestamp)(nil),      // 28: google.protobuf.Timestamp
+	(*BackupRequest)(nil),              // 23: tidegate.v1.BackupRequest
+	(*BackupResponse)(nil),             // 24: tidegate.v1.BackupResponse
+	(*DrainRequest)(nil),               // 25: tidegate.v1.DrainRequest
+	(*DrainResponse)(nil),              // 26: tidegate.v1.DrainResponse
+	(Action)(0),                        // 27: tidegate.v1.Action
+	(*durationpb.Duration)(nil),        // 28: google.protobuf.Duration
+	(*Packet)(nil),                     // 29: tidegate.v1.Packet
+	(*timestamppb.Timestamp)(nil),      // 30: google.protobuf.Timestamp
 }
 var file_tidegate_v1_admin_proto_depIdxs = []int32{
 	5,  // 0: tidegate.v1.LanesResponse.lanes:type_name -> tidegate.v1.Lane
 	0,  // 1: tidegate.v1.Lane.kind:type_name -> tidegate.v1.LaneKind
-	25, // 2: tidegate.v1.Lane.action:type_name -> tidegate.v1.Action
+	27, // 2: tidegate.v1.Lane.action:type_name -> tidegate.v1.Action
 	6,  // 3: tidegate.v1.Lane.waiting:type_name -> tidegate.v1.Amount
 	6,  // 4: tidegate.v1.Lane.in_flight:type_name -> tidegate.v1.Amount
 	6,  // 5: tidegate.v1.Lane.held:type_name -> tidegate.v1.Amount
-	26, // 6: tidegate.v1.Lane.oldest:type_name -> google.protobuf.Duration
+	28, // 6: tidegate.v1.Lane.oldest:type_name -> google.protobuf.Duration
 	7,  // 7: tidegate.v1.Lane.reasons:type_name -> tidegate.v1.BatchReasons
-	26, // 8: tidegate.v1.Lane.latency:type_name -> google.protobuf.Duration
-	26, // 9: tidegate.v1.Lane.backlog:type_name -> google.protobuf.Duration
+	28, // 8: tidegate.v1.Lane.latency:type_name -> google.protobuf.Duration
+	28, // 9: tidegate.v1.Lane.backlog:type_name -> google.protobuf.Duration
 	1,  // 10: tidegate.v1.Lane.circuit:type_name -> tidegate.v1.Circuit
-	26, // 11: tidegate.v1.Lane.circuit_open_for:type_name -> google.protobuf.Duration
-	25, // 12: tidegate.v1.FlushRequest.action:type_name -> tidegate.v1.Action
-	25, // 13: tidegate.v1.ClearRequest.action:type_name -> tidegate.v1.Action
+	28, // 11: tidegate.v1.Lane.circuit_open_for:type_name -> google.protobuf.Duration
+	27, // 12: tidegate.v1.FlushRequest.action:type_name -> tidegate.v1.Action
+	27, // 13: tidegate.v1.ClearRequest.action:type_name -> tidegate.v1.Action
 	6,  // 14: tidegate.v1.ClearResponse.cleared:type_name -> tidegate.v1.Amount
 	6,  // 15: tidegate.v1.ClearResponse.in_flight:type_name -> tidegate.v1.Amount
 	14, // 16: tidegate.v1.DeadLettersResponse.letters:type_name -> tidegate.v1.DeadLetter
-	27, // 17: tidegate.v1.DeadLetter.packet:type_name -> tidegate.v1.Packet
+	29, // 17: tidegate.v1.DeadLetter.packet:type_name -> tidegate.v1.Packet
 	2,  // 18: tidegate.v1.DeadLetter.cause:type_name -> tidegate.v1.DeathCause
-	28, // 19: tidegate.v1.DeadLetter.taken_at:type_name -> google.protobuf.Timestamp
-	28, // 20: tidegate.v1.DeadLetter.given_up_at:type_name -> google.protobuf.Timestamp
+	30, // 19: tidegate.v1.DeadLetter.taken_at:type_name -> google.protobuf.Timestamp
+	30, // 20: tidegate.v1.DeadLetter.given_up_at:type_name -> google.protobuf.Timestamp
 	19, // 21: tidegate.v1.RetryDeadLettersResponse.reasons:type_name -> tidegate.v1.LetterLeft
 	19, // 22: tidegate.v1.DiscardDeadLettersResponse.reasons:type_name -> tidegate.v1.LetterLeft
 	22, // 23: tidegate.v1.StreamsResponse.streams:type_name -> tidegate.v1.StreamInfo
-	26, // 24: tidegate.v1.StreamInfo.age:type_name -> google.protobuf.Duration
-	26, // 25: tidegate.v1.DrainResponse.limit:type_name -> google.protobuf.Duration
-	3,  // 26: tidegate.v1.Admin.Lanes:input_type -> tidegate.v1.LanesRequest
-	8,  // 27: tidegate.v1.Admin.Flush:input_type -> tidegate.v1.FlushRequest
-	10, // 28: tidegate.v1.Admin.Clear:input_type -> tidegate.v1.ClearRequest
-	12, // 29: tidegate.v1.Admin.DeadLetters:input_type -> tidegate.v1.DeadLettersRequest
-	15, // 30: tidegate.v1.Admin.RetryDeadLetters:input_type -> tidegate.v1.RetryDeadLettersRequest
-	17, // 31: tidegate.v1.Admin.DiscardDeadLetters:input_type -> tidegate.v1.DiscardDeadLettersRequest
-	20, // 32: tidegate.v1.Admin.Streams:input_type -> tidegate.v1.StreamsRequest
-	23, // 33: tidegate.v1.Admin.Drain:input_type -> tidegate.v1.DrainRequest
-	4,  // 34: tidegate.v1.Admin.Lanes:output_type -> tidegate.v1.LanesResponse
-	9,  // 35: tidegate.v1.Admin.Flush:output_type -> tidegate.v1.FlushResponse
-	11, // 36: tidegate.v1.Admin.Clear:output_type -> tidegate.v1.ClearResponse
-	13, // 37: tidegate.v1.Admin.DeadLetters:output_type -> tidegate.v1.DeadLettersResponse
-	16, // 38: tidegate.v1.Admin.RetryDeadLetters:output_type -> tidegate.v1.RetryDeadLettersResponse
-	18, // 39: tidegate.v1.Admin.DiscardDeadLetters:output_type -> tidegate.v1.DiscardDeadLettersResponse
-	21, // 40: tidegate.v1.Admin.Streams:output_type -> tidegate.v1.StreamsResponse
-	24, // 41: tidegate.v1.Admin.Drain:output_type -> tidegate.v1.DrainResponse
-	34, // [34:42] is the sub-list for method output_type
-	26, // [26:34] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	28, // 24: tidegate.v1.StreamInfo.age:type_name -> google.protobuf.Duration
+	28, // 25: tidegate.v1.BackupResponse.took:type_name -> google.protobuf.Duration
+	28, // 26: tidegate.v1.DrainResponse.limit:type_name -> google.protobuf.Duration
+	3,  // 27: tidegate.v1.Admin.Lanes:input_type -> tidegate.v1.LanesRequest
+	8,  // 28: tidegate.v1.Admin.Flush:input_type -> tidegate.v1.FlushRequest
+	10, // 29: tidegate.v1.Admin.Clear:input_type -> tidegate.v1.ClearRequest
+	12, // 30: tidegate.v1.Admin.DeadLetters:input_type -> tidegate.v1.DeadLettersRequest
+	15, // 31: tidegate.v1.Admin.RetryDeadLetters:input_type -> tidegate.v1.RetryDeadLettersRequest
+	17, // 32: tidegate.v1.Admin.DiscardDeadLetters:input_type -> tidegate.v1.DiscardDeadLettersRequest
+	20, // 33: tidegate.v1.Admin.Streams:input_type -> tidegate.v1.StreamsRequest
+	23, // 34: tidegate.v1.Admin.Backup:input_type -> tidegate.v1.BackupRequest
+	25, // 35: tidegate.v1.Admin.Drain:input_type -> tidegate.v1.DrainRequest
+	4,  // 36: tidegate.v1.Admin.Lanes:output_type -> tidegate.v1.LanesResponse
+	9,  // 37: tidegate.v1.Admin.Flush:output_type -> tidegate.v1.FlushResponse
+	11, // 38: tidegate.v1.Admin.Clear:output_type -> tidegate.v1.ClearResponse
+	13, // 39: tidegate.v1.Admin.DeadLetters:output_type -> tidegate.v1.DeadLettersResponse
+	16, // 40: tidegate.v1.Admin.RetryDeadLetters:output_type -> tidegate.v1.RetryDeadLettersResponse
+	18, // 41: tidegate.v1.Admin.DiscardDeadLetters:output_type -> tidegate.v1.DiscardDeadLettersResponse
+	21, // 42: tidegate.v1.Admin.Streams:output_type -> tidegate.v1.StreamsResponse
+	24, // 43: tidegate.v1.Admin.Backup:output_type -> tidegate.v1.BackupResponse
+	26, // 44: tidegate.v1.Admin.Drain:output_type -> tidegate.v1.DrainResponse
+	36, // [36:45] is the sub-list for method output_type
+	27, // [27:36] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_v1_admin_proto_init() }
@@ -2042,7 +2165,7 @@ func file_tidegate_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_v1_admin_proto_rawDesc), len(file_tidegate_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

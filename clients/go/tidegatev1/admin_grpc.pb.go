@@ -26,6 +26,7 @@ const (
 	Admin_RetryDeadLetters_FullMethodName   = "/tidegate.v1.Admin/RetryDeadLetters"
 	Admin_DiscardDeadLetters_FullMethodName = "/tidegate.v1.Admin/DiscardDeadLetters"
 	Admin_Streams_FullMethodName            = "/tidegate.v1.Admin/Streams"
+	Admin_Backup_FullMethodName             = "/tidegate.v1.Admin/Backup"
 	Admin_Drain_FullMethodName              = "/tidegate.v1.Admin/Drain"
 )
 
@@ -35,14 +36,15 @@ const (
 //
 // What a person who runs a gateway looks at and does: on a listener of its own (`127.0.0.1:50052` by default), and
 // never without its token, in the metadata `authorization: Bearer <token>`. `tidegate lanes`, `flush`, `clear`,
-// `dead-letters`, `streams` and `drain` call it.
+// `dead-letters`, `streams`, `backup` and `drain` call it.
 //
-// | status           | what it says                                                                             |
-// |------------------|------------------------------------------------------------------------------------------|
-// | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
-// | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
-// | NOT_FOUND        | there is no handler of that name                                                         |
-// | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
+// | status              | what it says                                                                           |
+// |---------------------|----------------------------------------------------------------------------------------|
+// | UNAUTHENTICATED     | the token is missing or another one; on loopback `message` says where the right one is |
+// | INVALID_ARGUMENT    | the request names something that cannot be: `message` says what would be right         |
+// | NOT_FOUND           | there is no handler of that name                                                       |
+// | FAILED_PRECONDITION | it cannot be done as the gateway is now: `message` says why                            |
+// | UNAVAILABLE         | the gateway has stopped, or its store does not say: whether it was done is not known   |
 type AdminClient interface {
 	// What waits, what is in flight, and how it goes out, lane by lane.
 	Lanes(ctx context.Context, in *LanesRequest, opts ...grpc.CallOption) (*LanesResponse, error)
@@ -66,6 +68,13 @@ type AdminClient interface {
 	DiscardDeadLetters(ctx context.Context, in *DiscardDeadLettersRequest, opts ...grpc.CallOption) (*DiscardDeadLettersResponse, error)
 	// The event streams that are open, the oldest first.
 	Streams(ctx context.Context, in *StreamsRequest, opts ...grpc.CallOption) (*StreamsResponse, error)
+	// Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in: whatever
+	// was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered; put in place
+	// of the data directory it is what a gateway starts on, and cursors of what was told later are then of a history that
+	// is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where something fails:
+	// then what was written is removed, and nothing takes what cannot be removed for a copy. FAILED_PRECONDITION where
+	// everything is kept in memory, and while another one is made; UNAVAILABLE where it could not be written, and why.
+	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (*BackupResponse, error)
 	// Stops the gateway as SIGTERM does: this is answered, then health says NOT_SERVING, new calls are UNAVAILABLE, lanes
 	// are flushed, streams are told to go, and the process ends when everything is done.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
@@ -149,6 +158,16 @@ func (c *adminClient) Streams(ctx context.Context, in *StreamsRequest, opts ...g
 	return out, nil
 }
 
+func (c *adminClient) Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (*BackupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BackupResponse)
+	err := c.cc.Invoke(ctx, Admin_Backup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DrainResponse)
@@ -165,14 +184,15 @@ func (c *adminClient) Drain(ctx context.Context, in *DrainRequest, opts ...grpc.
 //
 // What a person who runs a gateway looks at and does: on a listener of its own (`127.0.0.1:50052` by default), and
 // never without its token, in the metadata `authorization: Bearer <token>`. `tidegate lanes`, `flush`, `clear`,
-// `dead-letters`, `streams` and `drain` call it.
+// `dead-letters`, `streams`, `backup` and `drain` call it.
 //
-// | status           | what it says                                                                             |
-// |------------------|------------------------------------------------------------------------------------------|
-// | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
-// | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
-// | NOT_FOUND        | there is no handler of that name                                                         |
-// | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
+// | status              | what it says                                                                           |
+// |---------------------|----------------------------------------------------------------------------------------|
+// | UNAUTHENTICATED     | the token is missing or another one; on loopback `message` says where the right one is |
+// | INVALID_ARGUMENT    | the request names something that cannot be: `message` says what would be right         |
+// | NOT_FOUND           | there is no handler of that name                                                       |
+// | FAILED_PRECONDITION | it cannot be done as the gateway is now: `message` says why                            |
+// | UNAVAILABLE         | the gateway has stopped, or its store does not say: whether it was done is not known   |
 type AdminServer interface {
 	// What waits, what is in flight, and how it goes out, lane by lane.
 	Lanes(context.Context, *LanesRequest) (*LanesResponse, error)
@@ -196,6 +216,13 @@ type AdminServer interface {
 	DiscardDeadLetters(context.Context, *DiscardDeadLettersRequest) (*DiscardDeadLettersResponse, error)
 	// The event streams that are open, the oldest first.
 	Streams(context.Context, *StreamsRequest) (*StreamsResponse, error)
+	// Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in: whatever
+	// was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered; put in place
+	// of the data directory it is what a gateway starts on, and cursors of what was told later are then of a history that
+	// is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where something fails:
+	// then what was written is removed, and nothing takes what cannot be removed for a copy. FAILED_PRECONDITION where
+	// everything is kept in memory, and while another one is made; UNAVAILABLE where it could not be written, and why.
+	Backup(context.Context, *BackupRequest) (*BackupResponse, error)
 	// Stops the gateway as SIGTERM does: this is answered, then health says NOT_SERVING, new calls are UNAVAILABLE, lanes
 	// are flushed, streams are told to go, and the process ends when everything is done.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
@@ -229,6 +256,9 @@ func (UnimplementedAdminServer) DiscardDeadLetters(context.Context, *DiscardDead
 }
 func (UnimplementedAdminServer) Streams(context.Context, *StreamsRequest) (*StreamsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Streams not implemented")
+}
+func (UnimplementedAdminServer) Backup(context.Context, *BackupRequest) (*BackupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Backup not implemented")
 }
 func (UnimplementedAdminServer) Drain(context.Context, *DrainRequest) (*DrainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Drain not implemented")
@@ -380,6 +410,24 @@ func _Admin_Streams_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_Backup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BackupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).Backup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_Backup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).Backup(ctx, req.(*BackupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_Drain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DrainRequest)
 	if err := dec(in); err != nil {
@@ -432,6 +480,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Streams",
 			Handler:    _Admin_Streams_Handler,
+		},
+		{
+			MethodName: "Backup",
+			Handler:    _Admin_Backup_Handler,
 		},
 		{
 			MethodName: "Drain",

@@ -28,14 +28,15 @@ if _version_not_supported:
 class AdminStub(object):
     """What a person who runs a gateway looks at and does: on a listener of its own (`127.0.0.1:50052` by default), and
     never without its token, in the metadata `authorization: Bearer <token>`. `tidegate lanes`, `flush`, `clear`,
-    `dead-letters`, `streams` and `drain` call it.
+    `dead-letters`, `streams`, `backup` and `drain` call it.
 
-    | status           | what it says                                                                             |
-    |------------------|------------------------------------------------------------------------------------------|
-    | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
-    | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
-    | NOT_FOUND        | there is no handler of that name                                                         |
-    | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
+    | status              | what it says                                                                           |
+    |---------------------|----------------------------------------------------------------------------------------|
+    | UNAUTHENTICATED     | the token is missing or another one; on loopback `message` says where the right one is |
+    | INVALID_ARGUMENT    | the request names something that cannot be: `message` says what would be right         |
+    | NOT_FOUND           | there is no handler of that name                                                       |
+    | FAILED_PRECONDITION | it cannot be done as the gateway is now: `message` says why                            |
+    | UNAVAILABLE         | the gateway has stopped, or its store does not say: whether it was done is not known   |
     """
 
     def __init__(self, channel):
@@ -79,6 +80,11 @@ class AdminStub(object):
                 request_serializer=tidegate_dot_v1_dot_admin__pb2.StreamsRequest.SerializeToString,
                 response_deserializer=tidegate_dot_v1_dot_admin__pb2.StreamsResponse.FromString,
                 _registered_method=True)
+        self.Backup = channel.unary_unary(
+                '/tidegate.v1.Admin/Backup',
+                request_serializer=tidegate_dot_v1_dot_admin__pb2.BackupRequest.SerializeToString,
+                response_deserializer=tidegate_dot_v1_dot_admin__pb2.BackupResponse.FromString,
+                _registered_method=True)
         self.Drain = channel.unary_unary(
                 '/tidegate.v1.Admin/Drain',
                 request_serializer=tidegate_dot_v1_dot_admin__pb2.DrainRequest.SerializeToString,
@@ -89,14 +95,15 @@ class AdminStub(object):
 class AdminServicer(object):
     """What a person who runs a gateway looks at and does: on a listener of its own (`127.0.0.1:50052` by default), and
     never without its token, in the metadata `authorization: Bearer <token>`. `tidegate lanes`, `flush`, `clear`,
-    `dead-letters`, `streams` and `drain` call it.
+    `dead-letters`, `streams`, `backup` and `drain` call it.
 
-    | status           | what it says                                                                             |
-    |------------------|------------------------------------------------------------------------------------------|
-    | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
-    | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
-    | NOT_FOUND        | there is no handler of that name                                                         |
-    | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
+    | status              | what it says                                                                           |
+    |---------------------|----------------------------------------------------------------------------------------|
+    | UNAUTHENTICATED     | the token is missing or another one; on loopback `message` says where the right one is |
+    | INVALID_ARGUMENT    | the request names something that cannot be: `message` says what would be right         |
+    | NOT_FOUND           | there is no handler of that name                                                       |
+    | FAILED_PRECONDITION | it cannot be done as the gateway is now: `message` says why                            |
+    | UNAVAILABLE         | the gateway has stopped, or its store does not say: whether it was done is not known   |
     """
 
     def Lanes(self, request, context):
@@ -156,6 +163,18 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Backup(self, request, context):
+        """Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in: whatever
+        was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered; put in place
+        of the data directory it is what a gateway starts on, and cursors of what was told later are then of a history that
+        is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where something fails:
+        then what was written is removed, and nothing takes what cannot be removed for a copy. FAILED_PRECONDITION where
+        everything is kept in memory, and while another one is made; UNAVAILABLE where it could not be written, and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Drain(self, request, context):
         """Stops the gateway as SIGTERM does: this is answered, then health says NOT_SERVING, new calls are UNAVAILABLE, lanes
         are flushed, streams are told to go, and the process ends when everything is done.
@@ -202,6 +221,11 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=tidegate_dot_v1_dot_admin__pb2.StreamsRequest.FromString,
                     response_serializer=tidegate_dot_v1_dot_admin__pb2.StreamsResponse.SerializeToString,
             ),
+            'Backup': grpc.unary_unary_rpc_method_handler(
+                    servicer.Backup,
+                    request_deserializer=tidegate_dot_v1_dot_admin__pb2.BackupRequest.FromString,
+                    response_serializer=tidegate_dot_v1_dot_admin__pb2.BackupResponse.SerializeToString,
+            ),
             'Drain': grpc.unary_unary_rpc_method_handler(
                     servicer.Drain,
                     request_deserializer=tidegate_dot_v1_dot_admin__pb2.DrainRequest.FromString,
@@ -218,14 +242,15 @@ def add_AdminServicer_to_server(servicer, server):
 class Admin(object):
     """What a person who runs a gateway looks at and does: on a listener of its own (`127.0.0.1:50052` by default), and
     never without its token, in the metadata `authorization: Bearer <token>`. `tidegate lanes`, `flush`, `clear`,
-    `dead-letters`, `streams` and `drain` call it.
+    `dead-letters`, `streams`, `backup` and `drain` call it.
 
-    | status           | what it says                                                                             |
-    |------------------|------------------------------------------------------------------------------------------|
-    | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
-    | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
-    | NOT_FOUND        | there is no handler of that name                                                         |
-    | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
+    | status              | what it says                                                                           |
+    |---------------------|----------------------------------------------------------------------------------------|
+    | UNAUTHENTICATED     | the token is missing or another one; on loopback `message` says where the right one is |
+    | INVALID_ARGUMENT    | the request names something that cannot be: `message` says what would be right         |
+    | NOT_FOUND           | there is no handler of that name                                                       |
+    | FAILED_PRECONDITION | it cannot be done as the gateway is now: `message` says why                            |
+    | UNAVAILABLE         | the gateway has stopped, or its store does not say: whether it was done is not known   |
     """
 
     @staticmethod
@@ -407,6 +432,33 @@ class Admin(object):
             '/tidegate.v1.Admin/Streams',
             tidegate_dot_v1_dot_admin__pb2.StreamsRequest.SerializeToString,
             tidegate_dot_v1_dot_admin__pb2.StreamsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Backup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidegate.v1.Admin/Backup',
+            tidegate_dot_v1_dot_admin__pb2.BackupRequest.SerializeToString,
+            tidegate_dot_v1_dot_admin__pb2.BackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -874,6 +874,61 @@ export declare type StreamInfo = Message<"tidegate.v1.StreamInfo"> & {
 export declare const StreamInfoSchema: GenMessage<StreamInfo>;
 
 /**
+ * Where a copy is to be.
+ *
+ * @generated from message tidegate.v1.BackupRequest
+ */
+export declare type BackupRequest = Message<"tidegate.v1.BackupRequest"> & {
+  /**
+   * An absolute path on the gateway's machine, which the gateway may write: of an empty directory, or of one that is not
+   * there, in one that is. Not inside the data directory. It becomes its owner's alone (mode 700).
+   *
+   * @generated from field: string directory = 1;
+   */
+  directory: string;
+};
+
+/**
+ * Describes the message tidegate.v1.BackupRequest.
+ * Use `create(BackupRequestSchema)` to create a new message.
+ */
+export declare const BackupRequestSchema: GenMessage<BackupRequest>;
+
+/**
+ * The copy is there.
+ *
+ * @generated from message tidegate.v1.BackupResponse
+ */
+export declare type BackupResponse = Message<"tidegate.v1.BackupResponse"> & {
+  /**
+   * What its files have together.
+   *
+   * @generated from field: uint64 bytes = 1;
+   */
+  bytes: bigint;
+
+  /**
+   * How many they are.
+   *
+   * @generated from field: uint64 files = 2;
+   */
+  files: bigint;
+
+  /**
+   * How long it took.
+   *
+   * @generated from field: google.protobuf.Duration took = 3;
+   */
+  took?: Duration | undefined;
+};
+
+/**
+ * Describes the message tidegate.v1.BackupResponse.
+ * Use `create(BackupResponseSchema)` to create a new message.
+ */
+export declare const BackupResponseSchema: GenMessage<BackupResponse>;
+
+/**
  * Asks for nothing in particular.
  *
  * @generated from message tidegate.v1.DrainRequest
@@ -1030,14 +1085,15 @@ export declare const DeathCauseSchema: GenEnum<DeathCause>;
 /**
  * What a person who runs a gateway looks at and does: on a listener of its own (`127.0.0.1:50052` by default), and
  * never without its token, in the metadata `authorization: Bearer <token>`. `tidegate lanes`, `flush`, `clear`,
- * `dead-letters`, `streams` and `drain` call it.
+ * `dead-letters`, `streams`, `backup` and `drain` call it.
  *
- * | status           | what it says                                                                             |
- * |------------------|------------------------------------------------------------------------------------------|
- * | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
- * | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
- * | NOT_FOUND        | there is no handler of that name                                                         |
- * | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
+ * | status              | what it says                                                                           |
+ * |---------------------|----------------------------------------------------------------------------------------|
+ * | UNAUTHENTICATED     | the token is missing or another one; on loopback `message` says where the right one is |
+ * | INVALID_ARGUMENT    | the request names something that cannot be: `message` says what would be right         |
+ * | NOT_FOUND           | there is no handler of that name                                                       |
+ * | FAILED_PRECONDITION | it cannot be done as the gateway is now: `message` says why                            |
+ * | UNAVAILABLE         | the gateway has stopped, or its store does not say: whether it was done is not known   |
  *
  * @generated from service tidegate.v1.Admin
  */
@@ -1119,6 +1175,21 @@ export declare const Admin: GenService<{
     methodKind: "unary";
     input: typeof StreamsRequestSchema;
     output: typeof StreamsResponseSchema;
+  },
+  /**
+   * Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in: whatever
+   * was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered; put in place
+   * of the data directory it is what a gateway starts on, and cursors of what was told later are then of a history that
+   * is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where something fails:
+   * then what was written is removed, and nothing takes what cannot be removed for a copy. FAILED_PRECONDITION where
+   * everything is kept in memory, and while another one is made; UNAVAILABLE where it could not be written, and why.
+   *
+   * @generated from rpc tidegate.v1.Admin.Backup
+   */
+  backup: {
+    methodKind: "unary";
+    input: typeof BackupRequestSchema;
+    output: typeof BackupResponseSchema;
   },
   /**
    * Stops the gateway as SIGTERM does: this is answered, then health says NOT_SERVING, new calls are UNAVAILABLE, lanes

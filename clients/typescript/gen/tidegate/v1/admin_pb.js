@@ -10,7 +10,7 @@ import { file_tidegate_v1_packet } from "./packet_pb.js";
  * Describes the file tidegate/v1/admin.proto.
  */
 export const file_tidegate_v1_admin = /*@__PURE__*/
-  fileDesc("Chd0aWRlZ2F0ZS92MS9hZG1pbi5wcm90bxILdGlkZWdhdGUudjEiHwoMTGFuZXNSZXF1ZXN0Eg8KB2hhbmRsZXIYASABKAkiMQoNTGFuZXNSZXNwb25zZRIgCgVsYW5lcxgBIAMoCzIRLnRpZGVnYXRlLnYxLkxhbmUi4AQKBExhbmUSDwoHaGFuZGxlchgBIAEoCRIOCgZ0ZW5hbnQYAiABKAkSIwoEa2luZBgDIAEoDjIVLnRpZGVnYXRlLnYxLkxhbmVLaW5kEiMKBmFjdGlvbhgEIAEoDjITLnRpZGVnYXRlLnYxLkFjdGlvbhIOCgZtZXRob2QYBSABKAkSJAoHd2FpdGluZxgGIAEoCzITLnRpZGVnYXRlLnYxLkFtb3VudBImCglpbl9mbGlnaHQYByABKAsyEy50aWRlZ2F0ZS52MS5BbW91bnQSIQoEaGVsZBgIIAEoCzITLnRpZGVnYXRlLnYxLkFtb3VudBIpCgZvbGRlc3QYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDwoHYmF0Y2hlcxgKIAEoBBIPCgdwYWNrZXRzGAsgASgEEioKB3JlYXNvbnMYDCABKAsyGS50aWRlZ2F0ZS52MS5CYXRjaFJlYXNvbnMSFwoPY2FsbHNfaW5fZmxpZ2h0GA0gASgNEhQKDGNhbGxzX2ZhaWxlZBgOIAEoBBIqCgdsYXRlbmN5GA8gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKB2JhY2tsb2cYECABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIc2VhcmNoZXMYESABKA0SJQoHY2lyY3VpdBgSIAEoDjIULnRpZGVnYXRlLnYxLkNpcmN1aXQSMwoQY2lyY3VpdF9vcGVuX2ZvchgTIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIoCgZBbW91bnQSDwoHcGFja2V0cxgBIAEoBBINCgVieXRlcxgCIAEoBCJ6CgxCYXRjaFJlYXNvbnMSDAoEaWRsZRgBIAEoBBINCgV3aG9sZRgCIAEoBBIPCgdsYXRlbmN5GAMgASgEEg4KBndpbmRvdxgEIAEoBBINCgVmbHVzaBgFIAEoBBINCgVkcmFpbhgGIAEoBBIOCgZzZWFyY2gYByABKAQiVAoMRmx1c2hSZXF1ZXN0Eg8KB2hhbmRsZXIYASABKAkSIwoGYWN0aW9uGAIgASgOMhMudGlkZWdhdGUudjEuQWN0aW9uEg4KBm1ldGhvZBgDIAEoCSIvCg1GbHVzaFJlc3BvbnNlEg0KBWxhbmVzGAEgASgNEg8KB3BhY2tldHMYAiABKAQiVAoMQ2xlYXJSZXF1ZXN0Eg8KB2hhbmRsZXIYASABKAkSIwoGYWN0aW9uGAIgASgOMhMudGlkZWdhdGUudjEuQWN0aW9uEg4KBm1ldGhvZBgDIAEoCSJdCg1DbGVhclJlc3BvbnNlEiQKB2NsZWFyZWQYASABKAsyEy50aWRlZ2F0ZS52MS5BbW91bnQSJgoJaW5fZmxpZ2h0GAIgASgLMhMudGlkZWdhdGUudjEuQW1vdW50Il0KEkRlYWRMZXR0ZXJzUmVxdWVzdBIPCgdoYW5kbGVyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEg8KB2NvbnRlbnQYBCABKAgiWAoTRGVhZExldHRlcnNSZXNwb25zZRIoCgdsZXR0ZXJzGAEgAygLMhcudGlkZWdhdGUudjEuRGVhZExldHRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiuAIKCkRlYWRMZXR0ZXISCgoCaWQYASABKAQSIwoGcGFja2V0GAIgASgLMhMudGlkZWdhdGUudjEuUGFja2V0EhEKCWNsaWVudF9pZBgDIAEoCRIPCgdzdWJqZWN0GAQgASgJEg4KBnRlbmFudBgFIAEoCRINCgVieXRlcxgGIAEoBBIQCghhdHRlbXB0cxgHIAEoDRImCgVjYXVzZRgIIAEoDjIXLnRpZGVnYXRlLnYxLkRlYXRoQ2F1c2USDwoHbWVzc2FnZRgJIAEoCRIsCgh0YWtlbl9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZ2l2ZW5fdXBfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGhlbGQYDCABKAgiNwoXUmV0cnlEZWFkTGV0dGVyc1JlcXVlc3QSCwoDaWRzGAEgAygEEg8KB2hhbmRsZXIYAiABKAkiYwoYUmV0cnlEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB3JldHJpZWQYASABKAQSDAoEbGVmdBgCIAEoBBIoCgdyZWFzb25zGAMgAygLMhcudGlkZWdhdGUudjEuTGV0dGVyTGVmdCI5ChlEaXNjYXJkRGVhZExldHRlcnNSZXF1ZXN0EgsKA2lkcxgBIAMoBBIPCgdoYW5kbGVyGAIgASgJImcKGkRpc2NhcmREZWFkTGV0dGVyc1Jlc3BvbnNlEhEKCWRpc2NhcmRlZBgBIAEoBBIMCgRsZWZ0GAIgASgEEigKB3JlYXNvbnMYAyADKAsyFy50aWRlZ2F0ZS52MS5MZXR0ZXJMZWZ0IikKCkxldHRlckxlZnQSCgoCaWQYASABKAQSDwoHbWVzc2FnZRgCIAEoCSI3Cg5TdHJlYW1zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCSJiCg9TdHJlYW1zUmVzcG9uc2USKAoHc3RyZWFtcxgBIAMoCzIXLnRpZGVnYXRlLnYxLlN0cmVhbUluZm8SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEgwKBG9wZW4YAyABKAQixAEKClN0cmVhbUluZm8SDgoGbnVtYmVyGAEgASgEEg8KB3N1YmplY3QYAiABKAkSDgoGdGVuYW50GAMgASgJEhEKCWNsaWVudF9pZBgEIAEoCRIQCghwYXR0ZXJucxgFIAMoCRIMCgRwZWVyGAYgASgJEiYKA2FnZRgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhILCgNsYWcYCCABKAQSDgoGZXZlbnRzGAkgASgEEg0KBWJ5dGVzGAogASgEIg4KDERyYWluUmVxdWVzdCI5Cg1EcmFpblJlc3BvbnNlEigKBWxpbWl0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uKnsKCExhbmVLaW5kEhkKFUxBTkVfS0lORF9VTlNQRUNJRklFRBAAEhQKEExBTkVfS0lORF9BQ1RJT04QARITCg9MQU5FX0tJTkRfTUlYRUQQAhITCg9MQU5FX0tJTkRfUkVBRFMQAxIUChBMQU5FX0tJTkRfSU5UQUtFEAQqXQoHQ2lyY3VpdBIXChNDSVJDVUlUX1VOU1BFQ0lGSUVEEAASEgoOQ0lSQ1VJVF9DTE9TRUQQARIQCgxDSVJDVUlUX09QRU4QAhITCg9DSVJDVUlUX1BST0JJTkcQAypYCgpEZWF0aENhdXNlEhsKF0RFQVRIX0NBVVNFX1VOU1BFQ0lGSUVEEAASFgoSREVBVEhfQ0FVU0VfUE9JU09OEAESFQoRREVBVEhfQ0FVU0VfU1BFTlQQAjLnBAoFQWRtaW4SPgoFTGFuZXMSGS50aWRlZ2F0ZS52MS5MYW5lc1JlcXVlc3QaGi50aWRlZ2F0ZS52MS5MYW5lc1Jlc3BvbnNlEj4KBUZsdXNoEhkudGlkZWdhdGUudjEuRmx1c2hSZXF1ZXN0GhoudGlkZWdhdGUudjEuRmx1c2hSZXNwb25zZRI+CgVDbGVhchIZLnRpZGVnYXRlLnYxLkNsZWFyUmVxdWVzdBoaLnRpZGVnYXRlLnYxLkNsZWFyUmVzcG9uc2USUAoLRGVhZExldHRlcnMSHy50aWRlZ2F0ZS52MS5EZWFkTGV0dGVyc1JlcXVlc3QaIC50aWRlZ2F0ZS52MS5EZWFkTGV0dGVyc1Jlc3BvbnNlEl8KEFJldHJ5RGVhZExldHRlcnMSJC50aWRlZ2F0ZS52MS5SZXRyeURlYWRMZXR0ZXJzUmVxdWVzdBolLnRpZGVnYXRlLnYxLlJldHJ5RGVhZExldHRlcnNSZXNwb25zZRJlChJEaXNjYXJkRGVhZExldHRlcnMSJi50aWRlZ2F0ZS52MS5EaXNjYXJkRGVhZExldHRlcnNSZXF1ZXN0GicudGlkZWdhdGUudjEuRGlzY2FyZERlYWRMZXR0ZXJzUmVzcG9uc2USRAoHU3RyZWFtcxIbLnRpZGVnYXRlLnYxLlN0cmVhbXNSZXF1ZXN0GhwudGlkZWdhdGUudjEuU3RyZWFtc1Jlc3BvbnNlEj4KBURyYWluEhkudGlkZWdhdGUudjEuRHJhaW5SZXF1ZXN0GhoudGlkZWdhdGUudjEuRHJhaW5SZXNwb25zZUIgWh50aWRlZ2F0ZS9jbGllbnRzL2dvL3RpZGVnYXRldjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tidegate_v1_packet]);
+  fileDesc("Chd0aWRlZ2F0ZS92MS9hZG1pbi5wcm90bxILdGlkZWdhdGUudjEiHwoMTGFuZXNSZXF1ZXN0Eg8KB2hhbmRsZXIYASABKAkiMQoNTGFuZXNSZXNwb25zZRIgCgVsYW5lcxgBIAMoCzIRLnRpZGVnYXRlLnYxLkxhbmUi4AQKBExhbmUSDwoHaGFuZGxlchgBIAEoCRIOCgZ0ZW5hbnQYAiABKAkSIwoEa2luZBgDIAEoDjIVLnRpZGVnYXRlLnYxLkxhbmVLaW5kEiMKBmFjdGlvbhgEIAEoDjITLnRpZGVnYXRlLnYxLkFjdGlvbhIOCgZtZXRob2QYBSABKAkSJAoHd2FpdGluZxgGIAEoCzITLnRpZGVnYXRlLnYxLkFtb3VudBImCglpbl9mbGlnaHQYByABKAsyEy50aWRlZ2F0ZS52MS5BbW91bnQSIQoEaGVsZBgIIAEoCzITLnRpZGVnYXRlLnYxLkFtb3VudBIpCgZvbGRlc3QYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDwoHYmF0Y2hlcxgKIAEoBBIPCgdwYWNrZXRzGAsgASgEEioKB3JlYXNvbnMYDCABKAsyGS50aWRlZ2F0ZS52MS5CYXRjaFJlYXNvbnMSFwoPY2FsbHNfaW5fZmxpZ2h0GA0gASgNEhQKDGNhbGxzX2ZhaWxlZBgOIAEoBBIqCgdsYXRlbmN5GA8gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKB2JhY2tsb2cYECABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIc2VhcmNoZXMYESABKA0SJQoHY2lyY3VpdBgSIAEoDjIULnRpZGVnYXRlLnYxLkNpcmN1aXQSMwoQY2lyY3VpdF9vcGVuX2ZvchgTIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIoCgZBbW91bnQSDwoHcGFja2V0cxgBIAEoBBINCgVieXRlcxgCIAEoBCJ6CgxCYXRjaFJlYXNvbnMSDAoEaWRsZRgBIAEoBBINCgV3aG9sZRgCIAEoBBIPCgdsYXRlbmN5GAMgASgEEg4KBndpbmRvdxgEIAEoBBINCgVmbHVzaBgFIAEoBBINCgVkcmFpbhgGIAEoBBIOCgZzZWFyY2gYByABKAQiVAoMRmx1c2hSZXF1ZXN0Eg8KB2hhbmRsZXIYASABKAkSIwoGYWN0aW9uGAIgASgOMhMudGlkZWdhdGUudjEuQWN0aW9uEg4KBm1ldGhvZBgDIAEoCSIvCg1GbHVzaFJlc3BvbnNlEg0KBWxhbmVzGAEgASgNEg8KB3BhY2tldHMYAiABKAQiVAoMQ2xlYXJSZXF1ZXN0Eg8KB2hhbmRsZXIYASABKAkSIwoGYWN0aW9uGAIgASgOMhMudGlkZWdhdGUudjEuQWN0aW9uEg4KBm1ldGhvZBgDIAEoCSJdCg1DbGVhclJlc3BvbnNlEiQKB2NsZWFyZWQYASABKAsyEy50aWRlZ2F0ZS52MS5BbW91bnQSJgoJaW5fZmxpZ2h0GAIgASgLMhMudGlkZWdhdGUudjEuQW1vdW50Il0KEkRlYWRMZXR0ZXJzUmVxdWVzdBIPCgdoYW5kbGVyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEg8KB2NvbnRlbnQYBCABKAgiWAoTRGVhZExldHRlcnNSZXNwb25zZRIoCgdsZXR0ZXJzGAEgAygLMhcudGlkZWdhdGUudjEuRGVhZExldHRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiuAIKCkRlYWRMZXR0ZXISCgoCaWQYASABKAQSIwoGcGFja2V0GAIgASgLMhMudGlkZWdhdGUudjEuUGFja2V0EhEKCWNsaWVudF9pZBgDIAEoCRIPCgdzdWJqZWN0GAQgASgJEg4KBnRlbmFudBgFIAEoCRINCgVieXRlcxgGIAEoBBIQCghhdHRlbXB0cxgHIAEoDRImCgVjYXVzZRgIIAEoDjIXLnRpZGVnYXRlLnYxLkRlYXRoQ2F1c2USDwoHbWVzc2FnZRgJIAEoCRIsCgh0YWtlbl9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZ2l2ZW5fdXBfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGhlbGQYDCABKAgiNwoXUmV0cnlEZWFkTGV0dGVyc1JlcXVlc3QSCwoDaWRzGAEgAygEEg8KB2hhbmRsZXIYAiABKAkiYwoYUmV0cnlEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB3JldHJpZWQYASABKAQSDAoEbGVmdBgCIAEoBBIoCgdyZWFzb25zGAMgAygLMhcudGlkZWdhdGUudjEuTGV0dGVyTGVmdCI5ChlEaXNjYXJkRGVhZExldHRlcnNSZXF1ZXN0EgsKA2lkcxgBIAMoBBIPCgdoYW5kbGVyGAIgASgJImcKGkRpc2NhcmREZWFkTGV0dGVyc1Jlc3BvbnNlEhEKCWRpc2NhcmRlZBgBIAEoBBIMCgRsZWZ0GAIgASgEEigKB3JlYXNvbnMYAyADKAsyFy50aWRlZ2F0ZS52MS5MZXR0ZXJMZWZ0IikKCkxldHRlckxlZnQSCgoCaWQYASABKAQSDwoHbWVzc2FnZRgCIAEoCSI3Cg5TdHJlYW1zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCSJiCg9TdHJlYW1zUmVzcG9uc2USKAoHc3RyZWFtcxgBIAMoCzIXLnRpZGVnYXRlLnYxLlN0cmVhbUluZm8SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEgwKBG9wZW4YAyABKAQixAEKClN0cmVhbUluZm8SDgoGbnVtYmVyGAEgASgEEg8KB3N1YmplY3QYAiABKAkSDgoGdGVuYW50GAMgASgJEhEKCWNsaWVudF9pZBgEIAEoCRIQCghwYXR0ZXJucxgFIAMoCRIMCgRwZWVyGAYgASgJEiYKA2FnZRgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhILCgNsYWcYCCABKAQSDgoGZXZlbnRzGAkgASgEEg0KBWJ5dGVzGAogASgEIiIKDUJhY2t1cFJlcXVlc3QSEQoJZGlyZWN0b3J5GAEgASgJIlcKDkJhY2t1cFJlc3BvbnNlEg0KBWJ5dGVzGAEgASgEEg0KBWZpbGVzGAIgASgEEicKBHRvb2sYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iDgoMRHJhaW5SZXF1ZXN0IjkKDURyYWluUmVzcG9uc2USKAoFbGltaXQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24qewoITGFuZUtpbmQSGQoVTEFORV9LSU5EX1VOU1BFQ0lGSUVEEAASFAoQTEFORV9LSU5EX0FDVElPThABEhMKD0xBTkVfS0lORF9NSVhFRBACEhMKD0xBTkVfS0lORF9SRUFEUxADEhQKEExBTkVfS0lORF9JTlRBS0UQBCpdCgdDaXJjdWl0EhcKE0NJUkNVSVRfVU5TUEVDSUZJRUQQABISCg5DSVJDVUlUX0NMT1NFRBABEhAKDENJUkNVSVRfT1BFThACEhMKD0NJUkNVSVRfUFJPQklORxADKlgKCkRlYXRoQ2F1c2USGwoXREVBVEhfQ0FVU0VfVU5TUEVDSUZJRUQQABIWChJERUFUSF9DQVVTRV9QT0lTT04QARIVChFERUFUSF9DQVVTRV9TUEVOVBACMqoFCgVBZG1pbhI+CgVMYW5lcxIZLnRpZGVnYXRlLnYxLkxhbmVzUmVxdWVzdBoaLnRpZGVnYXRlLnYxLkxhbmVzUmVzcG9uc2USPgoFRmx1c2gSGS50aWRlZ2F0ZS52MS5GbHVzaFJlcXVlc3QaGi50aWRlZ2F0ZS52MS5GbHVzaFJlc3BvbnNlEj4KBUNsZWFyEhkudGlkZWdhdGUudjEuQ2xlYXJSZXF1ZXN0GhoudGlkZWdhdGUudjEuQ2xlYXJSZXNwb25zZRJQCgtEZWFkTGV0dGVycxIfLnRpZGVnYXRlLnYxLkRlYWRMZXR0ZXJzUmVxdWVzdBogLnRpZGVnYXRlLnYxLkRlYWRMZXR0ZXJzUmVzcG9uc2USXwoQUmV0cnlEZWFkTGV0dGVycxIkLnRpZGVnYXRlLnYxLlJldHJ5RGVhZExldHRlcnNSZXF1ZXN0GiUudGlkZWdhdGUudjEuUmV0cnlEZWFkTGV0dGVyc1Jlc3BvbnNlEmUKEkRpc2NhcmREZWFkTGV0dGVycxImLnRpZGVnYXRlLnYxLkRpc2NhcmREZWFkTGV0dGVyc1JlcXVlc3QaJy50aWRlZ2F0ZS52MS5EaXNjYXJkRGVhZExldHRlcnNSZXNwb25zZRJECgdTdHJlYW1zEhsudGlkZWdhdGUudjEuU3RyZWFtc1JlcXVlc3QaHC50aWRlZ2F0ZS52MS5TdHJlYW1zUmVzcG9uc2USQQoGQmFja3VwEhoudGlkZWdhdGUudjEuQmFja3VwUmVxdWVzdBobLnRpZGVnYXRlLnYxLkJhY2t1cFJlc3BvbnNlEj4KBURyYWluEhkudGlkZWdhdGUudjEuRHJhaW5SZXF1ZXN0GhoudGlkZWdhdGUudjEuRHJhaW5SZXNwb25zZUIgWh50aWRlZ2F0ZS9jbGllbnRzL2dvL3RpZGVnYXRldjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tidegate_v1_packet]);
 
 /**
  * Describes the message tidegate.v1.LanesRequest.
@@ -153,18 +153,32 @@ export const StreamInfoSchema = /*@__PURE__*/
   messageDesc(file_tidegate_v1_admin, 19);
 
 /**
+ * Describes the message tidegate.v1.BackupRequest.
+ * Use `create(BackupRequestSchema)` to create a new message.
+ */
+export const BackupRequestSchema = /*@__PURE__*/
+  messageDesc(file_tidegate_v1_admin, 20);
+
+/**
+ * Describes the message tidegate.v1.BackupResponse.
+ * Use `create(BackupResponseSchema)` to create a new message.
+ */
+export const BackupResponseSchema = /*@__PURE__*/
+  messageDesc(file_tidegate_v1_admin, 21);
+
+/**
  * Describes the message tidegate.v1.DrainRequest.
  * Use `create(DrainRequestSchema)` to create a new message.
  */
 export const DrainRequestSchema = /*@__PURE__*/
-  messageDesc(file_tidegate_v1_admin, 20);
+  messageDesc(file_tidegate_v1_admin, 22);
 
 /**
  * Describes the message tidegate.v1.DrainResponse.
  * Use `create(DrainResponseSchema)` to create a new message.
  */
 export const DrainResponseSchema = /*@__PURE__*/
-  messageDesc(file_tidegate_v1_admin, 21);
+  messageDesc(file_tidegate_v1_admin, 23);
 
 /**
  * Describes the enum tidegate.v1.LaneKind.
@@ -211,14 +225,15 @@ export const DeathCause = /*@__PURE__*/
 /**
  * What a person who runs a gateway looks at and does: on a listener of its own (`127.0.0.1:50052` by default), and
  * never without its token, in the metadata `authorization: Bearer <token>`. `tidegate lanes`, `flush`, `clear`,
- * `dead-letters`, `streams` and `drain` call it.
+ * `dead-letters`, `streams`, `backup` and `drain` call it.
  *
- * | status           | what it says                                                                             |
- * |------------------|------------------------------------------------------------------------------------------|
- * | UNAUTHENTICATED  | the token is missing or another one; on loopback `message` says where the right one is  |
- * | INVALID_ARGUMENT | the request names something that cannot be: `message` says what would be right           |
- * | NOT_FOUND        | there is no handler of that name                                                         |
- * | UNAVAILABLE      | the gateway has stopped, or its store does not say: whether it was done is not known     |
+ * | status              | what it says                                                                           |
+ * |---------------------|----------------------------------------------------------------------------------------|
+ * | UNAUTHENTICATED     | the token is missing or another one; on loopback `message` says where the right one is |
+ * | INVALID_ARGUMENT    | the request names something that cannot be: `message` says what would be right         |
+ * | NOT_FOUND           | there is no handler of that name                                                       |
+ * | FAILED_PRECONDITION | it cannot be done as the gateway is now: `message` says why                            |
+ * | UNAVAILABLE         | the gateway has stopped, or its store does not say: whether it was done is not known   |
  *
  * @generated from service tidegate.v1.Admin
  */
