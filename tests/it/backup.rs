@@ -11,15 +11,15 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tidegate_client::Client;
 use tidegate_client::proto::event::Event as Kind;
-use tidegate_client::proto::{BatchRequest, EventsRequest, Outcome, Packet, gap};
+use tidegate_client::proto::{BatchRequest, EventsRequest, Message, Outcome, Packet, gap};
+use tidegate_client::{Client, EventStream};
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::support::{ADMIN_TOKEN, Process, Watched, event, gateway, message};
+use crate::support::{ADMIN_TOKEN, Process, event, gateway, message, quantile};
 
 /// More than anything needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -124,10 +124,10 @@ impl Follower {
         let (sender, count) = watch::channel(0);
         let own = seen.clone();
         let reading = tokio::spawn(async move {
-            // Until the gateway ends it.
+            // Until the test ends it.
             while let Some(Ok(next)) = stream.next().await {
                 if let Some(Kind::Message(message)) = next.event {
-                    own.lock().push((next.cursor, message.text));
+                    own.lock().push((next.cursor, written(message)));
                     sender.send_modify(|count| *count += 1);
                 }
             }
@@ -141,6 +141,10 @@ impl Follower {
 
     async fn more(&mut self, events: usize) {
         let goal = *self.count.borrow() + events;
+        self.all(goal).await;
+    }
+
+    async fn all(&mut self, goal: usize) {
         let there = timeout(PATIENCE, self.count.wait_for(|count| *count >= goal)).await;
         there.expect("they come in time").unwrap();
     }
@@ -153,6 +157,16 @@ impl Follower {
 
 fn on() -> EventsRequest {
     EventsRequest::on(["records.todos.>"])
+}
+
+fn written(message: Message) -> String {
+    message.record.expect("it is of a record").text
+}
+
+/// Of the record of the next message.
+async fn text_of(stream: &mut EventStream) -> String {
+    let next = timeout(PATIENCE, message(stream)).await;
+    written(next.expect("it comes in time").message)
 }
 
 async fn fill(uri: String) {
@@ -168,7 +182,7 @@ async fn fill(uri: String) {
     }
 }
 
-/// The 99th of a hundred, and how many there are.
+/// How many calls began between the two, and how long one in a hundred of them took at least.
 fn meanwhile(writers: &[Writer], from: Instant, to: Instant) -> (usize, Duration) {
     let mut took = Vec::new();
     for writer in writers {
@@ -176,9 +190,7 @@ fn meanwhile(writers: &[Writer], from: Instant, to: Instant) -> (usize, Duration
         let during = calls.iter().filter(|(began, _)| (from..to).contains(began));
         took.extend(during.map(|(_, took)| *took));
     }
-    took.sort_unstable();
-    let p99 = took.get((took.len() * 99) / 100);
-    (took.len(), p99.copied().unwrap_or_default())
+    (took.len(), quantile(&took, 0.99))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -217,11 +229,13 @@ async fn shows_5_6_backup_of_a_running_gateway_is_put_back_and_nothing_is_misrea
 
     follower.more(1_000).await;
     let (calls, p99) = meanwhile(&writers, began, ended);
-    assert!(calls > WRITERS, "{calls} calls while it was copied");
+    assert!(calls > 10 * WRITERS, "{calls} calls while it was copied");
     stop.send_replace(true);
     join_all(writing).await.into_iter().for_each(Result::unwrap);
+    let told: u64 = writers.iter().map(Writer::told).sum();
+    follower.all(told as usize).await;
+    follower.reading.abort();
     assert!(process.stop().await.success());
-    follower.reading.await.unwrap();
     let all = std::mem::take(&mut *follower.seen.lock());
     let (late, _) = all.last().unwrap().clone();
     fs::rename(&data, scratch.path().join("lost")).unwrap();
@@ -270,16 +284,17 @@ async fn same_as_before(
     writers: &[Writer],
 ) -> usize {
     let client = Client::connect(uri.to_owned()).await.unwrap();
-    let mut stream = client.events(on().from_earliest()).await.unwrap();
     let last = Packet::put("todos", "the-end").text("the end");
-    client.sync(last).await.unwrap();
+    let last = client.sync(last).await.unwrap();
+    assert_eq!(last.results[0].outcome(), Outcome::Ok);
+    let mut stream = client.events(on().from_earliest()).await.unwrap();
     let mut within = 0;
     loop {
-        let Watched { message, .. } = message(&mut stream).await;
-        if message.text == "the end" {
+        let text = text_of(&mut stream).await;
+        if text == "the end" {
             break;
         }
-        assert_eq!(message.text, all[within].1, "event {within}");
+        assert_eq!(text, all[within].1, "event {within}");
         within += 1;
     }
     for (writer, told) in writers.iter().zip(told) {
@@ -343,7 +358,7 @@ async fn resumes(client: &Client, old: &str, rest: &[(String, String)]) {
         "{connected:?}"
     );
     for (_, text) in rest {
-        assert_eq!(message(&mut stream).await.message.text, *text);
+        assert_eq!(text_of(&mut stream).await, *text);
     }
     then_another_history(&mut stream).await;
 }
@@ -361,14 +376,14 @@ async fn is_told(client: &Client, late: &str, all: &[(String, String)]) {
         "{told:?}"
     );
     for (_, text) in all {
-        assert_eq!(message(&mut stream).await.message.text, *text);
+        assert_eq!(text_of(&mut stream).await, *text);
     }
     then_another_history(&mut stream).await;
 }
 
-async fn then_another_history(stream: &mut tidegate_client::EventStream) {
-    assert_eq!(message(stream).await.message.text, "the end");
-    let next = message(stream).await.message.text;
+async fn then_another_history(stream: &mut EventStream) {
+    assert_eq!(text_of(stream).await, "the end");
+    let next = text_of(stream).await;
     assert!(next.contains(" second "), "{next}");
 }
 
