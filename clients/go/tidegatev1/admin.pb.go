@@ -1708,8 +1708,8 @@ func (x *StreamInfo) GetBytes() uint64 {
 // Where a copy is to be.
 type BackupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// An absolute path on the gateway's machine, which the gateway may write: of an empty directory, or of one that is not
-	// there, in one that is. Not inside the data directory. It becomes its owner's alone (mode 700).
+	// An absolute path on the gateway's machine, which the gateway may write: of an empty directory, or of one that is
+	// not there, in one that is. Not inside the data directory. It becomes its owner's alone (mode 700).
 	Directory     string `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

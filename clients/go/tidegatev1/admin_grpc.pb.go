@@ -68,12 +68,13 @@ type AdminClient interface {
 	DiscardDeadLetters(ctx context.Context, in *DiscardDeadLettersRequest, opts ...grpc.CallOption) (*DiscardDeadLettersResponse, error)
 	// The event streams that are open, the oldest first.
 	Streams(ctx context.Context, in *StreamsRequest, opts ...grpc.CallOption) (*StreamsResponse, error)
-	// Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in: whatever
-	// was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered; put in place
-	// of the data directory it is what a gateway starts on, and cursors of what was told later are then of a history that
-	// is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where something fails:
-	// then what was written is removed, and nothing takes what cannot be removed for a copy. FAILED_PRECONDITION where
-	// everything is kept in memory, and while another one is made; UNAVAILABLE where it could not be written, and why.
+	// Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in:
+	// whatever was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered;
+	// put in place of the data directory it is what a gateway starts on, and cursors of what was told later are then of
+	// a history that is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where
+	// something fails: then what was written is removed, and nothing takes what cannot be removed for a copy.
+	// FAILED_PRECONDITION where everything is kept in memory, and while another one is made; UNAVAILABLE where it could
+	// not be written, and why.
 	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (*BackupResponse, error)
 	// Stops the gateway as SIGTERM does: this is answered, then health says NOT_SERVING, new calls are UNAVAILABLE, lanes
 	// are flushed, streams are told to go, and the process ends when everything is done.
@@ -216,12 +217,13 @@ type AdminServer interface {
 	DiscardDeadLetters(context.Context, *DiscardDeadLettersRequest) (*DiscardDeadLettersResponse, error)
 	// The event streams that are open, the oldest first.
 	Streams(context.Context, *StreamsRequest) (*StreamsResponse, error)
-	// Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in: whatever
-	// was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered; put in place
-	// of the data directory it is what a gateway starts on, and cursors of what was told later are then of a history that
-	// is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where something fails:
-	// then what was written is removed, and nothing takes what cannot be removed for a copy. FAILED_PRECONDITION where
-	// everything is kept in memory, and while another one is made; UNAVAILABLE where it could not be written, and why.
+	// Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in:
+	// whatever was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered;
+	// put in place of the data directory it is what a gateway starts on, and cursors of what was told later are then of
+	// a history that is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where
+	// something fails: then what was written is removed, and nothing takes what cannot be removed for a copy.
+	// FAILED_PRECONDITION where everything is kept in memory, and while another one is made; UNAVAILABLE where it could
+	// not be written, and why.
 	Backup(context.Context, *BackupRequest) (*BackupResponse, error)
 	// Stops the gateway as SIGTERM does: this is answered, then health says NOT_SERVING, new calls are UNAVAILABLE, lanes
 	// are flushed, streams are told to go, and the process ends when everything is done.

@@ -164,12 +164,13 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Backup(self, request, context):
-        """Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in: whatever
-        was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered; put in place
-        of the data directory it is what a gateway starts on, and cursors of what was told later are then of a history that
-        is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where something fails:
-        then what was written is removed, and nothing takes what cannot be removed for a copy. FAILED_PRECONDITION where
-        everything is kept in memory, and while another one is made; UNAVAILABLE where it could not be written, and why.
+        """Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in:
+        whatever was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered;
+        put in place of the data directory it is what a gateway starts on, and cursors of what was told later are then of
+        a history that is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where
+        something fails: then what was written is removed, and nothing takes what cannot be removed for a copy.
+        FAILED_PRECONDITION where everything is kept in memory, and while another one is made; UNAVAILABLE where it could
+        not be written, and why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

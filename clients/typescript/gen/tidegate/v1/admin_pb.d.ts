@@ -880,8 +880,8 @@ export declare const StreamInfoSchema: GenMessage<StreamInfo>;
  */
 export declare type BackupRequest = Message<"tidegate.v1.BackupRequest"> & {
   /**
-   * An absolute path on the gateway's machine, which the gateway may write: of an empty directory, or of one that is not
-   * there, in one that is. Not inside the data directory. It becomes its owner's alone (mode 700).
+   * An absolute path on the gateway's machine, which the gateway may write: of an empty directory, or of one that is
+   * not there, in one that is. Not inside the data directory. It becomes its owner's alone (mode 700).
    *
    * @generated from field: string directory = 1;
    */
@@ -1177,12 +1177,13 @@ export declare const Admin: GenService<{
     output: typeof StreamsResponseSchema;
   },
   /**
-   * Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in: whatever
-   * was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered; put in place
-   * of the data directory it is what a gateway starts on, and cursors of what was told later are then of a history that
-   * is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where something fails:
-   * then what was written is removed, and nothing takes what cannot be removed for a copy. FAILED_PRECONDITION where
-   * everything is kept in memory, and while another one is made; UNAVAILABLE where it could not be written, and why.
+   * Copies what the gateway keeps to a directory of its machine, as it is at one moment after the call came in:
+   * whatever was told before is in it. Nothing waits for that meanwhile. The copy is durable when this is answered;
+   * put in place of the data directory it is what a gateway starts on, and cursors of what was told later are then of
+   * a history that is gone (CAUSE_HISTORY). It is given up when the caller hangs up, when the gateway stops, and where
+   * something fails: then what was written is removed, and nothing takes what cannot be removed for a copy.
+   * FAILED_PRECONDITION where everything is kept in memory, and while another one is made; UNAVAILABLE where it could
+   * not be written, and why.
    *
    * @generated from rpc tidegate.v1.Admin.Backup
    */
