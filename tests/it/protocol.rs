@@ -76,11 +76,15 @@ fn curls(page: &str) -> Vec<(String, String)> {
 fn reads_as(output: &str, printed: &str) -> bool {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (output, printed) = (words(output), words(printed));
-    let (first, rest) = printed.split_once('…').unwrap_or((&printed, ""));
-    let Some(mut output) = output.strip_prefix(first) else {
+    let Some((first, rest)) = printed.split_once('…') else {
+        return output == printed;
+    };
+    let (between, last) = rest.rsplit_once('…').unwrap_or(("", rest));
+    let output = output.strip_prefix(first);
+    let Some(mut output) = output.and_then(|output| output.strip_suffix(last)) else {
         return false;
     };
-    for piece in rest.split('…') {
+    for piece in between.split('…') {
         let Some(at) = output.find(piece) else {
             return false;
         };
@@ -91,11 +95,14 @@ fn reads_as(output: &str, printed: &str) -> bool {
 
 #[test]
 fn other_bytes_are_not_taken_for_the_printed_ones() {
-    assert!(reads_as(" 00 01\n 02 03\n", "00 01 02 … 03"));
+    assert!(reads_as(" 00 01\n 02 03\n", "00 01 02\n03"));
     assert!(reads_as("00 05 0a 0b", "00 … 0b"));
+    assert!(reads_as("00 05 0a 0b 0c", "… 05 … 0b …"));
     assert!(!reads_as("00 05 0a 0b", "00 … 0c"));
     assert!(!reads_as("01 05 0b", "00 … 0b"));
-    assert!(!reads_as("00 0b 0a", "00 … 0a … 0b"));
+    assert!(!reads_as("00 05 0b 0c", "00 … 0b"));
+    assert!(!reads_as("00 01 0b 02 0a 03 0c", "00 … 0a … 0b … 0c"));
+    assert!(!reads_as("00 01", "00"));
 }
 
 #[test]
