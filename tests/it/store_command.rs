@@ -206,7 +206,14 @@ async fn a_directory_of_another_format_is_refused_and_stays_as_it_is() {
         let shown = store(&["--check"], directory.path()).await;
         assert_eq!(code(&shown), 69, "{}", stdout(&shown));
         let serve = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+                "--data",
+            ])
             .arg(directory.path())
             .output();
         let served = serve.await.expect("cargo built it");
@@ -219,5 +226,9 @@ async fn a_directory_of_another_format_is_refused_and_stays_as_it_is() {
     fs::write(&format, ours).unwrap();
     let shown = store(&["--check"], directory.path()).await;
     assert_eq!(code(&shown), 0, "{}", stderr(&shown));
-    assert!(stdout(&shown).contains("500 messages"), "{}", stdout(&shown));
+    assert!(
+        stdout(&shown).contains("500 messages"),
+        "{}",
+        stdout(&shown)
+    );
 }
