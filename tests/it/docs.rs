@@ -84,7 +84,7 @@ fn what_is_named_is_read_from_its_page() {
         ["b.md", "f.md#g-h"]
     );
     assert!(headings("## What *it* does, now: `x`\n").contains("what-it-does-now-x"));
-    let source = "#[test]\n#[ignore]\nfn a_b() {}\n\nfn c_d() {}\n    #[tokio::test(flavor = \"x\")]\n    async fn e_f() {}\n";
+    let source = "#[test]\n#[should_panic]\nfn a_b() {}\n\nfn c_d() {}\n    #[tokio::test(flavor = \"x\")]\n    async fn e_f() {}\n";
     assert_eq!(tests_of(source).collect::<Vec<_>>(), ["a_b", "e_f"]);
 }
 

@@ -27,7 +27,7 @@ async fn the_protocol_by_example_is_as_it_is_printed() {
     let calls = calls(&page);
     assert!(calls.len() > 15, "{PAGE} has {} calls", calls.len());
     for call in calls {
-        let output = run(&call.from_cursor(&cursor), &gateway).await;
+        let output = run(&call.with_cursor(&cursor), &gateway).await;
         cursor = last_cursor(&output).unwrap_or(cursor);
     }
     let curls = curls(&page);

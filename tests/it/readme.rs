@@ -106,7 +106,7 @@ pub(super) struct Call {
 
 impl Call {
     /// Where the line has `…` for a cursor, this one stands.
-    pub(super) fn from_cursor(self, cursor: &str) -> Self {
+    pub(super) fn with_cursor(self, cursor: &str) -> Self {
         let given = format!(r#""cursor":"{cursor}""#);
         let line = self.line.replace(r#""cursor":"…""#, &given);
         Self { line, ..self }
