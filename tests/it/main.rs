@@ -25,6 +25,7 @@ mod log_lines;
 mod metrics;
 mod mutants;
 mod named_cases;
+mod nginx;
 mod page;
 mod printed;
 mod python_handler;
