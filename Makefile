@@ -18,6 +18,8 @@ TOOLS := $(CURDIR)/target/tools
 BUF_BIN := $(TOOLS)/buf/node_modules/.bin/buf
 PYTHON := $(TOOLS)/python/bin/python
 
+STATIC_FOR := $(shell uname -m)-unknown-linux-gnu
+
 # How long `make soak` takes.
 MINUTES := 10
 
@@ -29,7 +31,7 @@ LAST := shows_2_11
 
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help run test shows sim mutants bench soak lint generate tools needs-cargo needs-go needs-npm needs-postgresql needs-chromium needs-nginx
+.PHONY: help run test shows sim mutants bench soak static lint generate tools needs-cargo needs-go needs-npm needs-postgresql needs-chromium needs-nginx
 
 help: ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +65,13 @@ soak: needs-cargo ## ten minutes of durable packets (MINUTES=n: as many): no slo
 	SOAK_MINUTES=$(MINUTES) SOAK_PROGRAM=$(CURDIR)/target/release/tidegate \
 		cargo test --locked --test it -- --nocapture shows_5_5_
 	HISTORY_PACKETS=10000000 cargo test --locked --test it -- --nocapture shows_3_7_
+
+# Of glibc: musl's allocator takes some ten times as long. By --target, so that what runs while it builds stays as it is.
+static: needs-cargo ## build target/static/tidegate, one file that needs no library: for containers, and for other machines
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(STATIC_FOR) \
+		--config 'profile.release.strip="debuginfo"'
+	mkdir -p target/static
+	cp target/$(STATIC_FOR)/release/tidegate target/static/tidegate
 
 lint: tools ## formatting, clippy, buf lint, generated code, go vet, tsc, licences, bans and sources
 	cargo fmt --all --check

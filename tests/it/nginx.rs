@@ -259,22 +259,27 @@ async fn until_told_to_go(events: &mut Events, seen: &watch::Sender<Seen>) -> Op
 }
 
 impl Events {
+    /// It has said `Connected` when this returns.
     async fn open(door: Door, client: &Client, way: Way, request: EventsRequest) -> Self {
-        let mut events = match way {
-            Way::Grpc => Self::Grpc(client.events(request).await.unwrap()),
-            Way::Web => {
-                let mut wire = door.open("localhost").await.unwrap();
-                let request = post(door.authority(), "Events", &[OWN_PAGE], &frame(&request));
-                wire.send(&request).await;
-                assert_eq!(wire.head().await.status, 200);
-                let (body, whole) = Default::default();
-                Self::Web { wire, body, whole }
-            }
+        let opening = async {
+            let mut events = match way {
+                Way::Grpc => Self::Grpc(client.events(request).await.unwrap()),
+                Way::Web => Self::page(door, &request).await,
+            };
+            let first = events.next().await.expect("it begins");
+            assert!(matches!(first.event, Some(Kind::Connected(_))), "{first:?}");
+            events
         };
-        let first = timeout(PATIENCE, events.next()).await;
-        let first = first.expect("it begins in time").expect("it begins");
-        assert!(matches!(first.event, Some(Kind::Connected(_))), "{first:?}");
-        events
+        timeout(PATIENCE, opening).await.expect("it begins in time")
+    }
+
+    async fn page(door: Door, request: &EventsRequest) -> Self {
+        let mut wire = door.open("localhost").await.unwrap();
+        let request = post(door.authority(), "Events", &[OWN_PAGE], &frame(request));
+        wire.send(&request).await;
+        assert_eq!(wire.head().await.status, 200);
+        let (body, whole) = Default::default();
+        Self::Web { wire, body, whole }
     }
 
     /// `None`: it ended well.
