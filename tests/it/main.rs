@@ -26,6 +26,7 @@ mod metrics;
 mod mutants;
 mod named_cases;
 mod nginx;
+mod packaging;
 mod page;
 mod printed;
 mod python_handler;
