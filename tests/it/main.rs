@@ -26,6 +26,8 @@ mod log_lines;
 mod metrics;
 mod mutants;
 mod named_cases;
+mod nginx;
+mod packaging;
 mod page;
 mod printed;
 mod protocol;
