@@ -47,7 +47,7 @@ struct Waiting {
 
 #[derive(Debug)]
 enum State {
-    Open(Packet),
+    Open(Box<Packet>),
     /// With its place, if it had one: its handler's, and which.
     Done(End, Option<(String, u64)>),
 }
@@ -233,7 +233,7 @@ impl Sending<'_> {
                 if packet.seq > 0 {
                     raise(&mut self.places, &packet.handler, packet.seq);
                 }
-                (State::Open(packet), bytes)
+                (State::Open(Box::new(packet)), bytes)
             }
             Err(why) => {
                 let (report, progress) = (&mut self.report, &self.progress);
@@ -255,7 +255,7 @@ impl Sending<'_> {
         };
         for (index, waiting) in self.window.iter().enumerate() {
             if let State::Open(packet) = &waiting.state {
-                request.packets.push(packet.clone());
+                request.packets.push(Packet::clone(packet));
                 sent.push(index);
             }
         }
