@@ -68,10 +68,9 @@ soak: needs-cargo ## ten minutes of durable packets (MINUTES=n: as many): no slo
 
 # Of glibc: musl's allocator takes some ten times as long. By --target, so that what runs while it builds stays as it is.
 static: needs-cargo ## build target/static/tidegate, one file that needs no library: for containers, and for other machines
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(STATIC_FOR) \
-		--config 'profile.release.strip="debuginfo"'
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(STATIC_FOR)
 	mkdir -p target/static
-	cp target/$(STATIC_FOR)/release/tidegate target/static/tidegate
+	strip --strip-debug -o target/static/tidegate target/$(STATIC_FOR)/release/tidegate
 
 lint: tools ## formatting, clippy, buf lint, generated code, go vet, tsc, licences, bans and sources
 	cargo fmt --all --check

@@ -31,7 +31,7 @@ fn the_dockerfile_packs_what_make_static_makes() {
     let copies = behind(&dockerfile, "COPY --from=builder ");
     assert!(copies.contains(&&*made), "{copies:?}");
     let made = makefile.lines().any(|line| {
-        line.trim_start().starts_with("cp ") && line.ends_with(" target/static/tidegate")
+        line.trim_start().starts_with("strip ") && line.contains(" -o target/static/tidegate ")
     });
     assert!(made, "make static leaves it there");
 
