@@ -1,7 +1,7 @@
 # What there is to do here. `make help` lists it.
 #
-# Needed on the machine: cargo (rustup), a C linker, and for the tests go, npm, python3, PostgreSQL and Chromium; these two are
-# installed where Debian's packages are. What the tests use beyond that is installed under target/tools, in the versions named here.
+# Needed on the machine: cargo (rustup), a C linker, and for the tests go, npm, python3, PostgreSQL, Chromium and nginx; these three
+# are installed where Debian's packages are. What the tests use beyond that is installed under target/tools, in the versions named here.
 
 GRPCURL := 1.9.4
 BUF := 1.75.0
@@ -18,6 +18,8 @@ TOOLS := $(CURDIR)/target/tools
 BUF_BIN := $(TOOLS)/buf/node_modules/.bin/buf
 PYTHON := $(TOOLS)/python/bin/python
 
+STATIC_FOR := $(shell uname -m)-unknown-linux-gnu
+
 # How long `make soak` takes.
 MINUTES := 10
 
@@ -29,7 +31,7 @@ LAST := shows_2_11
 
 export PATH := $(TOOLS)/bin:$(PATH)
 
-.PHONY: help run test shows sim mutants bench soak lint generate tools needs-cargo needs-go needs-npm needs-postgresql needs-chromium
+.PHONY: help run test shows sim mutants bench soak static lint generate tools needs-cargo needs-go needs-npm needs-postgresql needs-chromium needs-nginx
 
 help: ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -56,11 +58,19 @@ mutants: needs-cargo ## break promises one by one: the simulation must find each
 bench: needs-cargo ## measure the gateway against a bare tonic service (the floor)
 	cargo run --release --locked -- bench
 
-soak: needs-cargo ## ten minutes of durable packets (MINUTES=n: as many): no slower, no larger, nothing lost; a start on 10 million
+soak: needs-cargo ## ten minutes of durable packets (MINUTES=n: as many): no slower, no larger, nothing lost; as many through nginx; a start on 10 million
 	cargo build --release --locked
 	SOAK_MINUTES=$(MINUTES) SOAK_PROGRAM=$(CURDIR)/target/release/tidegate \
 		cargo test --locked --test it -- --nocapture shows_3_8_
+	SOAK_MINUTES=$(MINUTES) SOAK_PROGRAM=$(CURDIR)/target/release/tidegate \
+		cargo test --locked --test it -- --nocapture shows_5_5_
 	HISTORY_PACKETS=10000000 cargo test --locked --test it -- --nocapture shows_3_7_
+
+# Of glibc: musl's allocator takes some ten times as long. By --target, so that what runs while it builds stays as it is.
+static: needs-cargo ## build target/static/tidegate, one file that needs no library: for containers, and for other machines
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(STATIC_FOR)
+	mkdir -p target/static
+	strip --strip-debug -o target/static/tidegate target/$(STATIC_FOR)/release/tidegate
 
 lint: tools ## formatting, clippy, buf lint, generated code, go vet, tsc, licences, bans and sources
 	cargo fmt --all --check
@@ -80,7 +90,7 @@ STAMPS := grpcurl-$(GRPCURL) buf-$(BUF) cargo-deny-$(CARGO_DENY) nats-server-$(N
 	protoc-gen-go-$(PROTOC_GEN_GO) protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) protoc-gen-es-$(PROTOC_GEN_ES) \
 	python-$(GRPCIO) handler-typescript todo
 
-tools: needs-cargo $(addprefix $(TOOLS)/,$(STAMPS)) needs-postgresql needs-chromium ## install what the tests use
+tools: needs-cargo $(addprefix $(TOOLS)/,$(STAMPS)) needs-postgresql needs-chromium needs-nginx ## install what the tests use
 
 # Each stamp names a version, so that another version here installs that one.
 $(TOOLS)/grpcurl-$(GRPCURL): | needs-go
@@ -145,6 +155,12 @@ needs-chromium:
 	@command -v chromium >/dev/null || \
 		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium; } || \
 		{ echo "make: Chromium is missing, and cannot be installed here: as root, apt-get install chromium" >&2; exit 1; }
+
+# Whichever version Debian has: a test starts it itself, on config/nginx.conf.
+needs-nginx:
+	@ls /usr/sbin/nginx >/dev/null 2>&1 || command -v nginx >/dev/null || \
+		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends nginx; } || \
+		{ echo "make: nginx is missing, and cannot be installed here: as root, apt-get install nginx" >&2; exit 1; }
 
 needs-go:
 	@command -v go >/dev/null || { echo "make: go is missing; tools of the tests are built with it: https://go.dev/doc/install" >&2; exit 1; }

@@ -234,6 +234,8 @@ impl App {
             () = self.reload.run(&broker) => {}
             error = tasks.ended() => return Err(error),
         }
+        // Who asks for a reload from now on is told that it is too late.
+        drop(self.reload);
         tracing::info!(
             "stopping: within {:?} everything that was taken is done",
             self.drain

@@ -68,3 +68,24 @@ impl Signals {
         while self.next().await != Asked::Stop {}
     }
 }
+
+/// Ends when the process is told to stop by SIGTERM or SIGINT. SIGHUP stays what it was: under `nohup` it is nothing.
+#[cfg(unix)]
+pub(super) fn stopped() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Ends when the process is told to stop.
+#[cfg(not(unix))]
+pub(super) fn stopped() -> io::Result<impl Future<Output = ()>> {
+    let mut signals = Signals::listen()?;
+    Ok(async move { signals.stop().await })
+}

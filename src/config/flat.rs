@@ -61,7 +61,8 @@ pub(super) fn flat(config: &Config) -> Flat {
     }
     let TelemetryConfig { otlp, ratio } = telemetry;
     if let Some(otlp) = otlp {
-        out.fixed("telemetry.otlp", quoted(otlp));
+        // A password may stand in it.
+        out.set("telemetry.otlp", quoted(otlp), When::Started, false);
     }
     out.fixed("telemetry.ratio", format!("{ratio:?}"));
     out.store(store);

@@ -27,5 +27,6 @@ fn handler(settings: &HandlerSettings) -> proto::HandlerInfo {
             .map(|action| handling::action(*action) as i32)
             .collect(),
         methods: settings.drive.methods().to_vec(),
+        durable: settings.is_durable(),
     }
 }

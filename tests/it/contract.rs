@@ -82,7 +82,7 @@ fn contract_lines_fit_the_page() {
 }
 
 /// The files of the contract, relative to `proto/`: whatever is there, so that a new file is not forgotten.
-fn proto_files(proto: &Path) -> Vec<String> {
+pub(super) fn proto_files(proto: &Path) -> Vec<String> {
     let folder = proto.join("tidegate/v1");
     let mut files: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
@@ -94,7 +94,7 @@ fn proto_files(proto: &Path) -> Vec<String> {
     files
 }
 
-fn compile(root: &Path, files: &[String]) -> Vec<FileDescriptorProto> {
+pub(super) fn compile(root: &Path, files: &[String]) -> Vec<FileDescriptorProto> {
     protox::Compiler::new([root])
         .unwrap()
         .include_source_info(true)

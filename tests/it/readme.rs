@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use crate::support::Process;
 
-/// The address in README.md.
-const PRINTED: &str = "127.0.0.1:50051";
+/// The address on every page.
+pub(super) const PRINTED: &str = "127.0.0.1:50051";
 /// More than any call needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -104,6 +104,15 @@ pub(super) struct Call {
     expected: Vec<Value>,
 }
 
+impl Call {
+    /// Where the line has `…` for a cursor, this one stands.
+    pub(super) fn with_cursor(self, cursor: &str) -> Self {
+        let given = format!(r#""cursor":"{cursor}""#);
+        let line = self.line.replace(r#""cursor":"…""#, &given);
+        Self { line, ..self }
+    }
+}
+
 pub(super) fn calls(readme: &str) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     let mut lines = readme.lines();
@@ -170,10 +179,17 @@ pub(super) async fn run(call: &Call, gateway: &Process) -> String {
     let in_time = timeout(PATIENCE, reading).await.is_ok();
     assert!(
         contains(&values(&output), &call.expected),
-        "{line}\nprinted (in time: {in_time}):\n{output}\nREADME.md has:\n{:#?}",
+        "{line}\nprinted (in time: {in_time}):\n{output}\nthe page has:\n{:#?}",
         call.expected
     );
     output
+}
+
+/// The last cursor of an output.
+pub(super) fn last_cursor(output: &str) -> Option<String> {
+    let values = values(output);
+    let mut cursors = values.iter().rev().map(|value| value["cursor"].as_str());
+    cursors.find_map(|cursor| Some(cursor?.to_owned()))
 }
 
 /// The JSON values that are there in full.
@@ -217,13 +233,13 @@ fn says_buy_milk(answer: &Value) -> bool {
     answer.to_string().contains("buy milk")
 }
 
-fn path_with_tools() -> std::ffi::OsString {
+pub(super) fn path_with_tools() -> std::ffi::OsString {
     let mut path = in_repository("target/tools/bin").into_os_string();
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
     path
 }
 
-fn in_repository(path: &str) -> std::path::PathBuf {
+pub(super) fn in_repository(path: impl AsRef<Path>) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

@@ -13,7 +13,7 @@ use tidegate_client::{Client, EventStream};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
-use crate::support::{Process, Setup};
+use crate::support::{Process, Service, Setup};
 
 /// More than it needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -39,7 +39,7 @@ async fn a_million_lines() -> String {
 
     let began = Instant::now();
     let args = ["numbers", "put", "--key", "n", "--position"];
-    let mut sending = send(&setup, &input, &args, &position);
+    let mut sending = quietly(&setup, &input, &args, &position);
     let mut reader = Reader::new(&setup).await;
     reader.read(LINES / 3).await;
     gateway.kill().await;
@@ -47,14 +47,14 @@ async fn a_million_lines() -> String {
     reader.read(LINES * 2 / 3).await;
     // Where it saved how far it is, and a little further.
     sending.kill().await.unwrap();
-    let again = send(&setup, &input, &args, &position);
-    let ended = again.wait_with_output();
-    let (ended, ()) = tokio::join!(ended, reader.read(LINES));
+    let before = kept(&position)["mark"]["lines"].as_u64().unwrap();
+    let mut again = quietly(&setup, &input, &args, &position);
+    let (ended, ()) = tokio::join!(again.wait(), reader.read(LINES));
     let took = began.elapsed();
-    let summary = summary(&ended.unwrap());
-    assert_eq!(summary["lines"], LINES, "{summary}");
-    assert_eq!(summary["ok"], LINES, "{summary}");
-    let before = summary["lines_before"].as_u64().unwrap();
+    assert!(ended.unwrap().success());
+    let told = kept(&position);
+    assert_eq!(told["mark"]["lines"], LINES, "{told}");
+    assert_eq!(told["tally"]["ok"], LINES, "{told}");
     reader.ends_here().await;
     assert!(gateway.stop().await.success());
 
@@ -78,10 +78,10 @@ async fn beside_the_client() -> (f64, f64) {
     let ours = setup("command");
     let gateway = ours.start().await;
     let args = ["numbers", "put", "--key", "n", "--position"];
-    let ended = send(&ours, &input, &args, &directory.path().join("position"));
-    let summary = summary(&ended.wait_with_output().await.unwrap());
-    assert_eq!(summary["ok"], COMPARED, "{summary}");
-    let command = COMPARED as f64 / summary["seconds"].as_f64().unwrap();
+    let began = Instant::now();
+    let mut sending = quietly(&ours, &input, &args, &directory.path().join("position"));
+    assert!(sending.wait().await.unwrap().success());
+    let command = COMPARED as f64 / began.elapsed().as_secs_f64();
     assert!(gateway.stop().await.success());
 
     let bare = setup("client");
@@ -192,6 +192,140 @@ async fn another_input_is_not_taken_for_the_one_whose_position_is_kept() {
     );
 }
 
+/// Two handlers, of which one is away: `fast` is a collection.
+fn two(service: &Service) -> String {
+    let addresses = format!("addresses = [\"{}\"]", service.uri());
+    format!("[handlers.fast]\n[handlers.slow]\nkind = \"grpc\"\n{addresses}\n")
+}
+
+async fn count(setup: &Setup, handler: &str) -> usize {
+    let client = Client::connect(setup.uri()).await.unwrap();
+    let page = Packet::list(handler, "").page(1_000, "");
+    client.sync(page).await.unwrap().results[0].records.len()
+}
+
+#[tokio::test]
+async fn who_goes_on_behind_an_open_line_sends_none_of_the_others_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let slow = Service::echo();
+    let setup = Process::with(&directory.path().join("data")).args(&["--log", "error"]);
+    let setup = setup.config(&two(&slow));
+    let _gateway = setup.start().await;
+    let input = directory.path().join("lines");
+    let fast = "{\"handler\":\"fast\",\"action\":\"create\",\"text\":\"x\"}\n";
+    let open = "{\"handler\":\"slow\",\"action\":\"create\",\"text\":\"y\"}\n";
+    fs::write(&input, format!("{open}{}", fast.repeat(5))).unwrap();
+    let position = directory.path().join("position");
+    let sending = |timeout: &str| {
+        let mut command = tidegate(&setup);
+        command.args(["send", "--packets", "--json", "--timeout", timeout]);
+        command.arg("--input").arg(&input).arg("--position");
+        command.arg(&position).output()
+    };
+    // It waits for what is away for no longer than it is told to.
+    let first = sending("1ms").await.unwrap();
+    assert_eq!(first.status.code(), Some(75));
+    assert_eq!(count(&setup, "fast").await, 5);
+    let kept = kept(&position);
+    assert_eq!(kept["mark"]["lines"], 0, "{kept}");
+    assert_eq!(kept["places"], json!({}), "{kept}");
+
+    let _running = slow.begin();
+    let again = summary(&sending("60s").await.unwrap());
+    assert_eq!((&again["ok"], &again["lines"]), (&json!(6), &json!(6)));
+    assert_eq!(count(&setup, "fast").await, 5);
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_costs_no_line_and_doubles_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = Process::with(&directory.path().join("data")).args(&["--log", "error"]);
+    let _gateway = setup.start().await;
+    let input = lines(directory.path(), 500);
+    let position = directory.path().join("position");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = tidegate(&setup);
+    command.args(["send", "numbers", "create", "--lines", "--json", "--input"]);
+    command.arg(&input).arg("--position").arg(&position);
+    let ended = command.stdout(writer).status().await.unwrap();
+    assert_eq!(ended.code(), Some(141));
+    let kept = kept(&position);
+    assert_eq!(kept["mark"]["lines"], 0, "{kept}");
+    assert_eq!(count(&setup, "numbers").await, 500);
+
+    let again = send(
+        &setup,
+        &input,
+        &["numbers", "create", "--position"],
+        &position,
+    );
+    let again = summary(&again.wait_with_output().await.unwrap());
+    assert_eq!(again["ok"], 500, "{again}");
+    assert_eq!(count(&setup, "numbers").await, 500);
+}
+
+#[tokio::test]
+async fn a_gateway_that_has_lost_everything_takes_what_comes_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = |name: &str| Process::with(&directory.path().join(name)).args(&["--log", "error"]);
+    let input = lines(directory.path(), 10);
+    let position = directory.path().join("position");
+    let args = ["numbers", "create", "--position"];
+    let before = setup("before");
+    let gateway = before.start().await;
+    let first = send(&before, &input, &args, &position);
+    assert_eq!(summary(&first.wait_with_output().await.unwrap())["ok"], 10);
+    drop(gateway);
+
+    let after = setup("after");
+    let _gateway = after.start().await;
+    lines(directory.path(), 11);
+    let next = send(&after, &input, &args, &position);
+    let told = summary(&next.wait_with_output().await.unwrap());
+    assert_eq!(
+        (&told["ok"], &told["lines_before"]),
+        (&json!(11), &json!(10))
+    );
+    assert_eq!(count(&after, "numbers").await, 1);
+}
+
+#[tokio::test]
+async fn names_of_many_handlers_and_of_none_stop_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = Process::with(&directory.path().join("data")).args(&["--log", "error"]);
+    let _gateway = setup.start().await;
+    let input = directory.path().join("lines");
+    let of = |name: String| {
+        format!(
+            "{{\"handler\":{},\"action\":\"create\",\"text\":\"x\"}}\n",
+            json!(name)
+        )
+    };
+    let many = (0..900).map(|number| of(format!("h{number}")));
+    let wrong = (0..300).map(|number| of(format!("no handler {number}")));
+    let text: String = many.chain(wrong).collect();
+    fs::write(&input, text.clone() + &text).unwrap();
+    let position = directory.path().join("position");
+    for again in [false, true] {
+        let mut command = tidegate(&setup);
+        command.args(["send", "--packets", "--json", "--input"]);
+        let ended = command
+            .arg(&input)
+            .arg("--position")
+            .arg(&position)
+            .output();
+        let ended = ended.await.unwrap();
+        let told = summary(&ended);
+        assert_eq!(
+            (&told["ok"], &told["refused"]),
+            (&json!(1_800), &json!(600))
+        );
+        assert_eq!(told["lines_before"], if again { 2_400 } else { 0 });
+        assert_eq!(ended.status.code(), Some(1));
+    }
+}
+
 fn line(number: usize) -> String {
     format!("{{\"number\":{number}}}")
 }
@@ -212,6 +346,18 @@ fn tidegate(setup: &Setup) -> Command {
     command.env("TIDEGATE_GATEWAY", setup.uri());
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
+}
+
+/// As [`send`], and nothing is read of what it tells.
+fn quietly(setup: &Setup, input: &Path, args: &[&str], file: &Path) -> Child {
+    let mut command = tidegate(setup);
+    command.arg("send").args(args).arg(file);
+    command.args(["--lines", "--input"]).arg(input);
+    command.stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn kept(position: &Path) -> Value {
+    serde_json::from_slice(&fs::read(position).unwrap()).unwrap()
 }
 
 /// `args` end with what takes a file.

@@ -162,7 +162,7 @@ async fn what_hangs_does_not_hold_up_the_end_beyond_its_time() {
 
 /// A request whose end never comes, so that its connection is not done.
 async fn half_a_request(gateway: &Process) -> TcpStream {
-    let address = gateway.address().parse().unwrap();
+    let address: std::net::SocketAddr = gateway.address().parse().unwrap();
     let whole = post(address, "Sync", &["expect: 100-continue"], &[0; 100]);
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(&whole[..whole.len() - 50]).await.unwrap();

@@ -194,3 +194,41 @@ async fn records_that_a_configuration_hides_are_told_at_the_start() {
     assert_eq!(code, Some(0));
     assert!(!log.contains("nobody reaches"), "{log}");
 }
+
+#[tokio::test]
+async fn a_directory_of_another_format_is_refused_and_stays_as_it_is() {
+    let directory = left().await;
+    let format = directory.path().join("FORMAT");
+    let ours = fs::read_to_string(&format).unwrap();
+    for other in ["tidegate store, format 1\n", "tidegate store, format 99\n"] {
+        assert_ne!(ours, other);
+        fs::write(&format, other).unwrap();
+        let shown = store(&["--check"], directory.path()).await;
+        assert_eq!(code(&shown), 69, "{}", stdout(&shown));
+        let serve = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+                "--data",
+            ])
+            .arg(directory.path())
+            .output();
+        let served = serve.await.expect("cargo built it");
+        assert_eq!(code(&served), 69, "{}", stdout(&served));
+        for told in [stderr(&shown), stderr(&served)] {
+            assert!(told.contains(other.trim()), "{told}");
+            assert!(told.contains(ours.trim()), "{told}");
+        }
+    }
+    fs::write(&format, ours).unwrap();
+    let shown = store(&["--check"], directory.path()).await;
+    assert_eq!(code(&shown), 0, "{}", stderr(&shown));
+    assert!(
+        stdout(&shown).contains("500 messages"),
+        "{}",
+        stdout(&shown)
+    );
+}

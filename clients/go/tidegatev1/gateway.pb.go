@@ -1250,7 +1250,10 @@ type HandlerInfo struct {
 	// What it does; another action is REASON_UNSUPPORTED_ACTION. Empty: not known before it is asked.
 	Actions []Action `protobuf:"varint,3,rep,packed,name=actions,proto3,enum=tidegate.v1.Action" json:"actions,omitempty"`
 	// Names for ACTION_CALL. Empty: any, or not known.
-	Methods       []string `protobuf:"bytes,4,rep,name=methods,proto3" json:"methods,omitempty"`
+	Methods []string `protobuf:"bytes,4,rep,name=methods,proto3" json:"methods,omitempty"`
+	// What it takes is on disk before that is told, and a repeat under the same `seq` or `req_id` gets the first result.
+	// False: nothing is kept, so a packet whose answer was lost may be applied twice when it is sent again.
+	Durable       bool `protobuf:"varint,5,opt,name=durable,proto3" json:"durable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1311,6 +1314,13 @@ func (x *HandlerInfo) GetMethods() []string {
 		return x.Methods
 	}
 	return nil
+}
+
+func (x *HandlerInfo) GetDurable() bool {
+	if x != nil {
+		return x.Durable
+	}
+	return false
 }
 
 var File_tidegate_v1_gateway_proto protoreflect.FileDescriptor
@@ -1390,12 +1400,13 @@ const file_tidegate_v1_gateway_proto_rawDesc = "" +
 	"maxPackets\x12*\n" +
 	"\x11max_request_bytes\x18\x06 \x01(\x04R\x0fmaxRequestBytes\x12(\n" +
 	"\x10max_packet_bytes\x18\a \x01(\x04R\x0emaxPacketBytes\x124\n" +
-	"\bhandlers\x18\b \x03(\v2\x18.tidegate.v1.HandlerInfoR\bhandlers\"~\n" +
+	"\bhandlers\x18\b \x03(\v2\x18.tidegate.v1.HandlerInfoR\bhandlers\"\x98\x01\n" +
 	"\vHandlerInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12-\n" +
 	"\aactions\x18\x03 \x03(\x0e2\x13.tidegate.v1.ActionR\aactions\x12\x18\n" +
-	"\amethods\x18\x04 \x03(\tR\amethods*=\n" +
+	"\amethods\x18\x04 \x03(\tR\amethods\x12\x18\n" +
+	"\adurable\x18\x05 \x01(\bR\adurable*=\n" +
 	"\x03Ack\x12\x13\n" +
 	"\x0fACK_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vACK_APPLIED\x10\x01\x12\x10\n" +

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
+#[cfg(feature = "tls")]
+use tonic::transport::{Certificate, ClientTlsConfig};
 
 use crate::events::EventConnections;
 use crate::{Client, Error};
@@ -46,6 +48,9 @@ pub struct Builder {
     client_id: String,
     call_timeout: Duration,
     windows: Windows,
+    /// `None`: the system's authorities are trusted.
+    #[cfg(feature = "tls")]
+    ca: Option<Vec<u8>>,
 }
 
 impl Builder {
@@ -56,6 +61,8 @@ impl Builder {
             client_id: String::new(),
             call_timeout: CALL_TIMEOUT,
             windows: Windows::default(),
+            #[cfg(feature = "tls")]
+            ca: None,
         }
     }
 
@@ -81,6 +88,13 @@ impl Builder {
     /// HTTP/2's receive windows.
     pub fn windows(mut self, windows: Windows) -> Self {
         self.windows = windows;
+        self
+    }
+
+    /// Certificates (PEM) that an `https://` address is trusted by, instead of those of the system's authorities.
+    #[cfg(feature = "tls")]
+    pub fn ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca = Some(pem.into());
         self
     }
 
@@ -129,11 +143,29 @@ impl Builder {
                 uri: self.uri.clone(),
                 source,
             })?;
-        Ok(endpoint
+        let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
-            .keep_alive_while_idle(true))
+            .keep_alive_while_idle(true);
+        #[cfg(feature = "tls")]
+        let endpoint = self.with_tls(endpoint)?;
+        Ok(endpoint)
+    }
+
+    #[cfg(feature = "tls")]
+    fn with_tls(&self, endpoint: Endpoint) -> Result<Endpoint, Error> {
+        if endpoint.uri().scheme_str() != Some("https") {
+            return Ok(endpoint);
+        }
+        let tls = match &self.ca {
+            Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        endpoint.tls_config(tls).map_err(|source| Error::Connect {
+            uri: self.uri.clone(),
+            source,
+        })
     }
 }
 

@@ -21,6 +21,9 @@
 //! The feature `handler` is for the other side, a service that the gateway calls: `proto::handler_server::Handler` is what it
 //! implements, and an item of a batch has words for its answer.
 //!
+//! The feature `tls` is for gateways at `https://` addresses, as behind a proxy that ends TLS; [`Builder::ca`] names an
+//! authority of your own.
+//!
 //! # Connections
 //!
 //! A stream that nobody reads fills its HTTP/2 window, and what lies there also counts against the window of its whole

@@ -1,6 +1,7 @@
 //! What a command with one answer writes.
 
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 
 use serde_json::Value;
 use tidegate_client::proto::PacketResult;
@@ -8,6 +9,9 @@ use tidegate_client::proto::PacketResult;
 use super::show::{DIM, GOOD};
 use super::{Error, Options, json, judged, show};
 use crate::cli::Failure;
+
+/// DEL and what is above it.
+const UPPER: RangeInclusive<char> = '\u{7f}'..='\u{9f}';
 
 impl Options {
     /// What became of a packet: in JSON whatever it is, for people what it brought.
@@ -43,7 +47,36 @@ impl Options {
 /// One line of JSON.
 pub(super) fn line(value: &Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    writeln!(out)?;
+    writeln!(out, "{}", written(value))?;
     out.flush()
+}
+
+/// Without what could command a terminal: JSON itself lets the upper control characters through.
+fn written(value: &Value) -> String {
+    let text = value.to_string();
+    match text.contains(|character| UPPER.contains(&character)) {
+        false => text,
+        true => text
+            .chars()
+            .map(|character| match UPPER.contains(&character) {
+                true => format!("\\u{:04x}", u32::from(character)),
+                false => character.to_string(),
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_commands_no_terminal_and_stays_what_it_is() {
+        let value = json!({ "a": "\u{1b}[2J\u{9b}2Jé\u{7f}" });
+        let text = written(&value);
+        assert!(!text.contains(char::is_control), "{text:?}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
 }

@@ -61,16 +61,22 @@ fn write(info: &InfoResponse, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out)?;
-    let head = ["HANDLER", "KIND", "ACTIONS"].map(str::to_owned);
+    let head = ["HANDLER", "KIND", "DURABLE", "ACTIONS"].map(str::to_owned);
     let rows = info.handlers.iter().map(|handler| {
         let actions = match &handler.actions[..] {
             [] => "any".to_owned(),
             _ => actions(handler).join(" "),
         };
-        [handler.name.clone(), handler.kind.clone(), actions]
+        let durable = if handler.durable { "yes" } else { "no" };
+        [
+            handler.name.clone(),
+            handler.kind.clone(),
+            durable.to_owned(),
+            actions,
+        ]
     });
     let rows: Vec<_> = [head].into_iter().chain(rows).collect();
-    table(&rows, &[Side::Left; 3], out)
+    table(&rows, &[Side::Left; 4], out)
 }
 
 fn actions(handler: &HandlerInfo) -> Vec<String> {
@@ -86,6 +92,7 @@ fn object(info: &InfoResponse) -> Value {
         json!({
             "name": handler.name,
             "kind": handler.kind,
+            "durable": handler.durable,
             "actions": actions(handler),
             "methods": handler.methods,
         })

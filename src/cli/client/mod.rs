@@ -13,7 +13,7 @@ mod watch;
 use std::time::Duration;
 
 use rand::Rng as _;
-use tidegate_client::proto::{BatchRequest, Outcome, Packet, PacketResult, Reason};
+use tidegate_client::proto::{Action, BatchRequest, InfoResponse, Outcome, Packet, PacketResult};
 use tidegate_client::{Client, Code, Error as CallError};
 use tokio::time::{Instant, sleep};
 
@@ -54,18 +54,22 @@ pub enum Error {
     /// Lines that cannot be read as what they are to be.
     #[error("{0}")]
     Input(String),
+    /// A file of one's own cannot be written.
+    #[error("{0}")]
+    File(String),
     #[error("stopped by a signal: {0}")]
     Interrupted(String),
 }
 
 impl Error {
-    /// As sysexits names them: 64 wrong usage, 65 wrong input, 69 not there, 75 try again later, 77 not allowed.
+    /// As sysexits names them: 64 wrong usage, 65 wrong input, 69 not there, 74 a file cannot be written, 75 try again later, 77 not allowed.
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Address(_) | Self::Usage(_) => USAGE,
             Self::Input(_) => 65,
             Self::Away(_) => 69,
             Self::Refused(_) => 1,
+            Self::File(_) => 74,
             Self::Open(_) => 75,
             Self::Interrupted(_) => 130,
             Self::Call(error) => match error.code() {
@@ -131,7 +135,11 @@ impl Options {
     /// that it is applied once.
     async fn one(&self, patience: &Patience, packet: Packet) -> Result<PacketResult, Error> {
         let client = self.connect(&random_name()).await?;
-        once(&client, packet, patience.of_one()).await
+        let repeats = match packet.action() {
+            Action::Read | Action::List => Repeats::Harmless,
+            _ => Repeats::at(&client.info().await?, &packet.handler),
+        };
+        once(&client, packet, repeats, patience.of_one()).await
     }
 }
 
@@ -149,25 +157,37 @@ fn random_name() -> String {
 }
 
 /// Sends a packet until it is final, or refused for now for longer than this.
-async fn once(client: &Client, packet: Packet, limit: Duration) -> Result<PacketResult, Error> {
+async fn once(
+    client: &Client,
+    packet: Packet,
+    repeats: Repeats,
+    limit: Duration,
+) -> Result<PacketResult, Error> {
     let deadline = Instant::now() + limit;
     let packet = packet.req_id("1");
     let mut tries = 0;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let request = BatchRequest::from(packet.clone()).wait(left.max(LEAST_WAIT));
-        let (result, mut pause) = match client.sync(request).await {
+        let (result, pause) = match client.sync(request).await {
             Ok(answer) => {
                 let Some(result) = answer.results.into_iter().next() else {
                     return Err(Error::Open("the gateway answered with no result".into()));
                 };
-                if !may_repeat(&result) {
+                let repeat = match needs(&result) {
+                    Needs::Nothing => false,
+                    Needs::Repeat => true,
+                    Needs::SafeRepeat => repeats == Repeats::Harmless,
+                };
+                if !repeat {
                     return Ok(result);
                 }
                 let pause = pause_of(&result, tries);
                 (Ok(result), pause)
             }
-            Err(error) if may_pass(&error) => (Err(error), backoff(tries)),
+            Err(error) if may_pass(&error) && repeats == Repeats::Harmless => {
+                (Err(error), backoff(tries))
+            }
             Err(error) => return Err(error.into()),
         };
         tries += 1;
@@ -175,18 +195,45 @@ async fn once(client: &Client, packet: Packet, limit: Duration) -> Result<Packet
         if now >= deadline {
             return Ok(result?);
         }
-        pause = pause.min(deadline - now);
-        sleep(pause).await;
+        sleep(pause.min(deadline - now)).await;
     }
 }
 
-/// Whether the same packet is to be sent again: a place or a name makes that safe, but for a handler that keeps nothing.
-fn may_repeat(result: &PacketResult) -> bool {
+/// What a result that was told leaves to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    /// It was not applied, or a repeat joins it.
+    Repeat,
+    /// It may have been applied: only where a repeat is not applied again.
+    SafeRepeat,
+}
+
+fn needs(result: &PacketResult) -> Needs {
     match result.outcome() {
-        Outcome::Ok | Outcome::Rejected | Outcome::Expired | Outcome::Forgotten => false,
-        Outcome::Accepted | Outcome::Retry => true,
-        // Otherwise it is a handler's that is not durable: that one could apply it twice.
-        Outcome::InDoubt | Outcome::Unspecified => result.reason() == Reason::StoreUnavailable,
+        Outcome::Ok | Outcome::Rejected | Outcome::Expired | Outcome::Forgotten => Needs::Nothing,
+        Outcome::Accepted | Outcome::Retry => Needs::Repeat,
+        Outcome::InDoubt | Outcome::Unspecified => Needs::SafeRepeat,
+    }
+}
+
+/// What becomes of a packet that is sent again although it may have been applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeats {
+    /// It is applied once.
+    Harmless,
+    /// Its handler keeps nothing.
+    MayDouble,
+}
+
+impl Repeats {
+    /// A handler that is not listed is a collection, or unknown and does nothing.
+    fn at(info: &InfoResponse, handler: &str) -> Self {
+        let handler = info.handlers.iter().find(|info| info.name == handler);
+        match handler.is_none_or(|info| info.durable) {
+            true => Self::Harmless,
+            false => Self::MayDouble,
+        }
     }
 }
 

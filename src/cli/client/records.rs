@@ -6,7 +6,7 @@ use tidegate_client::proto::{Packet, PacketResult, Record};
 
 use super::content::{Content, short, told};
 use super::show::{DIM, NOTICE};
-use super::{Options, Patience, answer, json, once, random_name, run};
+use super::{Options, Patience, Repeats, answer, json, once, random_name, run};
 use crate::cli::Failure;
 use crate::cli::text::{Side, shown, table};
 
@@ -123,10 +123,10 @@ impl List {
         while left > 0 {
             let size = left.min(PAGE) as u32;
             let packet = Packet::list(&self.handler, &self.prefix).page(size, token);
-            let page = once(&client, packet, self.patience.of_one()).await?;
+            let page = once(&client, packet, Repeats::Harmless, self.patience.of_one()).await?;
             let page = self.options.asked(page)?;
             self.write(&page, first)?;
-            left -= page.records.len().min(left);
+            left = left.saturating_sub(page.records.len() + page.messages.len());
             (token, first) = (page.next_page_token, false);
             if token.is_empty() {
                 return Ok(());

@@ -12,7 +12,8 @@ use tokio::time::{sleep, timeout};
 use super::show::{self, DIM, NOTICE};
 use super::{Error, Options, answer, backoff, json, may_pass, run};
 use crate::cli::Failure;
-use crate::cli::signals::Signals;
+use crate::cli::signals;
+use crate::cli::text::shown;
 
 /// Whoever is silent for so many heartbeats is gone.
 const SILENT_BEATS: u32 = 2;
@@ -71,7 +72,7 @@ struct Following<'a> {
 impl Watch {
     pub(in crate::cli) fn run(&self) -> Result<(), Failure> {
         run(async {
-            let mut signals = Signals::listen()?;
+            let stopped = signals::stopped()?;
             let client = self.options.connect(&self.client_id).await?;
             let mut following = Following {
                 watch: self,
@@ -82,7 +83,7 @@ impl Watch {
             };
             tokio::select! {
                 ended = following.follow() => ended,
-                _ = signals.next() => {
+                () = stopped => {
                     let on = match following.cursor.as_str() {
                         "" => "nothing had come".to_owned(),
                         cursor => format!("--from {cursor} goes on here"),
@@ -193,9 +194,10 @@ impl Following<'_> {
                         let result = json::result(result);
                         answer::line(&json!({ "result": result, "cursor": event.cursor }))?;
                     } else {
-                        let (handler, seq) = (&result.handler, result.seq);
+                        let (handler, seq) = (shown(&result.handler), result.seq);
                         let mut out = anstream::stdout().lock();
-                        let whose = format!("{DIM}{handler} {seq} {}{DIM:#}", result.req_id);
+                        let whose =
+                            format!("{DIM}{handler} {seq} {}{DIM:#}", shown(&result.req_id));
                         writeln!(out, "{whose} {}", show::why(result))?;
                     }
                 }

@@ -1,14 +1,15 @@
 //! A browser by hand: HTTP/1.1 over a bare socket, and gRPC-Web frames.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A request of gRPC-Web for a method of the gateway, with more header lines such as `"origin: http://localhost"`.
-pub fn post(address: SocketAddr, method: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
+/// A request of gRPC-Web for a method of the gateway at this host, with more header lines such as `"origin: http://localhost"`.
+pub fn post(host: impl Display, method: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
     let mut head = format!(
-        "POST /tidegate.v1.Gateway/{method} HTTP/1.1\r\nhost: {address}\r\n\
+        "POST /tidegate.v1.Gateway/{method} HTTP/1.1\r\nhost: {host}\r\n\
          content-type: application/grpc-web+proto\r\nx-grpc-web: 1\r\ncontent-length: {}\r\n",
         body.len()
     );
@@ -41,10 +42,15 @@ pub fn frames(mut body: &[u8]) -> (Vec<(u8, Vec<u8>)>, usize) {
 
 /// One connection.
 pub struct Wire {
-    socket: TcpStream,
+    socket: Box<dyn Socket>,
     /// What came and was not taken yet.
     buffer: Vec<u8>,
 }
+
+/// TCP, or TLS over it.
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 /// What came back.
 #[derive(Debug)]
@@ -60,8 +66,14 @@ impl Wire {
         let socket = TcpStream::connect(address).await.unwrap();
         // What is written in pieces is to arrive in pieces.
         socket.set_nodelay(true).unwrap();
-        let buffer = Vec::new();
-        Self { socket, buffer }
+        Self::over(socket)
+    }
+
+    pub fn over(socket: impl Socket + 'static) -> Self {
+        Self {
+            socket: Box::new(socket),
+            buffer: Vec::new(),
+        }
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {

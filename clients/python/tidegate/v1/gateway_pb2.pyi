@@ -199,13 +199,15 @@ class InfoResponse(_message.Message):
     def __init__(self, version: _Optional[str] = ..., node: _Optional[str] = ..., subject: _Optional[str] = ..., tenant: _Optional[str] = ..., max_packets: _Optional[int] = ..., max_request_bytes: _Optional[int] = ..., max_packet_bytes: _Optional[int] = ..., handlers: _Optional[_Iterable[_Union[HandlerInfo, _Mapping]]] = ...) -> None: ...
 
 class HandlerInfo(_message.Message):
-    __slots__ = ("name", "kind", "actions", "methods")
+    __slots__ = ("name", "kind", "actions", "methods", "durable")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     ACTIONS_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: str
     actions: _containers.RepeatedScalarFieldContainer[_packet_pb2.Action]
     methods: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., actions: _Optional[_Iterable[_Union[_packet_pb2.Action, str]]] = ..., methods: _Optional[_Iterable[str]] = ...) -> None: ...
+    durable: bool
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., actions: _Optional[_Iterable[_Union[_packet_pb2.Action, str]]] = ..., methods: _Optional[_Iterable[str]] = ..., durable: bool = ...) -> None: ...

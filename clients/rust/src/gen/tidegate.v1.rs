@@ -814,6 +814,10 @@ pub struct HandlerInfo {
     /// Names for ACTION_CALL. Empty: any, or not known.
     #[prost(string, repeated, tag = "4")]
     pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it takes is on disk before that is told, and a repeat under the same `seq` or `req_id` gets the first result.
+    /// False: nothing is kept, so a packet whose answer was lost may be applied twice when it is sent again.
+    #[prost(bool, tag = "5")]
+    pub durable: bool,
 }
 /// How long the caller waits; it changes nothing about how a packet is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

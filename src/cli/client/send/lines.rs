@@ -30,7 +30,7 @@ const BUFFER: usize = 256 << 10;
 pub(super) struct Mark {
     /// This one included.
     pub(super) lines: u64,
-    /// Its end included.
+    /// Its end included, where it has one.
     pub(super) bytes: u64,
     /// Of all lines so far: another input has another one.
     pub(super) hash: u64,
@@ -245,7 +245,7 @@ impl Lines {
                 Err(error) => return Err(error.to_string()),
             }
         }
-        match self.at == mark {
+        match (self.at.lines, self.at.hash) == (mark.lines, mark.hash) {
             true => Ok(()),
             false => Err(format!(
                 "the input is not the one whose position is kept: its first {} lines differ",

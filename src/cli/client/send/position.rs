@@ -1,8 +1,8 @@
 //! How far a call of `send` came, kept in a file for the next one.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -37,68 +37,85 @@ impl Position {
 /// The file, locked: two that send under one name would be told of each other's packets.
 #[derive(Debug)]
 pub(super) struct Kept {
-    file: File,
+    /// Its lock is all that it is for: what is read and written goes by the path.
+    _locked: File,
     path: PathBuf,
-    length: usize,
 }
 
 impl Kept {
-    /// With what it has, or a new position.
+    /// With what it has, or a new position, which is then on disk: what is sent is never sent under a name that is lost.
     pub(super) fn open(path: &Path) -> Result<(Self, Position), Error> {
         let wrong = |text: String| Error::Usage(format!("--position {}: {text}", path.display()));
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(|error| wrong(error.to_string()))?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => wrong("another `tidegate send` is using it".into()),
-            TryLockError::Error(error) => wrong(error.to_string()),
-        })?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)
-            .map_err(|error| wrong(error.to_string()))?;
+        let (file, text) = loop {
+            if let Some(found) = locked(path).map_err(|error| wrong(error.to_string()))? {
+                break found;
+            }
+        };
         let position = match text.trim_end() {
             "" => Position::new(),
             written => serde_json::from_str(written).map_err(|error| {
                 wrong(format!("it is no position, and is left as it is: {error}"))
             })?,
         };
-        let kept = Self {
-            file,
+        let mut kept = Self {
+            _locked: file,
             path: path.to_owned(),
-            length: text.len(),
         };
+        kept.save(&position)?;
         Ok((kept, position))
     }
 
-    /// In one write over what was there, so that whoever is killed leaves the one or the other.
-    pub(super) fn save(&mut self, position: &Position) -> io::Result<()> {
-        let mut text = serde_json::to_string(position).map_err(io::Error::from)?;
-        // What is shorter than it was covers it all the same.
-        let length = self.length.max(text.len() + 1) - 1;
-        text.extend(std::iter::repeat_n(' ', length - text.len()));
-        text.push('\n');
-        self.length = text.len();
-        write_at_start(&self.file, text.as_bytes())
-            .and_then(|()| self.file.sync_data())
-            .map_err(|error| io::Error::other(format!("{}: {error}", self.path.display())))
+    /// In another file that then takes its name: whoever is killed leaves the one or the other.
+    pub(super) fn save(&mut self, position: &Position) -> Result<(), Error> {
+        self.replace(position)
+            .map_err(|error| Error::File(format!("--position {}: {error}", self.path.display())))
+    }
+
+    fn replace(&mut self, position: &Position) -> io::Result<()> {
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = directory.join(name);
+        let mut file = File::create(&new)?;
+        // Before it has the name, so that nobody else ever finds it without.
+        file.lock()?;
+        serde_json::to_writer(&mut file, position).map_err(io::Error::from)?;
+        file.write_all(b"\n")?;
+        file.sync_data()?;
+        fs::rename(&new, &self.path)?;
+        File::open(directory)?.sync_all()?;
+        self._locked = file;
+        Ok(())
     }
 }
 
+/// `None`: it was replaced meanwhile.
+fn locked(path: &Path) -> io::Result<Option<(File, String)>> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.open(path)?;
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::Error::other("another `tidegate send` is using it"),
+        TryLockError::Error(error) => error,
+    })?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(is_still(&file, path)?.then_some((file, text)))
+}
+
 #[cfg(unix)]
-fn write_at_start(file: &File, bytes: &[u8]) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, 0)
+fn is_still(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (ours, there) = (file.metadata()?, fs::metadata(path)?);
+    Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
 }
 
 #[cfg(not(unix))]
-fn write_at_start(mut file: &File, bytes: &[u8]) -> io::Result<()> {
-    use std::io::{Seek as _, SeekFrom, Write as _};
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(bytes)
+fn is_still(_file: &File, _path: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Lines on their way: sent in order, in batches, until each is final.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::thread;
 use std::time::Duration;
 
 use prost::Message as _;
 use tidegate_client::Client;
 use tidegate_client::proto::{
-    Action, BatchRequest, BatchResponse, Outcome, Packet, PacketResult, Settled,
+    Action, BatchRequest, BatchResponse, InfoResponse, Outcome, Packet, PacketResult, Reason,
+    Settled,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -17,16 +17,18 @@ use super::Send;
 use super::lines::{self, Form, Line, Lines, Unread};
 use super::position::{Kept, Position};
 use super::progress::Progress;
-use super::report::{Report, Tally};
+use super::report::{End, Report, Tally};
 use crate::cli::Failure;
-use crate::cli::client::{Error, backoff, may_pass, may_repeat, pause_of, show};
-use crate::cli::signals::Signals;
+use crate::cli::client::{Error, Needs, Repeats, backoff, may_pass, needs, pause_of, show};
+use crate::cli::signals;
 
 /// Of one request; more hardly makes it faster.
 const PACKETS: usize = 4_000;
 const BYTES: usize = 2 << 20;
 /// What stands around a packet in its request.
 const AROUND: usize = 8;
+/// Handlers that one request may say `settled` of.
+const SETTLED: usize = 1_000;
 /// Pieces that are read ahead.
 const AHEAD: usize = 4;
 /// So much of a crash's work is done twice, and told as before.
@@ -38,15 +40,22 @@ const PATIENCE: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 struct Waiting {
     line: Line,
-    /// `None`: it is done.
-    packet: Option<Packet>,
-    /// In its request's encoding.
+    state: State,
+    /// In its request's encoding; 0 when it is done.
     bytes: usize,
 }
 
-/// All that one call has on its way.
+#[derive(Debug)]
+enum State {
+    Open(Box<Packet>),
+    /// With its place, if it had one: its handler's, and which.
+    Done(End, Option<(String, u64)>),
+}
+
+/// All that one call of the command has on its way.
 struct Sending<'a> {
     client: Client,
+    info: InfoResponse,
     chunks: mpsc::Receiver<Result<Vec<Line>, Unread>>,
     /// Read and not yet let in.
     next: VecDeque<Line>,
@@ -54,24 +63,27 @@ struct Sending<'a> {
     /// In order of their lines.
     window: VecDeque<Waiting>,
     bytes: usize,
-    max_packet: usize,
     /// The last place that was given, of each handler.
     places: BTreeMap<String, u64>,
+    /// What is past: nothing of what is in the window.
     position: Position,
     kept: Option<Kept>,
     saved: Instant,
-    /// What the gateway may forget, and what it was told to.
+    /// Handlers that something was OK at: of others the gateway keeps nothing.
+    good: HashSet<String>,
+    /// What the gateway may forget, and what it knows that it may.
     settle: BTreeMap<String, u64>,
     settled: BTreeMap<String, u64>,
     report: Report,
     progress: Progress,
     patience: Duration,
+    last_progress: Instant,
     failed: u32,
     send: &'a Send,
 }
 
 pub(super) async fn send(send: &Send) -> Result<(), Failure> {
-    let mut signals = Signals::listen()?;
+    let stopped = signals::stopped()?;
     let (kept, position) = match &send.many.position {
         Some(path) => {
             let (kept, position) = Kept::open(path)?;
@@ -96,62 +108,63 @@ pub(super) async fn send(send: &Send) -> Result<(), Failure> {
         Ok(()) => lines.read(&into),
         Err(why) => drop(into.blocking_send(Err(Unread(why)))),
     });
-    let before = position.tally;
+    let (before, began) = (position.tally, Instant::now());
     let mut sending = Sending {
         client,
+        info,
         chunks,
         next: VecDeque::new(),
         ended: false,
         window: VecDeque::new(),
         bytes: 0,
-        max_packet: usize::try_from(info.max_packet_bytes).unwrap_or(usize::MAX),
         places: position.places.clone(),
         report: Report::new(send.options.json, send.many.refused.as_deref(), before)?,
         progress: Progress::new(send.many.quiet || send.options.json, bytes, mark),
         position,
         kept,
-        saved: Instant::now(),
+        saved: began,
+        good: HashSet::new(),
         settle: BTreeMap::new(),
         settled: BTreeMap::new(),
         patience: send.patience.timeout.unwrap_or(PATIENCE),
+        last_progress: began,
         failed: 0,
         send,
     };
-    let began = Instant::now();
     let ended = tokio::select! {
         ended = sending.all() => ended,
-        _ = signals.next() => Err(Error::Interrupted(String::new()).into()),
+        () = stopped => Err(Error::Interrupted(String::new()).into()),
     };
     sending.end(before, began.elapsed(), ended).await
 }
 
 impl Sending<'_> {
     async fn all(&mut self) -> Result<(), Failure> {
-        let mut last_progress = Instant::now();
         while self.fill().await? {
             let (request, sent) = self.request();
-            let pause = match self.client.sync(request).await {
+            let telling = request.settled.clone();
+            let done = self.report.tally.lines();
+            let open = match self.client.sync(request).await {
                 Ok(answer) => {
-                    let lines = self.report.tally.lines();
-                    let pause = self.take(&sent, answer)?;
-                    if self.report.tally.lines() > lines {
-                        last_progress = Instant::now();
-                        self.failed = 0;
-                    }
-                    pause
+                    let told = telling.into_iter();
+                    self.settled
+                        .extend(told.map(|told| (told.handler, told.through)));
+                    self.take(&sent, &answer)?
                 }
                 Err(error) if may_pass(&error) => {
-                    if last_progress.elapsed() >= self.patience {
-                        return Err(Error::from(error).into());
-                    }
+                    self.lost(&sent)?;
                     self.progress.waits(&format!("waiting: {error}"));
-                    Some((backoff(self.failed), error.to_string()))
+                    Some((backoff(self.failed), Error::from(error)))
                 }
                 Err(error) => return Err(Error::from(error).into()),
             };
-            let Some((pause, why)) = pause else { continue };
-            if last_progress.elapsed() >= self.patience {
-                return Err(Error::Open(why).into());
+            if self.report.tally.lines() > done {
+                self.last_progress = Instant::now();
+                self.failed = 0;
+            }
+            let Some((pause, why)) = open else { continue };
+            if self.last_progress.elapsed() >= self.patience {
+                return Err(why.into());
             }
             self.failed += 1;
             sleep(pause).await;
@@ -162,22 +175,28 @@ impl Sending<'_> {
     /// Lets in what is read, as far as there is room. Waits for it only if there is nothing else to do. False: it is the end.
     async fn fill(&mut self) -> Result<bool, Failure> {
         loop {
-            while self.window.len() < PACKETS && self.bytes < BYTES {
-                let Some(line) = self.next.pop_front() else {
-                    break;
-                };
+            while !self.is_full()
+                && let Some(line) = self.next.pop_front()
+            {
                 self.let_in(line)?;
             }
             self.pass()?;
-            let open = self.window.iter().any(|waiting| waiting.packet.is_some());
-            let full = self.window.len() >= PACKETS || self.bytes >= BYTES;
-            if self.ended || full {
+            let open = self.window.iter().any(Waiting::is_open);
+            if open && (self.ended || self.is_full()) {
+                return Ok(true);
+            }
+            if self.ended && self.next.is_empty() {
                 return Ok(open);
             }
             let chunk = match self.chunks.try_recv() {
                 Ok(chunk) => Some(chunk),
                 Err(mpsc::error::TryRecvError::Empty) if open => return Ok(true),
-                Err(_) => self.chunks.recv().await,
+                Err(_) => {
+                    let chunk = self.chunks.recv().await;
+                    // As long as there was nothing to send, nothing was in the way.
+                    self.last_progress = Instant::now();
+                    chunk
+                }
             };
             match chunk {
                 Some(Ok(chunk)) => self.next.extend(chunk),
@@ -187,124 +206,194 @@ impl Sending<'_> {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.window.len() >= PACKETS || self.bytes >= BYTES
+    }
+
     /// Gives it its place.
-    fn let_in(&mut self, mut line: Line) -> io::Result<()> {
+    fn let_in(&mut self, mut line: Line) -> Result<(), Failure> {
         let read = std::mem::replace(&mut line.packet, Err(String::new()));
+        let most = usize::try_from(self.info.max_packet_bytes).unwrap_or(usize::MAX);
         let sized = read.and_then(|mut packet| {
-            let places = self.places.get(&packet.handler);
-            packet.seq = match has_place(&packet) {
-                true => places.map_or(1, |place| place + 1),
-                false => 0,
-            };
-            if packet.seq == 0 && packet.req_id.is_empty() {
+            if has_place(&packet) {
+                packet.seq = self.places.get(&packet.handler).map_or(1, |last| last + 1);
+            } else if packet.req_id.is_empty() {
                 packet.req_id = format!("line-{}", line.end.lines);
             }
             let bytes = packet.encoded_len();
-            match bytes <= self.max_packet {
+            match bytes <= most {
                 true => Ok((packet, bytes + AROUND)),
                 false => Err(format!(
-                    "it has {bytes} bytes as a packet: at most {} would be right",
-                    self.max_packet
+                    "it has {bytes} bytes as a packet: at most {most} would be right"
                 )),
             }
         });
-        let (packet, bytes) = match sized {
+        let (state, bytes) = match sized {
             Ok((packet, bytes)) => {
                 if packet.seq > 0 {
-                    match self.places.get_mut(&packet.handler) {
-                        Some(place) => *place = packet.seq,
-                        None => drop(self.places.insert(packet.handler.clone(), packet.seq)),
-                    }
+                    raise(&mut self.places, &packet.handler, packet.seq);
                 }
-                (Some(packet), bytes)
+                (State::Open(Box::new(packet)), bytes)
             }
             Err(why) => {
                 let (report, progress) = (&mut self.report, &self.progress);
                 progress.aside(|| report.unreadable(&line, &why))?;
-                (None, 0)
+                (State::Done(End::Unreadable, None), 0)
             }
         };
         self.bytes += bytes;
-        self.window.push_back(Waiting {
-            line,
-            packet,
-            bytes,
-        });
+        self.window.push_back(Waiting { line, state, bytes });
         Ok(())
     }
 
     /// All that is open, and which of the window that is.
-    fn request(&mut self) -> (BatchRequest, Vec<usize>) {
+    fn request(&self) -> (BatchRequest, Vec<usize>) {
         let mut sent = Vec::with_capacity(self.window.len());
-        let mut request = BatchRequest::default();
+        let mut request = BatchRequest {
+            settled: self.newly_settled(),
+            ..BatchRequest::default()
+        };
         for (index, waiting) in self.window.iter().enumerate() {
-            if let Some(packet) = &waiting.packet {
-                request.packets.push(packet.clone());
+            if let State::Open(packet) = &waiting.state {
+                request.packets.push(Packet::clone(packet));
                 sent.push(index);
             }
         }
-        request.settled = self.newly_settled();
         (request, sent)
     }
 
-    fn newly_settled(&mut self) -> Vec<Settled> {
-        let mut settled = Vec::new();
-        for (handler, &through) in &self.settle {
-            if self.settled.get(handler) != Some(&through) {
-                self.settled.insert(handler.clone(), through);
-                settled.push(Settled {
-                    handler: handler.clone(),
-                    through,
-                    req_ids: Vec::new(),
-                });
-            }
-        }
-        settled
+    /// As much as one request takes.
+    fn newly_settled(&self) -> Vec<Settled> {
+        let news = self
+            .settle
+            .iter()
+            .filter(|(handler, through)| self.settled.get(*handler) != Some(through));
+        let news = news.map(|(handler, &through)| Settled {
+            handler: handler.clone(),
+            through,
+            req_ids: Vec::new(),
+        });
+        news.take(SETTLED).collect()
     }
 
-    /// Why and for how long to wait before those that are left are sent again; `None`: nothing is to be sent again yet.
+    /// How long to wait before what is open is sent again, and what to say if that is too often; `None`: all is done.
     fn take(
         &mut self,
         sent: &[usize],
-        answer: BatchResponse,
-    ) -> Result<Option<(Duration, String)>, Failure> {
+        answer: &BatchResponse,
+    ) -> Result<Option<(Duration, Error)>, Failure> {
         if answer.results.len() != sent.len() {
             let (got, of) = (answer.results.len(), sent.len());
             return Err(Error::Open(format!("the gateway told {got} results of {of}")).into());
         }
-        let mut pause = None;
+        let mut open: Option<(Duration, Error)> = None;
         for (&index, result) in sent.iter().zip(&answer.results) {
-            if may_repeat(result) {
-                if pause.is_none() && result.outcome() != Outcome::Accepted {
-                    pause = Some((pause_of(result, self.failed), show::why(result)));
-                }
+            if !self.is_open_after(index, result) {
+                self.told(index, result)?;
                 continue;
             }
-            self.done(index, result)?;
+            self.look_behind(index, result);
+            let pause = match result.outcome() {
+                // It is waited for by sending it again, which ends as soon as it is done.
+                Outcome::Accepted => Duration::ZERO,
+                _ => pause_of(result, self.failed),
+            };
+            // The first that has to wait says why those behind it do.
+            if open.as_ref().is_none_or(|(before, _)| before.is_zero()) {
+                open = Some((pause, Error::Open(show::why(result))));
+            }
         }
         self.pass()?;
-        Ok(pause)
+        Ok(open)
     }
 
-    fn done(&mut self, index: usize, result: &PacketResult) -> io::Result<()> {
-        let waiting = &mut self.window[index];
-        waiting.packet = None;
-        self.bytes -= std::mem::take(&mut waiting.bytes);
-        let (report, line) = (&mut self.report, &waiting.line);
-        match result.outcome() {
-            Outcome::Ok => report.done(line, result),
-            _ => self.progress.aside(|| report.done(line, result)),
+    fn is_open_after(&self, index: usize, result: &PacketResult) -> bool {
+        match (needs(result), &self.window[index].state) {
+            (Needs::Nothing, _) | (_, State::Done(..)) => false,
+            (Needs::Repeat, _) => true,
+            (Needs::SafeRepeat, State::Open(packet)) => self.repeats(packet) == Repeats::Harmless,
         }
     }
 
-    /// The position moves past what is done.
-    fn pass(&mut self) -> io::Result<()> {
-        let mut moved = false;
-        while let Some(first) = self.window.front()
-            && first.packet.is_none()
+    fn repeats(&self, packet: &Packet) -> Repeats {
+        match has_place(packet) || packet.unordered {
+            true => Repeats::at(&self.info, &packet.handler),
+            false => Repeats::Harmless,
+        }
+    }
+
+    /// A gateway that has lost its state is told how far this queue is: it does not ask for what is done.
+    fn look_behind(&mut self, index: usize, result: &PacketResult) {
+        if result.reason() != Reason::EarlierMissing {
+            return;
+        }
+        let handler = match &self.window[index].state {
+            State::Open(packet) => &packet.handler,
+            State::Done(..) => return,
+        };
+        let first = self.window.iter().find_map(|waiting| match &waiting.state {
+            State::Open(packet) if packet.handler == *handler && packet.seq > 0 => Some(packet.seq),
+            _ => None,
+        });
+        let Some(before) = first.map(|first| first - 1).filter(|before| *before > 0) else {
+            return;
+        };
+        self.settled.remove(handler);
+        raise(&mut self.settle, handler, before);
+    }
+
+    fn told(&mut self, index: usize, result: &PacketResult) -> Result<(), Failure> {
+        let outcome = result.outcome();
+        self.done(index, End::Told(outcome));
+        if outcome == Outcome::Ok && !self.good.contains(&result.handler) {
+            self.good.insert(result.handler.clone());
+        }
+        let (report, line) = (&mut self.report, &self.window[index].line);
+        match outcome {
+            Outcome::Ok => report.told(line, result),
+            _ => self.progress.aside(|| report.told(line, result)),
+        }
+    }
+
+    /// What was sent with a call that is lost may have been applied: where that is not known to a repeat, it is not repeated.
+    fn lost(&mut self, sent: &[usize]) -> Result<(), Failure> {
+        for &index in sent {
+            if let State::Open(packet) = &self.window[index].state
+                && self.repeats(packet) == Repeats::MayDouble
+            {
+                self.done(index, End::Untold);
+                let (report, line) = (&mut self.report, &self.window[index].line);
+                self.progress.aside(|| report.untold(line))?;
+            }
+        }
+        self.pass()
+    }
+
+    fn done(&mut self, index: usize, end: End) {
+        let waiting = &mut self.window[index];
+        self.bytes -= std::mem::take(&mut waiting.bytes);
+        let before = std::mem::replace(&mut waiting.state, State::Done(end, None));
+        if let State::Open(packet) = before
+            && packet.seq > 0
         {
+            waiting.state = State::Done(end, Some((packet.handler, packet.seq)));
+        }
+    }
+
+    /// The position moves past what is done, as far as nothing before it is open.
+    fn pass(&mut self) -> Result<(), Failure> {
+        let mut moved = false;
+        while self.window.front().is_some_and(|first| !first.is_open()) {
+            let Some(first) = self.window.pop_front() else {
+                break;
+            };
+            if let State::Done(end, place) = first.state {
+                self.position.tally.add(end);
+                if let Some((handler, place)) = place {
+                    raise(&mut self.position.places, &handler, place);
+                }
+            }
             self.position.mark = first.line.end;
-            self.window.pop_front();
             moved = true;
         }
         if !moved {
@@ -318,25 +407,16 @@ impl Sending<'_> {
     }
 
     /// What is saved may be forgotten by the gateway, and not before: after a crash it is asked for.
-    fn save(&mut self) -> io::Result<()> {
-        // Places that are given to lines which still wait are not used up.
-        let mut places = self.places.clone();
-        for waiting in self.window.iter().rev() {
-            if let Some(packet) = &waiting.packet
-                && packet.seq > 0
-                && let Some(place) = places.get_mut(&packet.handler)
-            {
-                *place = packet.seq - 1;
-            }
-        }
-        self.position.places.clone_from(&places);
-        self.position.tally = self.report.tally;
+    fn save(&mut self) -> Result<(), Failure> {
         if let Some(kept) = &mut self.kept {
             kept.save(&self.position)?;
             self.saved = Instant::now();
         }
-        places.retain(|_, place| *place > 0);
-        self.settle = places;
+        for (handler, &place) in &self.position.places {
+            if self.good.contains(handler) {
+                raise(&mut self.settle, handler, place);
+            }
+        }
         Ok(())
     }
 
@@ -376,7 +456,21 @@ impl Sending<'_> {
     }
 }
 
+impl Waiting {
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+}
+
 /// READs, LISTs and what is unordered have none.
 fn has_place(packet: &Packet) -> bool {
     !packet.unordered && !matches!(packet.action(), Action::Read | Action::List)
+}
+
+/// To this place, if it is not there yet.
+fn raise(places: &mut BTreeMap<String, u64>, handler: &str, place: u64) {
+    match places.get_mut(handler) {
+        Some(last) => *last = place.max(*last),
+        None => drop(places.insert(handler.to_owned(), place)),
+    }
 }

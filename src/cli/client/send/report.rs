@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use tidegate_client::proto::{Outcome, PacketResult};
 
 use super::lines::Line;
+use crate::cli::Failure;
 use crate::cli::client::json::{outcome, reason};
 use crate::cli::client::show::{BAD, GOOD};
 use crate::cli::client::{Error, answer, content, json, show};
-use crate::cli::text::counted;
+use crate::cli::text::{counted, shown};
 
 /// So many are told on stderr; the others are in the file, or counted.
-const TOLD: u64 = 10;
+const LISTED: u64 = 10;
 /// Of a line that was refused.
 const WIDTH: usize = 80;
 
@@ -40,18 +41,18 @@ impl Tally {
         self.ok + self.refused + self.forgotten + self.in_doubt + self.unreadable
     }
 
-    fn of(&mut self, outcome: Outcome) -> &mut u64 {
-        match outcome {
-            Outcome::Ok => &mut self.ok,
-            Outcome::Rejected | Outcome::Expired => &mut self.refused,
-            Outcome::Forgotten => &mut self.forgotten,
-            Outcome::Unspecified | Outcome::Accepted | Outcome::Retry | Outcome::InDoubt => {
-                &mut self.in_doubt
-            }
-        }
+    /// One more.
+    pub(super) fn add(&mut self, end: End) {
+        *match end {
+            End::Unreadable => &mut self.unreadable,
+            End::Told(Outcome::Ok) => &mut self.ok,
+            End::Told(Outcome::Rejected | Outcome::Expired) => &mut self.refused,
+            End::Told(Outcome::Forgotten) => &mut self.forgotten,
+            End::Told(_) | End::Untold => &mut self.in_doubt,
+        } += 1;
     }
 
-    fn told(&self) -> String {
+    fn in_words(&self) -> String {
         let mut parts = vec![format!("{} OK", self.ok)];
         for (count, what) in [
             (self.refused, "refused"),
@@ -83,17 +84,31 @@ impl Tally {
                 "{} may have been applied or not",
                 lines(self.in_doubt)
             ))),
+            Self { forgotten: 1.., .. } => Err(Error::Open(format!(
+                "{} finished before, and how is not known any more",
+                lines(self.forgotten)
+            ))),
             _ => Ok(()),
         }
     }
+}
+
+/// What a line came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was never sent.
+    Unreadable,
+    Told(Outcome),
+    /// The call that carried it was lost, and its handler keeps nothing.
+    Untold,
 }
 
 /// Where it is told.
 #[derive(Debug)]
 pub(super) struct Report {
     json: bool,
-    refused: Option<File>,
-    told: u64,
+    refused: Option<(PathBuf, File)>,
+    listed: u64,
     /// Of this call and those before it.
     pub(super) tally: Tally,
 }
@@ -102,26 +117,36 @@ impl Report {
     pub(super) fn new(json: bool, refused: Option<&Path>, tally: Tally) -> Result<Self, Error> {
         let open = |path: &Path| {
             let file = OpenOptions::new().append(true).create(true).open(path);
-            file.map_err(|error| Error::Usage(format!("--refused {}: {error}", path.display())))
+            file.map(|file| (path.to_owned(), file))
+                .map_err(|error| Error::Usage(format!("--refused {}: {error}", path.display())))
         };
         Ok(Self {
             json,
             refused: refused.map(open).transpose()?,
-            told: 0,
+            listed: 0,
             tally,
         })
     }
 
-    pub(super) fn unreadable(&mut self, line: &Line, why: &str) -> io::Result<()> {
-        self.tally.unreadable += 1;
+    pub(super) fn unreadable(&mut self, line: &Line, why: &str) -> Result<(), Failure> {
+        self.tally.add(End::Unreadable);
         if self.json {
             answer::line(&json!({ "line": line.end.lines, "unreadable": why }))?;
+        }
+        self.wrong(line, &shown(why), json!({ "message": why }))
+    }
+
+    pub(super) fn untold(&mut self, line: &Line) -> Result<(), Failure> {
+        self.tally.add(End::Untold);
+        let why = "the call was lost, and its handler keeps nothing: it may have been applied";
+        if self.json {
+            answer::line(&json!({ "line": line.end.lines, "message": why }))?;
         }
         self.wrong(line, why, json!({ "message": why }))
     }
 
-    pub(super) fn done(&mut self, line: &Line, result: &PacketResult) -> io::Result<()> {
-        *self.tally.of(result.outcome()) += 1;
+    pub(super) fn told(&mut self, line: &Line, result: &PacketResult) -> Result<(), Failure> {
+        self.tally.add(End::Told(result.outcome()));
         if self.json {
             let mut told = json::result(result);
             told["line"] = line.end.lines.into();
@@ -139,23 +164,26 @@ impl Report {
         self.wrong(line, &show::why(result), details)
     }
 
-    fn wrong(&mut self, line: &Line, why: &str, mut details: Value) -> io::Result<()> {
+    /// `why`: for people.
+    fn wrong(&mut self, line: &Line, why: &str, mut details: Value) -> Result<(), Failure> {
         let number = line.end.lines;
         let text = String::from_utf8_lossy(&line.text);
-        self.told += 1;
-        if self.told <= TOLD && !self.json {
+        self.listed += 1;
+        if self.listed <= LISTED && !self.json {
             let mut err = anstream::stderr().lock();
             let text = content::short(&text, WIDTH);
             writeln!(err, "{BAD}line {number}{BAD:#}: {why}\n    {text}")?;
         }
-        let Some(file) = &mut self.refused else {
+        let Some((path, file)) = &mut self.refused else {
             return Ok(());
         };
         details["line"] = number.into();
         details["input"] = text.into();
         let mut entry = details.to_string();
         entry.push('\n');
-        file.write_all(entry.as_bytes())
+        let written = file.write_all(entry.as_bytes());
+        Ok(written
+            .map_err(|error| Error::File(format!("--refused {}: {error}", path.display())))?)
     }
 
     /// `before`: what earlier calls did.
@@ -170,10 +198,10 @@ impl Report {
             return answer::line(&json!({ "summary": tally }));
         }
         let mut err = anstream::stderr().lock();
-        if self.told > TOLD {
-            writeln!(err, "… and {} more", self.told - TOLD)?;
+        if self.listed > LISTED {
+            writeln!(err, "… and {} more", self.listed - LISTED)?;
         }
-        let good = self.tally.told();
+        let good = self.tally.in_words();
         let lines = counted(lines, "line", "lines");
         write!(
             err,

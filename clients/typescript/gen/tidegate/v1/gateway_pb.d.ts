@@ -668,6 +668,14 @@ export declare type HandlerInfo = Message<"tidegate.v1.HandlerInfo"> & {
    * @generated from field: repeated string methods = 4;
    */
   methods: string[];
+
+  /**
+   * What it takes is on disk before that is told, and a repeat under the same `seq` or `req_id` gets the first result.
+   * False: nothing is kept, so a packet whose answer was lost may be applied twice when it is sent again.
+   *
+   * @generated from field: bool durable = 5;
+   */
+  durable: boolean;
 };
 
 /**
