@@ -100,7 +100,7 @@ fn lanes(seen: &Snapshot, handlers: &Names) -> [Family; 5] {
     let mut calls = gauge("tidegate_lane_in_flight_batches", "Batches that are away.");
     let mut oldest = gauge(
         "tidegate_lane_oldest_seconds",
-        "How long the first of the packets that may leave has been waiting, in seconds.",
+        "How long the first of the packets that are here has been: waiting, in a search or in flight, in seconds.",
     );
     for lane in &seen.lanes {
         let handler = handlers.of(lane.handler.as_str());

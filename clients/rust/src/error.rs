@@ -31,7 +31,7 @@ pub enum Error {
     /// The gateway, or what is between here and there, refused the call as a whole or lost it. After UNAVAILABLE, CANCELLED
     /// and DEADLINE_EXCEEDED its packets may have been taken: the same packets, with the same `seq` or `req_id`, may be sent
     /// again.
-    #[error("the call failed: {0}")]
+    #[error("the call failed ({:?}): {}", .0.code(), .0.message())]
     Status(#[from] tonic::Status),
 }
 

@@ -58,6 +58,14 @@ impl Core {
         flushed
     }
 
+    /// Since when the first of those that are in a lane has been here.
+    pub(super) fn oldest(&self) -> HashMap<Id<Lane>, Instant> {
+        let standing = self.standing().into_iter();
+        standing
+            .filter_map(|(lane, standing)| Some((lane, standing.oldest?)))
+            .collect()
+    }
+
     fn standing(&self) -> HashMap<Id<Lane>, Standing> {
         let mut standing: HashMap<Id<Lane>, Standing> = HashMap::new();
         let here = self.desk.jobs.iter().filter(|job| job.state != State::Gone);

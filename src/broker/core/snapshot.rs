@@ -41,7 +41,7 @@ pub(crate) struct LaneLevels {
     pub(crate) in_flight: usize,
     /// Batches of it that are away.
     pub(crate) calls: usize,
-    /// Since when the first of those that may leave has been waiting.
+    /// How long the first of those that are here has been: waiting, in a search or in flight.
     pub(crate) oldest: Option<Duration>,
     pub(crate) meter: Meter,
 }
@@ -109,9 +109,10 @@ impl Core {
         for batch in self.batches.iter() {
             *in_flight.entry(batch.lane).or_default() += batch.jobs.len();
         }
+        let oldest = self.oldest();
         let lanes = self.lanes.ids().into_iter().map(|id| {
             let in_flight = in_flight.get(&id).copied().unwrap_or(0);
-            levels(&self.lanes[id], in_flight, now)
+            levels(&self.lanes[id], in_flight, oldest.get(&id).copied(), now)
         });
         let gone = self.gone.0.iter();
         let backends = self.backend_index.iter();
@@ -134,8 +135,7 @@ impl Core {
     }
 }
 
-fn levels(lane: &Lane, in_flight: usize, now: Instant) -> LaneLevels {
-    let oldest = lane.oldest.first();
+fn levels(lane: &Lane, in_flight: usize, oldest: Option<Instant>, now: Instant) -> LaneLevels {
     LaneLevels {
         handler: lane.key.handler.clone(),
         class: ClassName::of(&lane.key.class),
@@ -143,7 +143,7 @@ fn levels(lane: &Lane, in_flight: usize, now: Instant) -> LaneLevels {
         bytes: lane.bytes,
         in_flight,
         calls: lane.calls,
-        oldest: oldest.map(|&(since, _)| now.saturating_duration_since(since)),
+        oldest: oldest.map(|since| now.saturating_duration_since(since)),
         meter: lane.meter.clone(),
     }
 }

@@ -15,7 +15,7 @@ const MARK: &str = "base64:";
 // What a packet carries. No doc comment, which would be told as what the command does.
 #[derive(Debug, clap::Args)]
 pub(super) struct Content {
-    /// Content, as text; several are several items
+    /// Content, as text; several are several items, where the handler takes more than one
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
     /// Content as bytes, in base64; may be given several times

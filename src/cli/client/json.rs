@@ -87,11 +87,10 @@ pub(super) fn moment(stamp: Option<Timestamp>) -> Option<String> {
     Some(humantime::format_rfc3339_millis(time).to_string())
 }
 
-fn content(object: &mut Map<String, Value>, text: &str, data: &[u8]) {
-    match data {
-        [] => object.insert("text".into(), text.into()),
-        data => object.insert("data".into(), base64(data).into()),
-    };
+/// The result of a write has none.
+fn content(object: &mut Map<String, Value>, written: &str, data: &[u8]) {
+    text(object, "text", written);
+    text(object, "data", &base64(data));
 }
 
 fn text(object: &mut Map<String, Value>, name: &str, text: &str) {

@@ -31,6 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// An answer has this long at least, however little time is left for trying.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
+/// The gateway takes no longer one.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Why a command of these failed.
 #[derive(Debug, thiserror::Error)]
@@ -168,7 +170,7 @@ async fn once(
     let mut tries = 0;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let request = BatchRequest::from(packet.clone()).wait(left.max(LEAST_WAIT));
+        let request = BatchRequest::from(packet.clone()).wait(left.clamp(LEAST_WAIT, LONGEST_WAIT));
         let (result, pause) = match client.sync(request).await {
             Ok(answer) => {
                 let Some(result) = answer.results.into_iter().next() else {
@@ -271,6 +273,10 @@ fn judged(result: PacketResult) -> Result<PacketResult, Error> {
     match result.outcome() {
         Outcome::Ok => Ok(result),
         outcome if outcome.is_final() => Err(Error::Refused(show::why(&result))),
+        Outcome::Accepted => Err(Error::Open(format!(
+            "{}: it is taken and will be done, and is not yet",
+            show::why(&result)
+        ))),
         _ => Err(Error::Open(show::why(&result))),
     }
 }

@@ -123,7 +123,7 @@ fn key_of(text: &str, field: &str) -> Result<String, String> {
         Some(Value::String(key)) if !key.is_empty() => Ok(key.clone()),
         Some(Value::Number(key)) => Ok(key.to_string()),
         Some(_) => Err(format!(
-            "its {field:?} is no key: a string or a number would be right"
+            "its {field:?} is no key: a string that is not empty, or a number, would be right"
         )),
         None => Err(format!("it has no {field:?}")),
     }
@@ -248,7 +248,7 @@ impl Lines {
         match (self.at.lines, self.at.hash) == (mark.lines, mark.hash) {
             true => Ok(()),
             false => Err(format!(
-                "the input is not the one whose position is kept: its first {} lines differ",
+                "the input is not the one whose position is kept: something in its first {} lines is another",
                 mark.lines
             )),
         }

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use tidegate_client::proto::Packet;
 
 use super::content::Content;
@@ -81,10 +82,10 @@ struct Many {
     /// Reads this file, not standard input
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Keeps in this file how far it is, and goes on from there
+    /// Keeps in this file how far it is, and goes on from there: one file for each input and what is made of it
     #[arg(long, value_name = "FILE")]
     position: Option<PathBuf>,
-    /// Appends what was refused to this file, with the line: a JSON object on each line
+    /// Appends what was refused to this file, with the line: a JSON object on each line; after a stop some may come once more
     #[arg(long, value_name = "FILE")]
     refused: Option<PathBuf>,
     /// No progress bar
@@ -114,6 +115,22 @@ impl Send {
             let result = self.options.one(&self.patience, packet).await?;
             self.options.tell(result)
         })
+    }
+
+    /// What tells one call with lines from another.
+    fn described(&self) -> String {
+        let form = match (&self.many.key_field, self.many.packets) {
+            (_, true) => "--packets".to_owned(),
+            (Some(field), _) => format!("--lines --key-field {field}"),
+            (None, _) => "--lines".to_owned(),
+        };
+        let action = self.action.and_then(|action| action.to_possible_value());
+        let action = action.map(|action| action.get_name().to_owned());
+        let typed = [&self.handler, &action, &self.key, &self.method];
+        let typed: Vec<_> = typed.into_iter().flatten().map(String::as_str).collect();
+        format!("{} {form}", typed.join(" "))
+            .trim_start()
+            .to_owned()
     }
 
     /// What was typed of a packet, but for its content.

@@ -15,6 +15,8 @@ use crate::cli::client::{Error, random_name};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Position {
+    /// What is made of the lines, and where they go: of another call these are not the places.
+    pub(super) of: String,
     /// The queue whose places these are.
     pub(super) client_id: String,
     pub(super) mark: Mark,
@@ -24,8 +26,9 @@ pub(super) struct Position {
 }
 
 impl Position {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(of: &str) -> Self {
         Self {
+            of: of.to_owned(),
             client_id: random_name(),
             mark: Mark::default(),
             places: BTreeMap::new(),
@@ -44,19 +47,25 @@ pub(super) struct Kept {
 
 impl Kept {
     /// With what it has, or a new position, which is then on disk: what is sent is never sent under a name that is lost.
-    pub(super) fn open(path: &Path) -> Result<(Self, Position), Error> {
+    pub(super) fn open(path: &Path, of: &str) -> Result<(Self, Position), Error> {
         let wrong = |text: String| Error::Usage(format!("--position {}: {text}", path.display()));
         let (file, text) = loop {
             if let Some(found) = locked(path).map_err(|error| wrong(error.to_string()))? {
                 break found;
             }
         };
-        let position = match text.trim_end() {
-            "" => Position::new(),
+        let position: Position = match text.trim_end() {
+            "" => Position::new(of),
             written => serde_json::from_str(written).map_err(|error| {
                 wrong(format!("it is no position, and is left as it is: {error}"))
             })?,
         };
+        if position.of != of {
+            let whose = &position.of;
+            return Err(wrong(format!(
+                "it belongs to a call with {whose}, and this one has {of}: give each a file of its own"
+            )));
+        }
         let mut kept = Self {
             _locked: file,
             path: path.to_owned(),
@@ -126,16 +135,18 @@ mod tests {
     fn the_next_call_finds_what_the_last_one_left() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("position");
-        let (mut kept, mut position) = Kept::open(&path).unwrap();
+        let (mut kept, mut position) = Kept::open(&path, "todos create").unwrap();
         position.mark.lines = 1_000_000;
         position.places.insert("a-long-name".into(), 7);
         kept.save(&position).unwrap();
-        let taken = Kept::open(&path).unwrap_err().to_string();
+        let taken = Kept::open(&path, "todos create").unwrap_err().to_string();
         assert!(taken.contains("another"), "{taken}");
         position.places.clear();
         kept.save(&position).unwrap();
         drop(kept);
-        let (_, found) = Kept::open(&path).unwrap();
+        let other = Kept::open(&path, "people put").unwrap_err().to_string();
+        assert!(other.contains("with todos create, and"), "{other}");
+        let (_, found) = Kept::open(&path, "todos create").unwrap();
         assert_eq!(found, position);
     }
 
@@ -144,7 +155,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("letter");
         std::fs::write(&path, "dear all\n").unwrap();
-        assert!(Kept::open(&path).is_err());
+        assert!(Kept::open(&path, "todos create").is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "dear all\n");
     }
 }

@@ -86,10 +86,10 @@ pub(super) async fn send(send: &Send) -> Result<(), Failure> {
     let stopped = signals::stopped()?;
     let (kept, position) = match &send.many.position {
         Some(path) => {
-            let (kept, position) = Kept::open(path)?;
+            let (kept, position) = Kept::open(path, &send.described())?;
             (Some(kept), position)
         }
-        None => (None, Position::new()),
+        None => (None, Position::new("")),
     };
     let client = send.options.connect(&position.client_id).await?;
     let info = client.info().await.map_err(Error::from)?;
@@ -153,7 +153,7 @@ impl Sending<'_> {
                 }
                 Err(error) if may_pass(&error) => {
                     self.lost(&sent)?;
-                    self.progress.waits(&format!("waiting: {error}"));
+                    self.progress.waits(&error.to_string());
                     Some((backoff(self.failed), Error::from(error)))
                 }
                 Err(error) => return Err(Error::from(error).into()),
