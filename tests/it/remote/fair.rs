@@ -25,6 +25,9 @@ const CALLS: usize = 4;
 const SAMPLES: usize = 30;
 const LEAST: usize = 3;
 const MOST: usize = 12;
+/// Of a batch's time: whose calls end together, as here, is answered a whole one later, so that what is measured is the bound
+/// itself and some milliseconds of a busy machine. Without fairness it is a dozen.
+const NOISE: f64 = 0.1;
 
 /// What the hundred did.
 #[derive(Default)]
@@ -85,7 +88,7 @@ async fn shows_4_8_who_fills_a_lane_costs_another_one_batch_and_no_refusal() {
         }
     }
     let later = median(&later);
-    assert!(later <= 1.0, "{later:.2} batches later");
+    assert!(later <= 1.0 + NOISE, "{later:.2} batches later");
     let middle = |of: usize| median(&times.iter().map(|times| times[of]).collect::<Vec<_>>());
     println!(
         "SHOWS 4.8 {CONNECTIONS} connections of one subject keep the lane at its bound ({served} packets served, {refused} refused); \
