@@ -51,11 +51,12 @@ impl Reloads {
     /// Ends when all of it counts, or nothing does: each key that is another, or each reason.
     pub async fn reload(&self, config: Config) -> Result<Vec<Change>, NotReloaded> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.0.send(Ask { config, reply }).await;
-        match (sent, answer.await) {
-            (Ok(()), Ok(answer)) => answer,
-            _ => Err(NotReloaded::because("the gateway is stopping")),
+        let stopping = || NotReloaded::because("the gateway is stopping");
+        // What is not taken comes back with the error, and would keep the answer open.
+        if self.0.send(Ask { config, reply }).await.is_err() {
+            return Err(stopping());
         }
+        answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 }
 

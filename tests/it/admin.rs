@@ -235,15 +235,10 @@ async fn slow_to_stop(admin: &str, service: &Service) -> (TempDir, Process, Sock
     (data, gateway, admin.trim().parse().unwrap())
 }
 
-#[tokio::test]
-async fn who_stops_is_not_ready_and_says_why() {
-    let service = Service::new(|_| Box::pin(std::future::pending()));
-    let running = service.begin();
-    let (data, gateway, admin) = slow_to_stop("127.0.0.1:0", &service).await;
-    let said = done(&["drain"], data.path()).await;
-    assert_eq!(said, "the gateway stops; that takes 30s at most\n");
-    // The call is answered when the gateway begins to stop, which the page may not know yet.
-    let not_ready = async {
+/// What the page says once it does not say that all is well: `drain` is answered when the stop begins, which it may not know
+/// yet.
+async fn not_ready(admin: SocketAddr) -> (u16, String) {
+    let telling = async {
         loop {
             match get(admin, "/readyz", &[]).await {
                 (200, _) => tokio::task::yield_now().await,
@@ -251,7 +246,45 @@ async fn who_stops_is_not_ready_and_says_why() {
             }
         }
     };
-    let told = timeout(PATIENCE, not_ready).await.expect("it is told");
+    timeout(PATIENCE, telling).await.expect("it is told")
+}
+
+#[tokio::test]
+async fn who_is_to_reload_while_it_stops_says_no_and_still_hears_signals() {
+    let service = Service::new(|_| Box::pin(std::future::pending()));
+    let _running = service.begin();
+    let data = tempfile::tempdir().unwrap();
+    let addresses = format!("[\"{}\"]", service.uri());
+    let orders = [
+        ("TIDEGATE_HANDLERS__ORDERS__KIND", "grpc"),
+        ("TIDEGATE_HANDLERS__ORDERS__ADDRESSES", addresses.as_str()),
+        ("TIDEGATE_HANDLERS__ORDERS__CALL_TIMEOUT", "1h"),
+    ];
+    let mut gateway = Process::on(data.path(), &orders).await;
+    let sent = BatchRequest::of([Packet::create("orders").text("an order")]);
+    let sent = sent.client_id("phone").until_accepted();
+    client(&gateway).await.sync(sent).await.unwrap();
+    service.called(1).await;
+    done(&["drain"], data.path()).await;
+    gateway.says("stopping: within").await;
+    gateway.signal(Signal::HUP);
+    gateway
+        .says("reload refused: the gateway is stopping")
+        .await;
+    // Two that cannot become one on the way.
+    gateway.signal(Signal::TERM);
+    gateway.signal(Signal::INT);
+    assert_eq!(gateway.ended().await.0, Some(130));
+}
+
+#[tokio::test]
+async fn who_stops_is_not_ready_and_says_why() {
+    let service = Service::new(|_| Box::pin(std::future::pending()));
+    let running = service.begin();
+    let (data, gateway, admin) = slow_to_stop("127.0.0.1:0", &service).await;
+    let said = done(&["drain"], data.path()).await;
+    assert_eq!(said, "the gateway stops; that takes 30s at most\n");
+    let told = not_ready(admin).await;
     assert_eq!(told, (503, "not serving: the gateway is stopping\n".into()));
     let lanes = json(&["lanes", "orders"], data.path()).await;
     assert!(
@@ -281,8 +314,7 @@ async fn strangers_learn_neither_why_it_does_not_serve_nor_where_the_token_is() 
         stderr(&refused)
     );
     done(&["drain"], data.path()).await;
-    let (status, text) = get(admin, "/readyz", &[]).await;
-    assert_eq!((status, text.as_str()), (503, "not serving\n"));
+    assert_eq!(not_ready(admin).await, (503, "not serving\n".into()));
     drop(running);
     assert_eq!(gateway.ended().await.0, Some(0));
 }

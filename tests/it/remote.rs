@@ -268,11 +268,13 @@ async fn everything_of_an_answer_reaches_the_client() {
     assert_eq!(later.retry_after.unwrap().seconds, 3);
 
     let info = client.info().await.unwrap();
-    let listed = info
-        .handlers
-        .iter()
-        .find(|handler| handler.name == "orders");
-    assert_eq!(listed.unwrap().kind, "grpc");
+    let listed = |name| {
+        let found = info.handlers.iter().find(|handler| handler.name == name);
+        found.unwrap()
+    };
+    assert_eq!(listed("orders").kind, "grpc");
+    assert!(!listed("orders").durable, "as it is configured");
+    assert!(listed("topics").durable);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! What a person clears: packets that wait and are not in flight get their final answer, wherever they stand.
 //!
 //! One that is not taken and that the store cannot know is told at once; any other goes to the store first, in its turn: its
-//! place is used up, and what was finished before gets the outcome that it had. One that was taken is told once its answer is on disk, and until then its chain is busy: else a restart might
-//! apply it after what stood behind it.
+//! place is used up, and what was finished before gets the outcome that it had. One that was taken is told once its answer is
+//! on disk, and until then its chain is busy: else a restart might apply it after what stood behind it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -280,3 +280,37 @@ fn judged(result: PacketResult) -> Result<PacketResult, Error> {
         _ => Err(Error::Open(show::why(&result))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_client::proto::{HandlerInfo, Reason};
+
+    use super::*;
+
+    #[test]
+    fn a_doubt_is_sent_again_only_where_that_applies_it_once() {
+        let told = |outcome: Outcome| PacketResult {
+            outcome: outcome.into(),
+            // Whatever the reason.
+            reason: Reason::HandlerTimeout.into(),
+            ..PacketResult::default()
+        };
+        assert_eq!(needs(&told(Outcome::InDoubt)), Needs::SafeRepeat);
+        assert_eq!(needs(&told(Outcome::Accepted)), Needs::Repeat);
+        assert_eq!(needs(&told(Outcome::Retry)), Needs::Repeat);
+        assert_eq!(needs(&told(Outcome::Forgotten)), Needs::Nothing);
+
+        let handler = |name: &str, durable| HandlerInfo {
+            name: name.into(),
+            durable,
+            ..HandlerInfo::default()
+        };
+        let info = InfoResponse {
+            handlers: vec![handler("echo", false), handler("orders", true)],
+            ..InfoResponse::default()
+        };
+        assert_eq!(Repeats::at(&info, "echo"), Repeats::MayDouble);
+        assert_eq!(Repeats::at(&info, "orders"), Repeats::Harmless);
+        assert_eq!(Repeats::at(&info, "todos"), Repeats::Harmless);
+    }
+}

@@ -161,3 +161,14 @@ fn what_is_in_memory_has_its_bound_from_the_start() {
         "store.messages needs a restart: it is \"1MiB\", and would be \"2MiB\""
     );
 }
+
+#[test]
+fn where_traces_go_may_have_a_password_and_is_not_told() {
+    let to = |whose: &str| format!("[telemetry]\notlp = \"http://{whose}@127.0.0.1:4317\"\n");
+    let read = |text: &str| parse(text, &[]).unwrap();
+    let (old, new) = (read(&to("ann:sesame")), read(&to("ann:open")));
+    let refusals = changes(&old, &new).unwrap_err();
+    let told = refusals[0].to_string();
+    assert!(told.starts_with("telemetry.otlp needs a restart"), "{told}");
+    assert!(!told.contains("sesame") && !told.contains("open"), "{told}");
+}
